@@ -1,0 +1,1 @@
+"""Clocks, contenders and the FLOPs model. Prints nothing."""

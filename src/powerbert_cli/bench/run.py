@@ -1,0 +1,59 @@
+"""From a shortened model and tokenised rows to measured contenders."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from ..encoder.shortened import ShortenedModel
+from .batches import Batch, make_batches
+from .flops import EncoderShape, encoder_flops
+from .timing import Contender
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def build_contenders(
+    model: ShortenedModel,
+    rows: Sequence[dict[str, Any]],
+    collate: dict[str, Callable[[list[dict[str, Any]]], Any]],
+    engines: Sequence[str],
+    paddings: Sequence[str],
+    batch_size: int,
+    precision: str,
+    device: str,
+) -> list[Contender]:
+    """Plain and shortened contenders for each engine and padding.
+
+    The plain contender is the shortened model's own host, as transformers runs it (speed does
+    not depend on the weights, so one set of weights serves both).
+
+    Args:
+        model: put on the device, into the precision, and into evaluation mode.
+        rows: tokenised examples; all contenders answer the same ones.
+        collate: a collator for 'max' and one for 'longest'.
+    """
+    model.to(device=device, dtype=DTYPES[precision]).eval()
+    shape = EncoderShape.of(model.config)
+    batches = {padding: make_batches(rows, padding, batch_size, collate, device) for padding in paddings}
+    contenders = []
+    for engine in engines:
+        runs = {False: _run_by(engine, model.host), True: _run_by(engine, model)}
+        for padding in paddings:
+            for shortened, run in runs.items():
+                flops = _batches_flops(batches[padding], shape, model.lengths if shortened else None)
+                contenders.append(Contender(shortened, engine, padding, run, batches[padding], flops))
+    return contenders
+
+
+def _batches_flops(batches: Sequence[Batch], shape: EncoderShape, lengths: Sequence[int] | None) -> float:
+    """All batches, at the length that each is padded to."""
+    sizes = (batch["input_ids"].shape for batch in batches)
+    return float(sum(rows * encoder_flops(shape, length, lengths) for rows, length in sizes))
+
+
+def _run_by(engine: str, model: torch.nn.Module) -> Callable[..., Any]:
+    if engine == "compile":
+        # Batches padded to their longest have many lengths; one dynamic graph serves them.
+        return torch.compile(model)
+    return model

@@ -1,0 +1,125 @@
+"""`powerbert VERB …`: takes the verb off the command line and hands the rest to Hydra.
+
+Imports neither torch nor transformers, so that help and completion answer at once.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import usage
+from .errors import PowerbertError, nearest
+from .settings import VERBS
+
+USER_ERROR = 2
+FAILED = 1
+INTERRUPTED = 130
+
+
+def conf_dir() -> Path:
+    """The shipped configs: inside the installed package, else beside `src/` in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parents[1] / "conf"
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        sys.exit(dispatch(sys.argv[1:]))
+    except BrokenPipeError:
+        sys.exit(FAILED)
+
+
+def dispatch(args: list[str]) -> int:
+    """Runs one command line and returns its exit code."""
+    if any(arg in ("-sc", "--shell-completion", "--shell_completion") for arg in args[:2]):
+        return _completion(args)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(usage.overview())
+        return 0
+    if args[0] in ("-V", "--version", "version"):
+        print(f"powerbert {usage.version()}")
+        return 0
+    verb, rest = args[0], args[1:]
+    if verb not in VERBS:
+        return _complain(f"unknown verb '{verb}'{nearest(verb, VERBS)}; verbs: {', '.join(VERBS)}")
+    if any(arg in ("-h", "--help") for arg in rest):
+        print(usage.verb_help(verb, conf_dir()))
+        return 0
+    return run_verb(verb, rest)
+
+
+def run_verb(verb: str, args: list[str]) -> int:
+    """Composes the verb's config with Hydra and runs its recipe."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here and not to Hydra's own printer
+    sys.argv = [sys.argv[0], *args]
+    app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task_function)
+    try:
+        app()
+    except KeyboardInterrupt:
+        return _complain("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
+    except PowerbertError as error:
+        return _complain(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        return _complain(usage.explain_hydra(error, verb, args, conf_dir()))
+    except OSError as error:
+        return _complain(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else FAILED
+    except Exception as error:  # a fault of ours: one line here, the traceback in the run's log
+        logging.getLogger(__name__).debug("unexpected error", exc_info=True)
+        if os.environ.get("POWERBERT_TRACEBACK"):
+            raise
+        first = (str(error).splitlines() or [""])[0]
+        return _complain(
+            f"unexpected {type(error).__name__}: {first} (traceback in the run's log, "
+            "or on the screen with POWERBERT_TRACEBACK=1)",
+            FAILED,
+        )
+    return 0
+
+
+def task_function(cfg: Any) -> Any:
+    """What Hydra runs for each job: the recipe of the job's verb."""
+    from importlib import import_module
+
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra = HydraConfig.get()
+    recipe = import_module(f"powerbert_cli.commands.{hydra.job.name}")
+    try:
+        return recipe.run(cfg)
+    except PowerbertError as error:
+        if hydra.mode == RunMode.MULTIRUN:
+            raise
+        # Past Hydra, which would announce an ordinary exception with lines of its own.
+        raise SystemExit(_complain(str(error))) from error
+
+
+def _complain(message: str, code: int = USER_ERROR) -> int:
+    print(f"powerbert: {message}", file=sys.stderr)
+    return code
+
+
+def _completion(args: list[str]) -> int:
+    """Hydra's completion, with the verb taken off the line that it completes."""
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split()
+    if not any(arg.startswith("query=") for arg in args) or len(words) < 1:
+        return run_verb("finetune", args)  # install= and uninstall= are the same for all verbs
+    if len(words) == 1 or (len(words) == 2 and not line.endswith(" ")):
+        start = words[1] if len(words) == 2 else ""
+        print(" ".join(verb for verb in VERBS if verb.startswith(start)))
+        return 0
+    if words[1] not in VERBS:
+        return 0
+    os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
+    return run_verb(words[1], args)

@@ -1,0 +1,1 @@
+"""One recipe per verb: a composed config in, artifacts out."""

@@ -1,0 +1,59 @@
+"""Gathers a sweep's own jobs into one table and one picture, when Hydra has run them all."""
+
+import json
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+
+TOKEN, RESULT = "sweep.json", "result.json"
+
+
+def sweep_token(folder: Path) -> str:
+    """The token of the sweep that writes into this folder now."""
+    return str(json.loads((folder / TOKEN).read_text(encoding="utf-8"))["token"])
+
+
+class SweepReport(Callback):
+    """Hydra callback of the verb `sweep`.
+
+    The token written at the start is repeated in each job's result, so that results of an
+    earlier sweep in the same folder are never taken for this one's.
+    """
+
+    def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
+        from ..store.artifacts import write_json
+
+        self.folder = Path(config.hydra.sweep.dir)
+        try:
+            write_json(self.folder / TOKEN, {"token": uuid.uuid4().hex})
+        except OSError as error:
+            print(f"powerbert: {self.folder}: {error.strerror}; set output_dir=FOLDER", file=sys.stderr)
+            raise SystemExit(2) from error
+
+    def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
+        code = report_sweep(self.folder)
+        if code:
+            raise SystemExit(code)  # an ordinary exception of a callback is only a warning to Hydra
+
+
+def report_sweep(folder: Path) -> int:
+    """Writes sweep.csv, sweep.json and sweep.png from the jobs' results, and shows them.
+
+    Returns:
+        0 if all jobs succeeded; 2 if all failed by an error of the user; else 1.
+    """
+    from ..report.sweep import write_and_say
+
+    token = sweep_token(folder)
+    found = (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob(f"*/{RESULT}"))
+    results = sorted((result for result in found if result["sweep"] == token), key=lambda result: result["job"])
+    failed = [result for result in results if result["status"] != "ok"]
+    if len(failed) == len(results):
+        reasons = list(dict.fromkeys(result["reason"] for result in failed))
+        print(f"powerbert: every job failed: {'; '.join(reasons)}", file=sys.stderr)
+        return 2 if failed and all(result["user_error"] for result in failed) else 1
+    write_and_say(folder, results)
+    return 1 if failed else 0

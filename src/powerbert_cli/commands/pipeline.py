@@ -1,0 +1,266 @@
+"""The stages of the method, each made once for its settings: fine-tune, search, re-train."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import save_file
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from ..encoder.loading import build_host, load_tokenizer
+from ..encoder.shortened import ShortenedModel, SoftExtractModel
+from ..method.soft_extract import reach
+from ..report.progress import TrainingProgress
+from ..settings import FinetuneSettings, RetrainSettings, SearchSettings, StageSettings
+from ..store.artifacts import write_csv, write_json
+from ..store.model_dir import fingerprint, load_plain, save_model_dir
+from ..store.retention_file import RetentionFile
+from ..store.retention_file import read as read_retention
+from ..store.stages import Stage, StageStore
+from ..tasks.metrics import all_scores, interval, predictions_of
+from ..tasks.sources import TaskData, load_task
+from ..tasks.tokenizing import build_tokenizer, tokenize
+from ..training.stages import Material, Trained, learning_rates, search_retention, search_steps, train_classifier
+from ..training.trainer import Plan
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A fine-tuned model to start from, and its identity."""
+
+    model_dir: Path
+    identity: str
+    stage: Stage | None
+
+
+class Pipeline:
+    """The stages for one set of settings; data and tokenizer are loaded on first use."""
+
+    def __init__(self, settings: FinetuneSettings, fresh: str | None = None) -> None:
+        """fresh: name of a stage to make anew even if it is finished."""
+        self.settings = settings
+        self.store = StageStore(Path(settings.output_dir))
+        self.fresh = fresh
+
+    @cached_property
+    def data(self) -> TaskData:
+        data = load_task(self.settings.task)
+        log.info("task %s: %d training rows, %d dev rows", self.settings.task.name, len(data.train), len(data.dev))
+        return data
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        model = self.settings.model
+        if self.settings.checkpoint:
+            from .preflight import checkpoint_model
+
+            model = checkpoint_model(self.settings)
+        return load_tokenizer(model) or build_tokenizer(self.data.train["text"], model.vocab_size or 30000)
+
+    @cached_property
+    def material(self) -> Material:
+        task, seq_len = self.settings.task, self.settings.seq_len
+        train, dev = (tokenize(rows, self.tokenizer, seq_len) for rows in (self.data.train, self.data.dev))
+        longest = max(train["length"])
+        log.info("word-pieces: mean %.1f, longest %d, ℓ=%d", float(np.mean(train["length"])), longest, seq_len)
+        return Material(train, dev, self.tokenizer, seq_len, task.metric, task.regression)
+
+    def new_host(self) -> PreTrainedModel:
+        """The model before fine-tuning."""
+        settings = self.settings
+        return build_host(settings.model, self.tokenizer, settings.task.label_names, settings.seed)
+
+    @cached_property
+    def finetuned(self) -> Start:
+        """The fine-tuned model: the checkpoint that was given, or the stage of these settings."""
+        settings = self.settings
+        if settings.checkpoint:
+            return Start(Path(settings.checkpoint), fingerprint(settings.checkpoint), None)
+
+        def make(result: Path, checkpoints: Path) -> None:
+            host = self.new_host()
+            lengths = [settings.seq_len] * host.config.num_hidden_layers
+            self._train(ShortenedModel(host, lengths, settings.seq_len), "finetune", settings.finetune, result, checkpoints)
+
+        stage = self.store.ensure(
+            "finetune", {**self._decides(settings.finetune), "model": self._model_identity()}, make, self._is_fresh("finetune")
+        )
+        return Start(stage.folder / "model", stage.identity, stage)
+
+    def searched(self) -> Stage:
+        """The search of these settings, starting from the fine-tuned model."""
+        settings = self.settings
+        assert isinstance(settings, SearchSettings)
+        start = self.finetuned
+        decides = {
+            **self._decides(settings.search),
+            "start": start.identity,
+            "lambda": settings.regularizer_weight,
+            "lr_soft": settings.lr_soft,
+        }
+
+        def make(result: Path, checkpoints: Path) -> None:
+            self._search(start, settings, decides, result, checkpoints)
+
+        return self.store.ensure("search", decides, make, self._is_fresh("search"))
+
+    def retrained(self, retention: RetentionFile) -> Stage:
+        """Re-training of the fine-tuned model with a retention configuration."""
+        settings = self.settings
+        assert isinstance(settings, RetrainSettings)
+        start = self.finetuned
+        decides = {
+            **self._decides(settings.retrain),
+            "start": start.identity,
+            "lengths": retention.lengths,
+            "protected": retention.protected,
+        }
+
+        def make(result: Path, checkpoints: Path) -> None:
+            model = ShortenedModel(load_plain(start.model_dir), retention.lengths, settings.seq_len, retention.protected)
+            self._train(model, "retrain", settings.retrain, result, checkpoints, retention)
+            retention.write(result / "retention.json")
+
+        return self.store.ensure("retrain", decides, make, self._is_fresh("retrain"))
+
+    def trained_as_long(self) -> Stage:
+        """The plain model with as many epochs as a shortened one had: the fair baseline."""
+        layers = AutoConfig.from_pretrained(self.finetuned.model_dir).num_hidden_layers
+        seq_len = self.settings.seq_len
+        return self.retrained(RetentionFile((seq_len,) * layers, seq_len, task=self.settings.task.name))
+
+    def _is_fresh(self, stage: str) -> bool:
+        return self.fresh == stage
+
+    def _decides(self, stage: StageSettings) -> dict[str, Any]:
+        """What decides the result of any training stage."""
+        settings = self.settings
+        return {
+            "data": self.data.fingerprint,
+            "metric": settings.task.metric,
+            "seq_len": settings.seq_len,
+            "batch_size": settings.batch_size,
+            "seed": settings.seed,
+            **asdict(stage),
+            **asdict(settings.training),
+        }
+
+    def _model_identity(self) -> Any:
+        model = self.settings.model
+        if model.name_or_path is None:
+            return {"config": model.config, "tokenizer": model.tokenizer, "vocab_size": model.vocab_size}
+        folder = Path(model.name_or_path).expanduser()
+        return fingerprint(folder) if folder.is_dir() else model.name_or_path
+
+    def _plan(self, stage: StageSettings) -> Plan:
+        settings = self.settings
+        return Plan(
+            stage.lr,
+            stage.epochs,
+            settings.batch_size,
+            settings.seed,
+            settings.training,
+            settings.device,
+            settings.runtime.workers,
+        )
+
+    def _progress(self, stage: str) -> TrainingProgress:
+        return TrainingProgress(stage, self.settings.task.metric, self.settings.runtime.log_seconds)
+
+    def _train(
+        self,
+        model: ShortenedModel,
+        name: str,
+        stage: StageSettings,
+        result: Path,
+        checkpoints: Path,
+        retention: RetentionFile | None = None,
+    ) -> None:
+        log.info("%s: %s, %d epochs, lr %g", name, self.settings.model.name, stage.epochs, stage.lr)
+        trained = _with(
+            self._progress(name),
+            lambda progress: train_classifier(model, self.material, self._plan(stage), checkpoints, [progress]),
+        )
+        save_model_dir(result / "model", model.host, self.tokenizer, retention)
+        self._write_results(trained, result)
+
+    def _search(
+        self, start: Start, settings: SearchSettings, decides: dict[str, Any], result: Path, checkpoints: Path
+    ) -> None:
+        plan = self._plan(settings.search)
+        self._say_reach(settings, plan)
+        model = SoftExtractModel(load_plain(start.model_dir), settings.seq_len)
+        searched = _with(
+            self._progress(f"search λ={settings.regularizer_weight:g}"),
+            lambda progress: search_retention(
+                model, self.material, plan, settings.regularizer_weight, settings.lr_soft, checkpoints, [progress]
+            ),
+        )
+        save_model_dir(result / "model", model.host, self.tokenizer)
+        save_file({"retention_parameters": searched.retention_parameters}, result / "retention_parameters.safetensors")
+        self._write_results(searched.trained, result)
+        RetentionFile(
+            searched.lengths,
+            settings.seq_len,
+            model.protected,
+            task=settings.task.name,
+            model=settings.model.name_or_path or settings.model.name,
+            regularizer_weight=settings.regularizer_weight,
+            masses=searched.masses,
+            provenance=decides,
+        ).write(result / "retention.json")
+
+    def _say_reach(self, settings: SearchSettings, plan: Plan) -> None:
+        """Says before a search whether its steps can bring a retention parameter to 0."""
+        steps = search_steps(len(self.data.train), plan)
+        fall = reach(learning_rates(steps, plan.training.warmup_ratio, settings.lr_soft))
+        log.info("search: in %d steps at lr_soft=%g a retention parameter can fall by %.2f", steps, settings.lr_soft, fall)
+        if fall < 1:
+            log.warning(
+                "that is less than 1, so no rank can be eliminated fully and different λ may give the same configuration; "
+                "set lr_soft to at least %.2g, or search.epochs to at least %d",
+                settings.lr_soft / fall,
+                int(np.ceil(plan.epochs / fall)),
+            )
+
+    def _write_results(self, trained: Trained, result: Path) -> None:
+        """metrics.json, predictions.csv and history.csv."""
+        task = self.settings.task
+        predictions = predictions_of(trained.logits, task.regression)
+        low, high = interval(task.metric, trained.labels, predictions)
+        scores = all_scores(task.metric, trained.labels, predictions)
+        metrics = {
+            "task": task.name,
+            "split": "dev",
+            "metric": task.metric,
+            "value": scores[task.metric],
+            "interval": [low, high],
+            "n": len(trained.labels),
+            "seed": self.settings.seed,
+            **{name: value for name, value in scores.items() if name != task.metric},
+        }
+        write_json(result / "metrics.json", metrics)
+        columns = {"label": trained.labels, "prediction": predictions}
+        columns |= {f"logit_{c}": column for c, column in enumerate(np.atleast_2d(trained.logits.T))}
+        write_csv(result / "predictions.csv", pd.DataFrame(columns))
+        write_csv(result / "history.csv", trained.history)
+
+
+def _with(progress: TrainingProgress, work: Callable[[TrainingProgress], Any]) -> Any:
+    """Runs work with a progress display that is off the screen afterwards whatever happens."""
+    try:
+        return work(progress)
+    finally:
+        progress.close()
+
+
+def retention_of(stage: Stage) -> RetentionFile:
+    """The retention configuration that a search stage found."""
+    return read_retention(stage.folder / "retention.json")

@@ -1,0 +1,35 @@
+"""What every run does around its recipe."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from ..settings import FinetuneSettings, S, from_config
+from ..store.artifacts import whole_file, write_json
+from ..store.environment import capture
+from ..training.trainer import resolve_device
+from . import preflight
+
+
+def begin(cfg: Any, cls: type[S]) -> tuple[S, Path]:
+    """Checks the settings and writes config.yaml and environment.json into the run directory.
+
+    Returns:
+        The typed settings and the run directory.
+    """
+    settings = from_config(cfg, cls)
+    preflight.check(settings)
+    if settings.runtime.threads:
+        torch.set_num_threads(settings.runtime.threads)
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    with whole_file(run_dir / "config.yaml") as temporary:
+        OmegaConf.save(cfg, temporary, resolve=True)
+    write_environment(settings, run_dir)
+    return settings, run_dir
+
+
+def write_environment(settings: FinetuneSettings, run_dir: Path) -> None:
+    write_json(run_dir / "environment.json", capture(resolve_device(settings.device)))

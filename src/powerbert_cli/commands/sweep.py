@@ -1,0 +1,107 @@
+"""powerbert sweep, one job: search, re-train and bench for one λ."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+
+from ..encoder.loading import host_config
+from ..errors import PowerbertError
+from ..method.retention import kept_share
+from ..report.tables import say_metrics, say_retention, say_timing
+from ..settings import SweepSettings
+from ..store.artifacts import read_json, write_json
+from ..store.model_dir import load_shortened
+from ..store.stages import Stage, export
+from ..tasks.metrics import drop_interval
+from .bench import time_model
+from .gather import RESULT, sweep_token
+from .pipeline import Pipeline
+from .retrain import retention_for
+from .rundir import begin
+
+log = logging.getLogger(__name__)
+
+
+def run(cfg: Any) -> None:
+    """Writes result.json into the job's directory, also for a job that failed.
+
+    An error ends this job alone: what the other jobs found is still gathered.
+    """
+    hydra = HydraConfig.get()
+    run_dir = Path(hydra.runtime.output_dir)
+    head = {
+        "sweep": sweep_token(Path(hydra.sweep.dir)),
+        "job": hydra.job.num,
+        "lambda": cfg["lambda"],
+        "seed": cfg.seed,
+        "run_dir": str(run_dir),
+    }
+    try:
+        result = _job(cfg)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        log.error("λ=%s failed: %s", cfg["lambda"], reason)
+        log.debug("traceback", exc_info=True)
+        user = isinstance(error, PowerbertError)
+        write_json(run_dir / RESULT, {**head, "status": "failed", "reason": reason, "user_error": user})
+        return
+    write_json(run_dir / RESULT, {**head, "status": "ok", **result})
+
+
+def _job(cfg: Any) -> dict[str, Any]:
+    settings, run_dir = begin(cfg, SweepSettings)
+    pipeline = Pipeline(settings)
+    start, long_trained = pipeline.finetuned, pipeline.trained_as_long()
+    retention = retention_for(settings, pipeline)
+    retrained = pipeline.retrained(retention)
+    export(retrained.folder, run_dir)
+    say_retention(retention)
+    value = say_metrics(run_dir / "metrics.json", f"λ={settings.regularizer_weight:g}")
+    timing = time_model(settings, pipeline, load_shortened(retrained.folder / "model"), run_dir)
+    say_timing(timing)
+    baseline_folder = _better([stage for stage in (start.stage, long_trained) if stage is not None])
+    comparison = _compare(settings, baseline_folder, retrained.folder)
+    return {
+        "task": settings.task.name,
+        "lengths": list(retention.lengths),
+        "seq_len": settings.seq_len,
+        "kept_share": kept_share(retention.lengths, settings.seq_len),
+        "masses": retention.masses,
+        "metric": settings.task.metric,
+        "value": value,
+        **comparison,
+        **_speeds(timing),
+        "max_drop": settings.max_drop,
+    }
+
+
+def _better(stages: list[Stage]) -> Path:
+    """The plain model with the better metric: fine-tuned, or trained as long as a shortened one."""
+    return max((stage.folder for stage in stages), key=lambda folder: read_json(folder / "metrics.json")["value"])
+
+
+def _compare(settings: SweepSettings, baseline: Path, shortened: Path) -> dict[str, Any]:
+    plain, short = (pd.read_csv(folder / "predictions.csv") for folder in (baseline, shortened))
+    low, high = drop_interval(
+        settings.task.metric, plain["label"].to_numpy(), plain["prediction"].to_numpy(), short["prediction"].to_numpy()
+    )
+    values = [read_json(folder / "metrics.json")["value"] for folder in (baseline, shortened)]
+    return {"baseline": values[0], "drop": values[0] - values[1], "drop_low": low, "drop_high": high}
+
+
+def _speeds(timing: pd.DataFrame) -> dict[str, Any]:
+    """Speed-ups by padding (of the first engine), and times per example for the picture."""
+    first = timing[timing["engine"] == timing["engine"].iloc[0]].set_index(["padding", "shortened"])
+    speeds: dict[str, Any] = {"flops_ratio": None, "speedup_max": None, "speedup_longest": None, "speedup_sorted": None}
+    times = {}
+    for padding, shortened in first.index:
+        row = first.loc[(padding, shortened)]
+        if shortened:
+            speeds[f"speedup_{padding}"] = float(row["speedup"])
+            speeds[f"flops_ratio_{padding}"] = float(row["flops_ratio"])
+        times[f"{'shortened' if shortened else 'plain'}_{padding}_ms"] = 1000 / float(row["examples_per_s"])
+    speeds["flops_ratio"] = speeds.get("flops_ratio_max", next((v for k, v in speeds.items() if k.startswith("flops_ratio_")), None))
+    return {**speeds, **times}

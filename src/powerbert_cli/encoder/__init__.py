@@ -1,0 +1,1 @@
+"""The shortened encoder: one loop over blocks, whatever the model family."""

@@ -1,0 +1,14 @@
+"""The errors that a user can cause and mend; `cli` prints them as one line and leaves with 2."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class PowerbertError(Exception):
+    """Something the user can mend: the message names the key, the value, the rule, the way out."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for the known word most like this one, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -1,0 +1,60 @@
+"""The retention configuration: how many word-vectors each encoder layer keeps."""
+
+import math
+from collections.abc import Sequence
+
+
+class RetentionError(ValueError):
+    """A retention configuration that breaks a rule."""
+
+
+def check_lengths(lengths: Sequence[object], seq_len: int, layers: int | None = None) -> tuple[int, ...]:
+    """Checks (ℓ_1 … ℓ_L) and gives it back as a tuple of ints.
+
+    Args:
+        lengths: word-vectors kept after each layer.
+        seq_len: ℓ, the input length that bounds the first value.
+        layers: L of the model, if known.
+
+    Raises:
+        RetentionError: names the entry (0-based), its value and the rule that it breaks.
+    """
+    if layers is not None and len(lengths) != layers:
+        raise RetentionError(
+            f"retention has {len(lengths)} lengths, the model has {layers} layers; give one length for each layer"
+        )
+    if not lengths:
+        raise RetentionError("retention has no lengths; give one length for each layer")
+    checked: list[int] = []
+    for j, value in enumerate(lengths):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise RetentionError(f"retention[{j}]={value!r} is not an integer; lengths count word-vectors")
+        if value < 1:
+            raise RetentionError(f"retention[{j}]={value} is below 1; a layer keeps at least [CLS]")
+        if j == 0 and value > seq_len:
+            raise RetentionError(f"retention[0]={value} exceeds seq_len={seq_len}; a layer cannot keep more than ℓ")
+        if j and value > checked[-1]:
+            raise RetentionError(
+                f"retention[{j}]={value} exceeds retention[{j - 1}]={checked[-1]}; must be non-increasing"
+            )
+        checked.append(value)
+    return tuple(checked)
+
+
+def lengths_from_masses(masses: Sequence[float], seq_len: int) -> tuple[int, ...]:
+    """ℓ_j = ceil(mass_j), then ℓ_j = min(ℓ_j, ℓ_(j-1)) (section 3.3, step 2).
+
+    A mass within 1e-4 of an integer counts as that integer: float32 sums of clipped
+    parameters end a little above it.
+    """
+    lengths: list[int] = []
+    previous = seq_len
+    for mass in masses:
+        previous = min(max(1, math.ceil(mass - 1e-4)), previous)
+        lengths.append(previous)
+    return tuple(lengths)
+
+
+def kept_share(lengths: Sequence[int], seq_len: int) -> float:
+    """Word-vectors kept over L · ℓ, in (0, 1]."""
+    return sum(lengths) / (len(lengths) * seq_len)

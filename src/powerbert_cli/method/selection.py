@@ -1,0 +1,57 @@
+"""Which word-vectors a layer keeps, given their scores."""
+
+import torch
+from torch import Tensor
+
+
+def significance_order(scores: Tensor, mask: Tensor | None, protected: int = 1) -> Tensor:
+    """Positions of the word-vectors by falling score.
+
+    The first `protected` positions ([CLS]) lead, in their own order; padding comes last. Equal
+    scores keep their order in the text, so the result is deterministic.
+
+    Args:
+        scores: (B, N) float.
+        mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
+        protected: how many leading positions may never be eliminated.
+
+    Returns:
+        (B, N) int64: `order[b, k]` is the position of the word-vector of rank k.
+    """
+    scores = scores.float()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    if protected:
+        scores = scores.clone()
+        scores[:, :protected] = float("inf")
+    return torch.sort(scores, dim=-1, descending=True, stable=True).indices
+
+
+def select(scores: Tensor, keep: int, mask: Tensor | None, protected: int = 1) -> Tensor:
+    """Positions of the `keep` most significant word-vectors, in the order of the text.
+
+    The extract layer of the paper (section 3.3). An input with fewer than `keep` real
+    word-vectors keeps all of them, and padding fills the rest.
+
+    Args:
+        scores: (B, N) float, see `significance`.
+        keep: word-vectors to keep, 1 ≤ keep ≤ N.
+        mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
+        protected: leading positions that are always kept ([CLS]).
+
+    Returns:
+        (B, keep) int64, ascending along the last dimension.
+
+    Raises:
+        ValueError: if keep is outside 1 … N.
+    """
+    n = scores.shape[-1]
+    if not 1 <= keep <= n:
+        raise ValueError(f"keep={keep} must be between 1 and the {n} word-vectors there are")
+    order = significance_order(scores, mask, protected)
+    return order[:, :keep].sort(dim=-1).values
+
+
+def gather_vectors(vectors: Tensor, index: Tensor) -> Tensor:
+    """Rows of `vectors` (B, N, D) at `index` (B, K) → (B, K, D)."""
+    return vectors.gather(1, index.unsqueeze(-1).expand(-1, -1, vectors.shape[-1]))

@@ -1,0 +1,1 @@
+"""Tables and pictures out of artifacts, and what is seen while a stage runs."""

@@ -1,0 +1,151 @@
+"""The sweep's table and its picture of metric against measured time."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..store.artifacts import whole_file, write_csv, write_json
+from .console import console
+from .tables import plain_table
+
+COLUMNS = (
+    "lambda seed status lengths kept_share metric value baseline drop drop_low drop_high flops_ratio "
+    "speedup_max speedup_longest speedup_sorted run_dir"
+).split()
+PADDING_TITLES = {"max": "padded to ℓ", "longest": "padded to the longest", "sorted": "length-sorted batches"}
+SPEED_HEADINGS = {"max": "padded", "longest": "longest", "sorted": "sorted"}
+
+
+def write_and_say(folder: Path, results: list[dict[str, Any]]) -> None:
+    """Writes sweep.csv, sweep.json, sweep.png; prints the table and names the best λ."""
+    table = sweep_table(results)
+    write_csv(folder / "sweep.csv", table.assign(lengths=table["lengths"].map(_joined)))
+    good = [result for result in results if result["status"] == "ok"]
+    best = best_within(good)
+    write_json(folder / "sweep.json", {"results": results, "best": best})
+    with whole_file(folder / "sweep.png") as temporary:
+        draw(good, temporary)
+    _say(table, results, best)
+    console.print(f"table: {folder / 'sweep.csv'}\npicture: {folder / 'sweep.png'}")
+
+
+def sweep_table(results: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row for each job, in the order of λ."""
+    table = pd.DataFrame(results)
+    extra = [name for name in table.columns if name.endswith("_ms") or name in ("reason", "on_front")]
+    table["on_front"] = pd.Series([result in pareto_front(results) for result in results])
+    table = table.reindex(columns=[*COLUMNS, *extra, "on_front"])
+    return table.sort_values(["lambda", "seed"], ignore_index=True)
+
+
+def _joined(lengths: Any) -> Any:
+    return ",".join(map(str, lengths)) if isinstance(lengths, list) else lengths
+
+
+def speed_of(result: dict[str, Any]) -> float:
+    """The speed-up that a careful user gets: length-sorted, else the next best that was timed."""
+    for padding in ("sorted", "longest", "max"):
+        value = result.get(f"speedup_{padding}")
+        if value is not None:
+            return float(value)
+    return 0.0
+
+
+def pareto_front(results: list[dict[str, Any]], speed: Any = speed_of) -> list[dict[str, Any]]:
+    """The finished results that no other one beats in both metric and speed."""
+    good = [result for result in results if result["status"] == "ok"]
+
+    def beaten(one: dict[str, Any]) -> bool:
+        return any(
+            other["value"] >= one["value"]
+            and speed(other) >= speed(one)
+            and (other["value"] > one["value"] or speed(other) > speed(one))
+            for other in good
+        )
+
+    return [result for result in good if not beaten(result)]
+
+
+def best_within(good: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The fastest result whose metric is within max_drop of the baseline, or None."""
+    within = [result for result in good if result["drop"] <= result["max_drop"]]
+    return max(within, key=speed_of, default=None)
+
+
+def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any] | None) -> None:
+    right = "right"
+    columns = {"λ": right, "seed": right, "kept": right, "metric": right, "drop": right, "95%": right, "FLOPs": right}
+    shown = plain_table("speed-up of elimination by padding", columns | dict.fromkeys(SPEED_HEADINGS.values(), right))
+    for row in table.to_dict("records"):
+        if row["status"] != "ok":
+            continue
+        speeds = [row[f"speedup_{padding}"] for padding in SPEED_HEADINGS]
+        shown.add_row(
+            f"{row['lambda']:g}",
+            str(row["seed"]),
+            f"{row['kept_share']:.1%}",
+            f"{row['value']:.4f}",
+            f"{row['drop']:+.4f}",
+            f"{row['drop_low']:+.3f}..{row['drop_high']:+.3f}",
+            f"{row['flops_ratio']:.2f}",
+            *("–" if pd.isna(speed) else f"{speed:.2f}" for speed in speeds),
+        )
+    console.print(shown)
+    for row in table.to_dict("records"):
+        failed = row["status"] != "ok"
+        console.print(f"λ={row['lambda']:g} seed {row['seed']}: {'failed: ' + row['reason'] if failed else _joined(row['lengths'])}")
+    good = [result for result in results if result["status"] == "ok"]
+    console.print(f"baseline (plain model, trained as long): {good[0]['metric']} {good[0]['baseline']:.4f}")
+    limit = good[0]["max_drop"]
+    if best is None:
+        console.print(f"no λ stays within {limit:g} of the baseline; try smaller values")
+        return
+    sure = "the interval agrees" if best["drop_high"] <= limit else "the interval does not exclude a larger drop"
+    console.print(
+        f"fastest λ within {limit:g} of the baseline: {best['lambda']:g} "
+        f"(drop {best['drop']:+.4f}, {sure}; {speed_of(best):.2f} times as fast in length-sorted batches)"
+    )
+
+
+def draw(good: list[dict[str, Any]], path: Path) -> None:
+    """Metric against measured time per example, one panel for each padding."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    paddings = [name for name in PADDING_TITLES if f"plain_{name}_ms" in good[0]]
+    figure = Figure(figsize=(4.6 * len(paddings), 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(paddings), sharey=True, squeeze=False)[0]
+    for axis, padding in zip(axes, paddings, strict=True):
+        _draw_panel(axis, good, padding)
+    first = good[0]
+    axes[0].set_ylabel(f"{first['task']} dev {first['metric']}")
+    axes[-1].legend(loc="lower right", fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
+def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> None:
+    plain = float(pd.Series([result[f"plain_{padding}_ms"] for result in good]).median())
+
+    def speed(result: dict[str, Any]) -> float:
+        return float(result[f"speedup_{padding}"])
+
+    def time(result: dict[str, Any]) -> float:
+        # Jobs ran at different moments; only the ratio to the plain model beside it compares.
+        return plain / speed(result)
+
+    baseline, limit = good[0]["baseline"], good[0]["max_drop"]
+    axis.axhspan(baseline - limit, baseline, color="0.9", label=f"within {limit:g} of the baseline")
+    axis.plot(plain, baseline, "s", color="black", label="plain model")
+    front = sorted(pareto_front(good, speed), key=time)
+    axis.plot([time(r) for r in front], [r["value"] for r in front], "-", color="tab:blue", lw=1, label="Pareto front")
+    for result in good:
+        marker = dict(color="tab:blue", ms=7) if result in front else dict(color="tab:gray", ms=5)
+        axis.plot(time(result), result["value"], "o", **marker)
+        axis.annotate(f"λ={result['lambda']:g}", (time(result), result["value"]), xytext=(5, 5), textcoords="offset points", fontsize=8)
+    axis.set_xlim(left=0)
+    axis.margins(y=0.15)
+    axis.set_title(PADDING_TITLES[padding], fontsize=10)
+    axis.set_xlabel("ms per example")
+    axis.grid(alpha=0.3)

@@ -1,0 +1,299 @@
+"""Typed settings of each verb, made from the composed config before any work is done.
+
+A field's `doc` is what `powerbert VERB --help` prints; defaults stand in `conf/` alone. What
+can be known to be wrong from the config itself is refused here.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import PowerbertError, nearest
+
+METRICS = ("accuracy", "f1", "matthews", "pearson", "spearman")
+PRECISIONS = ("fp32", "bf16", "fp16")
+PADDINGS = ("max", "longest", "sorted")
+ENGINES = ("eager", "compile")
+# `lambda` is the user's key and a keyword of Python.
+RENAMED = {"lambda": "regularizer_weight"}
+
+
+class SettingsError(PowerbertError):
+    """A config value that breaks a rule."""
+
+
+def key(doc: str) -> Any:
+    """A required settings field with its line of help."""
+    return field(metadata={"doc": doc}, kw_only=True)
+
+
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise SettingsError(f"{name}={value} must be a number above 0")
+
+
+def _at_least_one(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise SettingsError(f"{name}={value} must be at least 1")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SettingsError(f"{name}={value} is none of {', '.join(allowed)}{nearest(value, allowed)}")
+
+
+@dataclass(kw_only=True)
+class TaskSettings:
+    name: str = key("name of the task")
+    hub_path: str | None = key("dataset on the hub")
+    hub_name: str | None = key("configuration of that dataset")
+    dev_split: str = key("split of the hub dataset that metrics are measured on")
+    data_dir: str | None = key("local folder with train.*, dev.* or validation.*, optional test.* (tsv, csv, jsonl, parquet; also .gz)")
+    text_columns: list[str] = key("one text column, or two for pairs")
+    label_column: str = key("column of the label")
+    label_names: list[str] | None = key("names of the classes in the order of their numbers; null for regression")
+    metric: str = key("headline metric: " + ", ".join(METRICS))
+    max_train: int | None = key("use that many training rows, drawn once with a fixed seed")
+    max_dev: int | None = key("use that many dev rows, drawn once with a fixed seed")
+    synthetic: dict[str, int] | None = key("sizes and seed of the generated task")
+    published: dict[str, Any] = key("the task's settings that the top-level keys default to")
+
+    def __post_init__(self) -> None:
+        _one_of("task.metric", self.metric, METRICS)
+        if len(self.text_columns) not in (1, 2):
+            raise SettingsError(f"task.text_columns={self.text_columns} must name one column, or two for pairs")
+        if self.label_names is not None and len(self.label_names) < 2:
+            raise SettingsError(f"task.label_names={self.label_names} must name at least two classes, or be null")
+        if self.regression and self.metric not in ("pearson", "spearman"):
+            raise SettingsError(f"task.metric={self.metric} needs classes; set task.label_names, or spearman or pearson")
+        if not self.regression and self.metric in ("pearson", "spearman"):
+            raise SettingsError(f"task.metric={self.metric} is for regression; set task.label_names=null")
+        if self.metric == "f1" and len(self.label_names or ()) != 2:
+            raise SettingsError("task.metric=f1 needs exactly two classes in task.label_names")
+        _at_least_one("task.max_train", self.max_train)
+        _at_least_one("task.max_dev", self.max_dev)
+        if not (self.data_dir or self.hub_path or self.synthetic):
+            raise SettingsError(f"task={self.name} needs task.data_dir=FOLDER with your train.* and dev.* files")
+        if self.data_dir and not Path(self.data_dir).is_dir():
+            raise SettingsError(f"task.data_dir={self.data_dir} is not a folder")
+
+    @property
+    def regression(self) -> bool:
+        return self.label_names is None
+
+
+@dataclass(kw_only=True)
+class ModelSettings:
+    name: str = key("name of the preset")
+    name_or_path: str | None = key("model on the hub, or a local folder; goes before model.config")
+    config: dict[str, Any] | None = key("settings of transformers' config for a model with random weights")
+    tokenizer: str | None = key("tokenizer for random weights; null builds a vocabulary from the task")
+    vocab_size: int | None = key("most entries of a vocabulary built from the task")
+    trust_remote_code: bool = key("let a downloaded model run its own code; off unless you trust it")
+
+    def __post_init__(self) -> None:
+        if not (self.name_or_path or self.config):
+            raise SettingsError("model has neither name_or_path nor config; set model.name_or_path=FOLDER or NAME")
+
+
+@dataclass(kw_only=True)
+class StageSettings:
+    epochs: int = key("epochs of this stage")
+    lr: float = key("learning rate of this stage (of the model's own parameters)")
+
+
+@dataclass(kw_only=True)
+class TrainingSettings:
+    precision: str = key("precision of training: " + ", ".join(PRECISIONS))
+    warmup_ratio: float = key("share of the steps in which the learning rate rises from 0; it then falls to 0")
+    weight_decay: float = key("decoupled weight decay (0 as published)")
+    max_grad_norm: float = key("gradient clipping; 0 for none (as published)")
+    accumulation: int = key("micro-batches that make one batch_size")
+    padding: str = key("pad training batches to the longest input or to max (ℓ)")
+    group_by_length: bool = key("batches of inputs of about the same length")
+
+    def __post_init__(self) -> None:
+        _one_of("training.precision", self.precision, PRECISIONS)
+        _one_of("training.padding", self.padding, ("longest", "max"))
+        _at_least_one("training.accumulation", self.accumulation)
+        if not 0 <= self.warmup_ratio < 1:
+            raise SettingsError(f"training.warmup_ratio={self.warmup_ratio} must be in [0, 1)")
+
+
+@dataclass(kw_only=True)
+class RuntimeSettings:
+    threads: int | None = key("CPU threads; null leaves PyTorch's choice")
+    workers: int = key("processes that prepare batches")
+    log_seconds: float = key("seconds between progress lines when the output is no terminal")
+
+    def __post_init__(self) -> None:
+        _at_least_one("runtime.threads", self.threads)
+
+
+@dataclass(kw_only=True)
+class FinetuneSettings:
+    """What every verb has."""
+
+    task: TaskSettings = key("task (group): see the list below")
+    model: ModelSettings = key("model (group): see the list below")
+    lr: float = key("learning rate of the model's own parameters")
+    seq_len: int = key("ℓ: longest input in word-pieces; longer ones are cut")
+    batch_size: int = key("examples in a batch")
+    epochs: int = key("epochs of each stage (finetune.epochs etc. set one stage)")
+    seed: int = key("seed of initial weights, data order and dropout")
+    device: str = key("auto, cpu or cuda")
+    precision: str = key("fp32, bf16 or fp16")
+    output_dir: str = key("where run directories and finished stages go")
+    checkpoint: str | None = key("start from this fine-tuned model directory")
+    fresh: bool = key("make the verb's own stage anew even if a finished one of the same settings is there")
+    finetune: StageSettings = key("")
+    training: TrainingSettings = key("")
+    runtime: RuntimeSettings = key("")
+
+    def __post_init__(self) -> None:
+        _positive("lr", self.lr)
+        _positive("finetune.lr", self.finetune.lr)
+        for name in ("seq_len", "batch_size", "epochs"):
+            _at_least_one(name, getattr(self, name))
+        if self.seq_len < 8:
+            raise SettingsError(f"seq_len={self.seq_len} must be at least 8: [CLS], [SEP] and some words have to fit")
+        _at_least_one("finetune.epochs", self.finetune.epochs)
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("device", self.device, ("auto", "cpu", "cuda"))
+        if self.batch_size % self.training.accumulation:
+            raise SettingsError(
+                f"batch_size={self.batch_size} must be a multiple of training.accumulation={self.training.accumulation}"
+            )
+        if self.checkpoint and not (Path(self.checkpoint) / "config.json").is_file():
+            raise SettingsError(
+                f"checkpoint={self.checkpoint} is no model directory (no config.json in it); "
+                "give the folder 'model' of a finished finetune run"
+            )
+
+
+@dataclass(kw_only=True)
+class SearchSettings(FinetuneSettings):
+    regularizer_weight: float = key("weight λ of the regulariser Σ_j j · mass_j")
+    lr_soft: float = key("learning rate of the retention parameters")
+    search: StageSettings = key("")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (math.isfinite(self.regularizer_weight) and self.regularizer_weight >= 0):
+            raise SettingsError(f"lambda={self.regularizer_weight} must be a number ≥ 0, for example lambda=3e-4")
+        _positive("lr_soft", self.lr_soft)
+        _positive("search.lr", self.search.lr)
+        _at_least_one("search.epochs", self.search.epochs)
+
+
+@dataclass(kw_only=True)
+class RetentionSettings:
+    path: str | None = key("a retention.json written by search")
+    lengths: Any = key("ℓ_1 … ℓ_L as a list, e.g. [153,125,111]; or full")
+
+    def __post_init__(self) -> None:
+        if self.path and self.lengths is not None:
+            raise SettingsError("retention.path and retention.lengths are both given; give one of them")
+        if self.path and not Path(self.path).is_file():
+            raise SettingsError(f"retention.path={self.path} is not a file; search writes it as retention.json")
+
+
+@dataclass(kw_only=True)
+class RetrainSettings(SearchSettings):
+    retention: RetentionSettings = key("retention configuration (group): searched (default), full, paper/…")
+    retrain: StageSettings = key("")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive("retrain.lr", self.retrain.lr)
+        _at_least_one("retrain.epochs", self.retrain.epochs)
+
+
+@dataclass(kw_only=True)
+class BenchOptions:
+    precision: str = key("precision of timing")
+    engines: list[str] = key("how models are run: " + ", ".join(ENGINES))
+    paddings: list[str] = key("padded to ℓ (max), to the batch's longest, length-sorted batches")
+    examples: int = key("dev examples that one round times")
+    rounds: int = key("rounds; in each every contender runs once, in shuffled order")
+    max_seconds: float = key("stop after this time if at least 3 rounds are done")
+
+    def __post_init__(self) -> None:
+        _one_of("bench.precision", self.precision, PRECISIONS)
+        for engine in self.engines:
+            _one_of("bench.engines", engine, ENGINES)
+        for padding in self.paddings:
+            _one_of("bench.paddings", padding, PADDINGS)
+        if not self.engines or not self.paddings:
+            raise SettingsError("bench.engines and bench.paddings must each name at least one")
+        if self.rounds < 3:
+            raise SettingsError(f"bench.rounds={self.rounds} must be at least 3, so that an interval can be given")
+        _at_least_one("bench.examples", self.examples)
+
+
+@dataclass(kw_only=True)
+class BenchSettings(RetrainSettings):
+    shortened: str | None = key("time this re-trained model directory instead of the pipeline's own")
+    bench: BenchOptions = key("")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shortened and not (Path(self.shortened) / "retention.json").is_file():
+            raise SettingsError(
+                f"shortened={self.shortened} is no re-trained model directory (no retention.json in it); "
+                "give the folder 'model' of a finished retrain run"
+            )
+
+
+@dataclass(kw_only=True)
+class SweepSettings(BenchSettings):
+    max_drop: float = key("loss of the metric (absolute) up to which a λ counts as within the baseline")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.max_drop < 1:
+            raise SettingsError(f"max_drop={self.max_drop} must be in [0, 1)")
+
+
+VERBS: dict[str, type[FinetuneSettings]] = {
+    "finetune": FinetuneSettings,
+    "search": SearchSettings,
+    "retrain": RetrainSettings,
+    "bench": BenchSettings,
+    "sweep": SweepSettings,
+}
+
+S = TypeVar("S", bound=FinetuneSettings)
+
+
+def from_config(cfg: Any, cls: type[S]) -> S:
+    """The typed settings of a composed DictConfig.
+
+    Raises:
+        SettingsError: for an unknown key, a value of the wrong type or outside its range.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        values = OmegaConf.to_container(cfg, resolve=True)
+        assert isinstance(values, dict)
+        for user, ours in RENAMED.items():
+            if user in values:
+                values[ours] = values.pop(user)
+        merged = OmegaConf.merge(OmegaConf.structured(cls), values)
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise SettingsError(_readable(error, cls)) from error
+
+
+def _readable(error: Exception, cls: type[FinetuneSettings]) -> str:
+    text = str(error.msg if hasattr(error, "msg") else error).splitlines()[0]
+    name = getattr(error, "full_key", None) or ""
+    for user, ours in RENAMED.items():
+        name = name.replace(ours, user)
+        text = text.replace(ours, user)
+    if "not in" in text and name:
+        return f"unknown key '{name}'{nearest(name, cls.__dataclass_fields__)}"
+    return f"{name}: {text}" if name else text

@@ -1,0 +1,1 @@
+"""Run directories, stages and artifacts: everything that touches the disk."""

@@ -1,0 +1,126 @@
+"""Finished stages, kept under an identity made of all that decides their result.
+
+A stage appears under `<output_dir>/stages/<name>-<identity>` only when it is complete. While it
+is made it lives in a work folder beside it, which a later run of the same identity resumes, and
+a lock lets only one process make it; others wait and then use it.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from .artifacts import read_json, write_json
+
+log = logging.getLogger(__name__)
+MANIFEST = "stage.json"
+FORMAT = 1  # of stage directories, part of every identity
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage: its folder, its identity, and whether this call made it."""
+
+    folder: Path
+    identity: str
+    made: bool
+
+
+def identity_of(settings: dict[str, Any]) -> str:
+    """Hash of the settings that decide a stage's result."""
+    text = json.dumps({"format": FORMAT, **settings}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class StageStore:
+    """The finished stages below an output folder."""
+
+    def __init__(self, output_dir: Path) -> None:
+        self.root = output_dir / "stages"
+
+    def ensure(self, name: str, settings: dict[str, Any], make: Callable[[Path, Path], None], fresh: bool) -> Stage:
+        """The finished stage of these settings; made by `make` if there is none.
+
+        Args:
+            name: finetune, search, retrain …
+            settings: all that decides the result.
+            make: (result folder, checkpoint folder) → writes the artifacts into the first.
+            fresh: make it anew even if a finished one is there.
+        """
+        identity = identity_of({"stage": name, **settings})
+        folder = self.root / f"{name}-{identity}"
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._locked(folder):
+            if not fresh and _is_whole(folder):
+                log.info("%s %s is finished already, using it", name, identity)
+                return Stage(folder, identity, made=False)
+            work = folder.with_name(f".{folder.name}.work")
+            if fresh:
+                shutil.rmtree(work, ignore_errors=True)
+            result, checkpoints = work / "result", work / "checkpoints"
+            shutil.rmtree(result, ignore_errors=True)
+            result.mkdir(parents=True)
+            make(result, checkpoints)
+            write_json(result / MANIFEST, {"stage": name, "settings": settings, "files": _digests(result)})
+            if folder.exists():
+                shutil.rmtree(folder)
+            result.replace(folder)
+            shutil.rmtree(work, ignore_errors=True)
+            return Stage(folder, identity, made=True)
+
+    def _locked(self, folder: Path) -> FileLock:
+        lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+            lock.release()
+        except Timeout:
+            log.info("%s is being made by another process, waiting for it", folder.name)
+        return lock
+
+
+def export(folder: Path, run_dir: Path) -> None:
+    """Puts a finished stage's artifacts into a run directory.
+
+    Weights are hard links where the file system has them, as they are large and never changed
+    in place; all else is copied.
+    """
+    for path in sorted(folder.rglob("*")):
+        target = run_dir / path.relative_to(folder)
+        if path.is_dir() or path.name == MANIFEST:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".safetensors":
+            try:
+                target.hardlink_to(path)
+                continue
+            except OSError:
+                pass
+        shutil.copy2(path, target)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST)
+    return {str(path.relative_to(folder)): _digest(path) for path in files}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_whole(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    try:
+        if read_json(folder / MANIFEST)["files"] == _digests(folder):
+            return True
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    log.warning("%s is damaged (its files are not those of its manifest); it is made anew", folder)
+    return False

@@ -1,0 +1,1 @@
+"""Datasets, tokenising, metrics. Knows nothing of models or training."""

@@ -1,0 +1,130 @@
+"""transformers.Trainer with what the method needs on top."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ..encoder.shortened import SoftExtractModel
+from ..method import soft_extract
+from ..settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training: everything that decides its result but model and data."""
+
+    lr: float
+    epochs: int
+    batch_size: int
+    seed: int
+    training: TrainingSettings
+    device: str
+    workers: int
+
+
+def resolve_device(device: str) -> str:
+    """'auto' to cuda where there is one, else cpu."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def arguments(plan: Plan, folder: Path, keep_best_by: str | None) -> TrainingArguments:
+    """Trainer settings: Adam, linear warm-up and decay, a checkpoint for each epoch.
+
+    Args:
+        folder: where checkpoints go, and are resumed from.
+        keep_best_by: metric whose best epoch is kept; None keeps the last.
+    """
+    options = plan.training
+    use_cpu = resolve_device(plan.device) == "cpu"
+    args = TrainingArguments(
+        output_dir=str(folder),
+        learning_rate=plan.lr,
+        num_train_epochs=plan.epochs,
+        per_device_train_batch_size=plan.batch_size // options.accumulation,
+        per_device_eval_batch_size=plan.batch_size,
+        gradient_accumulation_steps=options.accumulation,
+        warmup_steps=options.warmup_ratio,
+        weight_decay=options.weight_decay,
+        max_grad_norm=options.max_grad_norm,
+        lr_scheduler_type="linear",
+        optim="adamw_torch",
+        seed=plan.seed,
+        bf16=options.precision == "bf16",
+        fp16=options.precision == "fp16",
+        train_sampling_strategy="group_by_length" if options.group_by_length else "random",
+        dataloader_num_workers=plan.workers,
+        dataloader_pin_memory=not use_cpu,
+        use_cpu=use_cpu,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=keep_best_by is not None,
+        metric_for_best_model=f"eval_{keep_best_by}" if keep_best_by else None,
+        greater_is_better=True if keep_best_by else None,
+        logging_strategy="steps",
+        logging_steps=10,
+        report_to="none",
+        disable_tqdm=True,
+        label_names=["labels"],
+    )
+    if not use_cpu:
+        args._n_gpu = 1  # one process drives one GPU; several take torchrun, not nn.DataParallel
+    return args
+
+
+class SearchTrainer(Trainer):
+    """Learns retention parameters beside the model's own (section 3.3, equation 4).
+
+    Args:
+        regularizer_weight: λ.
+        lr_soft: learning rate of the retention parameters.
+    """
+
+    def __init__(self, *args: Any, regularizer_weight: float, lr_soft: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.regularizer_weight = regularizer_weight
+        self.lr_soft = lr_soft
+        self.task_loss: torch.Tensor | None = None
+        self.add_callback(_ClipRetentionParameters())
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            unwrapped = self.accelerator.unwrap_model(self.model)
+            retention = unwrapped.retention_parameters
+            decay = set(self.get_decay_parameter_names(unwrapped))
+            groups: dict[bool, list[Any]] = {True: [], False: []}
+            for name, parameter in unwrapped.named_parameters():
+                if parameter is not retention:
+                    groups[name in decay].append(parameter)
+            cls, options = self.get_optimizer_cls_and_kwargs(self.args, unwrapped)
+            self.optimizer = cls(
+                [
+                    {"params": groups[True], "weight_decay": self.args.weight_decay},
+                    {"params": groups[False], "weight_decay": 0.0},
+                    {"params": [retention], "weight_decay": 0.0, "lr": self.lr_soft},
+                ],
+                **options,
+            )
+        return self.optimizer
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any) -> Any:
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+        if model.training:
+            self.task_loss = loss.detach()
+            retention = self.accelerator.unwrap_model(model).retention_parameters
+            penalty = self.regularizer_weight * soft_extract.regularizer(retention)
+            loss = loss + penalty  # accumulation averages both alike
+        return (loss, outputs) if return_outputs else loss
+
+
+class _ClipRetentionParameters(TrainerCallback):
+    """Clips r to [0, 1] after each optimiser step, before anything reads it."""
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
+    ) -> None:
+        target: SoftExtractModel = getattr(model, "module", model)
+        soft_extract.clip_(target.retention_parameters.data, target.protected)

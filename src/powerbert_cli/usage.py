@@ -1,0 +1,137 @@
+"""Help texts: made from the typed settings and the shipped configs, without Hydra or torch."""
+
+import difflib
+import re
+from dataclasses import MISSING, fields, is_dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from .errors import nearest
+from .settings import RENAMED, VERBS
+
+SUMMARY = {
+    "finetune": "fine-tune a classifier and measure it on dev",
+    "search": "learn with soft-extract layers how many word-vectors each layer must keep",
+    "retrain": "re-train with extract layers that really drop the rest; write a model directory",
+    "bench": "time the shortened model against the plain one, alternating in one process",
+    "sweep": "search, re-train and bench for several λ; end with one table and one picture",
+}
+EXAMPLES = {
+    "finetune": ["powerbert finetune", "powerbert finetune task=rte task.data_dir=FOLDER model.name_or_path=FOLDER"],
+    "search": ["powerbert search lambda=3e-3", "powerbert search task=rte lambda=3e-4 checkpoint=RUN/model", "powerbert search -m lambda=1e-4,3e-4"],
+    "retrain": ["powerbert retrain", "powerbert retrain retention.path=RUN/retention.json", "powerbert retrain retention.lengths=[20,12,6,2]"],
+    "bench": ["powerbert bench", "powerbert bench model=bert-base-random retention=paper/cola batch_size=32 precision=bf16", "powerbert bench shortened=RUN/model bench.engines=[eager,compile]"],
+    "sweep": ["powerbert sweep", "powerbert sweep task=rte lambda=1e-4,3e-4,1e-3", "powerbert sweep lambda=1e-3 seed=0,1,2"],
+}
+DETAILS = {
+    "search": "Without checkpoint= the finished fine-tune of the same settings is used, or made.",
+    "retrain": "Without a retention configuration that of the finished search of the same settings is used, or made.",
+    "bench": "With a given retention configuration nothing is trained: speed does not depend on the weights.\nHere precision is that of timing; models are trained in training.precision.",
+    "sweep": "Fine-tunes once, and trains the plain model as long as a shortened one for the baseline. Needs no -m.",
+}
+
+
+def version() -> str:
+    try:
+        return installed_version("powerbert")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def overview() -> str:
+    """What `powerbert --help` prints."""
+    width = max(map(len, VERBS))
+    lines = ["powerbert: faster BERT-type encoders by progressive word-vector elimination.", "", "usage: powerbert VERB [KEY=VALUE ...]", ""]
+    lines += [f"  {verb:<{width}}  {SUMMARY[verb]}" for verb in VERBS]
+    lines += [
+        "",
+        "powerbert VERB --help     keys with meaning and default, examples",
+        "powerbert VERB --cfg job  the composed config; --info for how it was composed",
+        "powerbert VERB -m         Hydra multirun; -sc install=bash for shell completion",
+    ]
+    return "\n".join(lines)
+
+
+def verb_help(verb: str, conf: Path) -> str:
+    """What `powerbert VERB --help` prints."""
+    defaults = shipped_defaults(verb, conf)
+    lines = [f"powerbert {verb}: {SUMMARY[verb]}", ""]
+    if verb in DETAILS:
+        lines += [DETAILS[verb], ""]
+    lines += ["keys (KEY=VALUE; ${…} means: the value of that key):"]
+    rows = list(_keys(VERBS[verb], "", defaults))
+    width = max(len(name) for name, _, _ in rows)
+    lines += [f"  {name:<{width}}  {doc} [{default}]" for name, doc, default in rows]
+    lines += ["", "groups:"]
+    lines += [f"  {group}=  {', '.join(options)}" for group, options in groups(verb, conf).items()]
+    lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES[verb])]
+    lines += ["", "Hydra's own flags: powerbert " + verb + " --hydra-help"]
+    return "\n".join(lines)
+
+
+def _keys(cls: type, prefix: str, defaults: dict[str, Any]) -> Any:
+    """(key, doc, default) of a settings class and of the nodes below it."""
+    hints = get_type_hints(cls)
+    ours_to_user = {ours: user for user, ours in RENAMED.items()}
+    own, nested = [], []
+    for field in fields(cls):  # type: ignore[arg-type]
+        name = ours_to_user.get(field.name, field.name)
+        (nested if is_dataclass(hints[field.name]) else own).append((field, name))
+        assert field.default is MISSING, "defaults stand in conf/"
+    for field, name in own:
+        default = defaults.get(name, "set by the group")
+        yield prefix + name, field.metadata["doc"], "null" if default is None else default
+    for field, name in nested:
+        if field.metadata["doc"]:
+            yield prefix + name, field.metadata["doc"], defaults.get(f"group {name}", "")
+        yield from _keys(hints[field.name], f"{prefix}{name}.", defaults.get(name) or {})
+
+
+def shipped_defaults(verb: str, conf: Path) -> dict[str, Any]:
+    """The keys of a verb's primary config and of those it builds on, as they are written."""
+    import yaml
+
+    content = yaml.safe_load((conf / f"{verb}.yaml").read_text(encoding="utf-8"))
+    merged: dict[str, Any] = {}
+    for entry in content.pop("defaults", []):
+        if isinstance(entry, str) and entry in VERBS:
+            merged = shipped_defaults(entry, conf)
+        elif isinstance(entry, dict):
+            merged |= {f"group {name}": value for name, value in entry.items() if not name.startswith("override")}
+    content.pop("hydra", None)
+    for name, value in content.items():
+        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = {**merged[name], **value} if both else value
+    return merged
+
+
+def groups(verb: str, conf: Path) -> dict[str, list[str]]:
+    """Config groups of a verb and their options."""
+    wanted = ["task", "model", "experiment"] + (["retention"] if "retention" in VERBS[verb].__dataclass_fields__ else [])
+    return {
+        group: sorted(str(path.relative_to(conf / group).with_suffix("")) for path in (conf / group).rglob("*.yaml"))
+        for group in wanted
+    }
+
+
+def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> str:
+    """One line for an error of Hydra or OmegaConf, with the nearest name for a wrong one."""
+    text = str(error)
+    missing_key = re.search(r"Key '([^']+)' is not in struct", text) or re.search(r"Could not override '([^']+)'", text)
+    if missing_key:
+        name = missing_key.group(1)
+        full = next((arg.split("=")[0] for arg in args if arg.split("=")[0].lstrip("+~").split(".")[-1] == name), name)
+        known = [key for key, _, _ in _keys(VERBS[verb], "", shipped_defaults(verb, conf))]
+        by_last = {key.rpartition(".")[2]: key for key in known}
+        close = difflib.get_close_matches(full, known, n=1, cutoff=0.6)
+        close = close or [by_last[last] for last in difflib.get_close_matches(name, by_last, n=1, cutoff=0.75)]
+        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        return f"unknown key '{full}'{hint}; 'powerbert {verb} --help' lists the keys"
+    missing_option = re.search(r"Could not find '([^']+)'", text)
+    if missing_option:
+        group, _, option = missing_option.group(1).partition("/")
+        options = groups(verb, conf).get(group, [])
+        return f"unknown {group} '{option}'{nearest(option, options)}; there are: {', '.join(options)}"
+    return " ".join(text.split("\n")[0].split())
