@@ -70,7 +70,8 @@ def run_verb(verb: str, args: list[str]) -> int:
     except (HydraException, OmegaConfBaseException) as error:
         return _complain(usage.explain_hydra(error, verb, args, conf_dir()))
     except OSError as error:
-        return _complain(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}; output_dir=FOLDER writes elsewhere")
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else FAILED
     except Exception as error:  # a fault of ours: one line here, the traceback in the run's log

@@ -5,6 +5,7 @@ can be known to be wrong from the config itself is refused here.
 """
 
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,6 +97,11 @@ class ModelSettings:
         if not (self.name_or_path or self.config):
             raise SettingsError("model has neither name_or_path nor config; set model.name_or_path=FOLDER or NAME")
 
+    @property
+    def label(self) -> str:
+        """What to call the model: where its weights come from, else the preset."""
+        return Path(self.name_or_path).name if self.name_or_path else self.name
+
 
 @dataclass(kw_only=True)
 class StageSettings:
@@ -156,6 +162,8 @@ class FinetuneSettings:
         _positive("finetune.lr", self.finetune.lr)
         for name in ("seq_len", "batch_size", "epochs"):
             _at_least_one(name, getattr(self, name))
+        if not 0 <= self.seed < 2**32:
+            raise SettingsError(f"seed={self.seed} must be in 0 … 2³²-1")
         if self.seq_len < 8:
             raise SettingsError(f"seq_len={self.seq_len} must be at least 8: [CLS], [SEP] and some words have to fit")
         _at_least_one("finetune.epochs", self.finetune.epochs)
@@ -294,6 +302,10 @@ def _readable(error: Exception, cls: type[FinetuneSettings]) -> str:
     for user, ours in RENAMED.items():
         name = name.replace(ours, user)
         text = text.replace(ours, user)
+    wrong_type = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text)
+    if wrong_type:
+        kind = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
+        return f"{name}={wrong_type.group(1)} must be {kind.get(wrong_type.group(2), wrong_type.group(2))}"
     if "not in" in text and name:
         return f"unknown key '{name}'{nearest(name, cls.__dataclass_fields__)}"
     return f"{name}: {text}" if name else text

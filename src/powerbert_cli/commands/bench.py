@@ -51,7 +51,7 @@ def contender_model(settings: BenchSettings, pipeline: Pipeline) -> tuple[Shorte
     if not settings.checkpoint:
         given = given_retention(settings, host_config(settings.model))
         if given is not None:
-            log.info("the weights of %s are not trained for this: speed does not depend on them", settings.model.name)
+            log.info("the weights of %s are not trained for this: speed does not depend on them", settings.model.label)
             return ShortenedModel(pipeline.new_host(), given.lengths, settings.seq_len, given.protected), given
     retention = retention_for(settings, pipeline)
     return load_shortened(pipeline.retrained(retention).folder / "model"), retention

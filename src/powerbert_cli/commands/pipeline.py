@@ -183,7 +183,7 @@ class Pipeline:
         checkpoints: Path,
         retention: RetentionFile | None = None,
     ) -> None:
-        log.info("%s: %s, %d epochs, lr %g", name, self.settings.model.name, stage.epochs, stage.lr)
+        log.info("%s: %s, %d epochs, lr %g", name, self.settings.model.label, stage.epochs, stage.lr)
         trained = _with(
             self._progress(name),
             lambda progress: train_classifier(model, self.material, self._plan(stage), checkpoints, [progress]),
@@ -211,7 +211,7 @@ class Pipeline:
             settings.seq_len,
             model.protected,
             task=settings.task.name,
-            model=settings.model.name_or_path or settings.model.name,
+            model=settings.model.label,
             regularizer_weight=settings.regularizer_weight,
             masses=searched.masses,
             provenance=decides,

@@ -84,6 +84,22 @@ def check_text(path: Path) -> None:
         raise DataError(f"{path}: cannot be read: {error}") from error
     if not any_bytes:
         raise DataError(f"{path} is empty; it needs a header line and at least one row")
+    if kind_of(path) in ("tsv", "csv"):
+        _check_fields(path)
+
+
+def _check_fields(path: Path) -> None:
+    """Each row needs as many fields as the header: the reader itself would guess."""
+    csv.field_size_limit(1 << 30)
+    options = _delimited(path)
+    with io.TextIOWrapper(_open(path), encoding="utf-8", newline="") as stream:
+        reader = csv.reader(stream, delimiter=options["sep"], quoting=options["quoting"])
+        header = next(reader, [])
+        for row in reader:
+            if row and len(row) != len(header):
+                raise DataError(
+                    f"{path}: line {reader.line_num} has {len(row)} fields, the header has {len(header)} ({', '.join(header)})"
+                )
 
 
 def _delimited(path: Path) -> dict[str, Any]:
@@ -134,6 +150,10 @@ def read(path: Path) -> datasets.Dataset:
     except datasets.exceptions.DatasetGenerationError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[-1]
         raise DataError(f"{path}: {reason}") from error
+    except ValueError as error:
+        if "no data" not in str(error):
+            raise
+        raise DataError(f"{path} has no rows") from error
     finally:
         datasets.logging.set_verbosity(reader_log)
     if len(rows) == 0:

@@ -1,7 +1,6 @@
 """Task metrics with intervals, by scikit-learn and scipy."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -12,11 +11,11 @@ _RESAMPLES = 1000
 _CONFIDENCE = 0.95
 
 
-def _correlation(function: Callable[..., Any]) -> Callable[[Array, Array], float]:
+def _correlation(function: Callable[[Array, Array], float]) -> Callable[[Array, Array], float]:
     def score(labels: Array, predictions: Array) -> float:
         if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
             return 0.0  # a constant has no correlation
-        return float(function(labels, predictions).statistic)
+        return float(function(labels, predictions))
 
     return score
 
@@ -24,9 +23,9 @@ def _correlation(function: Callable[..., Any]) -> Callable[[Array, Array], float
 METRICS: dict[str, Callable[[Array, Array], float]] = {
     "accuracy": lambda labels, predictions: float(sk.accuracy_score(labels, predictions)),
     "f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, zero_division=0)),
-    "matthews": lambda labels, predictions: float(sk.matthews_corrcoef(labels, predictions)),
-    "pearson": _correlation(stats.pearsonr),
-    "spearman": _correlation(stats.spearmanr),
+    "matthews": _correlation(sk.matthews_corrcoef),
+    "pearson": _correlation(lambda labels, predictions: stats.pearsonr(labels, predictions).statistic),
+    "spearman": _correlation(lambda labels, predictions: stats.spearmanr(labels, predictions).statistic),
 }
 # What else is reported beside a headline metric, as GLUE does.
 COMPANIONS = {

@@ -1,0 +1,64 @@
+"""One clear line, exit code 2, no traceback. In this process, as nothing is trained."""
+
+import pytest
+from powerbert_cli.cli import dispatch
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in ("train", "dev"):
+        (tmp_path / "data" / f"{name}.tsv").write_text("sentence\tlabel\na\t1\nb\t0\n")
+    return tmp_path
+
+
+CASES = [
+    (["serch"], "unknown verb 'serch' (did you mean 'search'?)"),
+    (["search", "lamda=1e-3"], "unknown key 'lamda' (did you mean 'lambda'?)"),
+    (["finetune", "training.warmup=0"], "unknown key 'training.warmup' (did you mean 'training.warmup_ratio'?)"),
+    (["finetune", "task=colla"], "unknown task 'colla' (did you mean 'cola'?)"),
+    (["finetune", "model=tinny"], "unknown model 'tinny' (did you mean 'tiny'?)"),
+    (["finetune", "lr"], "lr"),
+    (["search", "lambda=-1"], "lambda=-1.0 must be a number ≥ 0"),
+    (["finetune", "seq_len=1024"], "seq_len=1024 exceeds the 512 positions of the model"),
+    (["retrain", "retention.lengths=[9,10,3,2]"], "retention[1]=10 exceeds retention[0]=9; must be non-increasing"),
+    (["retrain", "retention.lengths=[9,3,2]"], "3 lengths, the model has 4 layers"),
+    (["retrain", "retention.lengths=[9,3,2,1,1]"], "5 lengths, the model has 4 layers"),
+    (["retrain", "retention.lengths=[9,3,0,0]"], "retention[2]=0 is below 1"),
+    (["retrain", "retention.lengths=[9,3.5,2,1]"], "retention[1]=3.5 is not an integer"),
+    (["retrain", "retention.lengths=[90,3,2,1]"], "retention[0]=90 exceeds seq_len=64"),
+    (["retrain", "retention.lengths=all"], "retention.lengths='all' must be a list"),
+    (["retrain", "retention=paper/rte"], "12 lengths, the model has 4 layers"),
+    (["finetune", "precision=fp16", "device=cpu"], "precision=fp16 needs a GPU"),
+    (["finetune", "model.name_or_path=some/model"], "hf download some/model --local-dir FOLDER"),
+    (["finetune", "model.name_or_path=./nowhere"], "model.name_or_path=./nowhere is no folder"),
+    (["finetune", "task=cola"], "without a network give task.data_dir=FOLDER"),
+    (["finetune", "task=custom"], "needs task.data_dir=FOLDER"),
+    (["finetune", "task=cola", "task.data_dir=nowhere"], "task.data_dir=nowhere is not a folder"),
+    (["finetune", "task=custom", "task.data_dir=data", "task.text_columns=[body]", "task.label_column=y"], "no column 'y'"),
+    (["finetune", "task=rte", "task.data_dir=data"], "no column 'sentence1' (did you mean 'sentence'?)"),
+    (["finetune", "output_dir=data/train.tsv"], "data/train.tsv"),
+    (["bench", "shortened=data"], "shortened=data is no re-trained model directory"),
+    (["finetune", "checkpoint=data"], "checkpoint=data is no model directory"),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), CASES, ids=[" ".join(args) for args, _ in CASES])
+def test_bad_input(folder, capfd, args, message):
+    code = dispatch(args)
+    err = capfd.readouterr().err
+    assert code == 2, err
+    assert message in err and "Traceback" not in err
+    assert len([line for line in err.splitlines() if line.startswith("powerbert:")]) == 1
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()")
+def test_cuda_without_cuda(folder, capfd):
+    assert dispatch(["finetune", "device=cuda"]) == 2
+    assert "device=cuda but PyTorch finds no CUDA GPU" in capfd.readouterr().err
+
+
+def test_sweep_in_which_every_job_is_wrong(folder, capfd):
+    assert dispatch(["sweep", "lambda=-1,-2", "experiment=smoke"]) == 2
+    assert "every job failed: lambda=-1.0 must be a number ≥ 0" in capfd.readouterr().err

@@ -1,0 +1,144 @@
+"""Whole commands as a user runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from powerbert_cli.settings import VERBS
+
+POWERBERT = [sys.executable, "-m", "powerbert_cli"]
+
+
+def powerbert(folder, *args, check=True, env=None):
+    done = subprocess.run(
+        [*POWERBERT, *args], cwd=folder, capture_output=True, text=True, timeout=280, env={**os.environ, **(env or {})}
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def newest_run(folder: Path, verb: str) -> Path:
+    return max((folder / "outputs" / verb).glob("*/*"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One output folder for all tests here, so that finished stages serve several."""
+    return tmp_path_factory.mktemp("runs")
+
+
+def test_overview_and_help_without_torch(folder):
+    assert all(verb in powerbert(folder).stdout for verb in VERBS)
+    assert powerbert(folder).stdout == powerbert(folder, "--help").stdout
+    loaded = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "powerbert_cli", "search", "--help"], cwd=folder, capture_output=True, text=True
+    )
+    assert "lambda" in loaded.stdout and "soft-extract" in loaded.stdout
+    assert not {"torch", "transformers", "hydra"} & {line.split("|")[-1].strip() for line in loaded.stderr.splitlines()}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_cfg_and_info(folder, verb):
+    config = powerbert(folder, verb, "--cfg", "job").stdout
+    assert "seq_len: ${task.published.seq_len}" in config
+    assert "synthetic" in powerbert(folder, verb, "--info", "defaults").stdout
+
+
+def test_completion(folder):
+    def complete(line):
+        return powerbert(folder, "-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))}).stdout.split()
+
+    assert complete("powerbert s") == ["search", "sweep"]
+    assert "task=rte" in complete("powerbert search task=r")
+    assert "lambda=" in complete("powerbert search lamb")
+    assert "hydra_bash_completion" in powerbert(folder, "-sc", "install=bash").stdout
+
+
+def test_finetune_then_search_then_retrain_then_bench(folder):
+    """Each verb uses what the one before it finished, and writes all its artifacts."""
+    smoke = "experiment=smoke"
+    powerbert(folder, "finetune", smoke)
+    run = newest_run(folder, "finetune")
+    assert {"config.yaml", "environment.json", "metrics.json", "history.csv", "predictions.csv", "finetune.log"} <= names(run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert {"task", "split", "metric", "value", "interval", "n", "seed"} <= set(metrics) and metrics["n"] == 128
+
+    done = powerbert(folder, "search", smoke, "lambda=1e-2")
+    assert "is finished already, using it" in done.stdout
+    run = newest_run(folder, "search")
+    found = json.loads((run / "retention.json").read_text())
+    assert found["lambda"] == 1e-2 and len(found["lengths"]) == 4 and found["task"] == "synthetic"
+    assert {f"mass_{j}" for j in (1, 2, 3, 4)} <= set(pd.read_csv(run / "history.csv").columns)
+
+    powerbert(folder, "retrain", smoke, "retention.lengths=[20,10,5,2]")
+    run = newest_run(folder, "retrain")
+    assert {"config.json", "model.safetensors", "tokenizer.json", "retention.json"} <= names(run / "model")
+    assert json.loads((run / "model" / "retention.json").read_text())["lengths"] == [20, 10, 5, 2]
+
+    powerbert(folder, "bench", smoke, f"shortened={run / 'model'}", "bench.rounds=3", "bench.examples=64")
+    timing = pd.read_csv(newest_run(folder, "bench") / "timing.csv")
+    promised = (
+        "contender shortened engine padding precision batch_size threads median_s p95_s examples_per_s speedup "
+        "speedup_low speedup_high flops_ratio efficiency peak_memory_mb"
+    )
+    assert list(timing.columns)[:16] == promised.split()
+    assert len(timing) == 6 and timing["median_s"].gt(0).all()
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_sweep_with_a_failing_job(folder):
+    """λ=-1 fails alone: the table has the other one, the exit code tells."""
+    done = powerbert(folder, "sweep", "experiment=smoke", "lambda=1e-2,-1", "bench.rounds=3", check=False)
+    assert done.returncode == 1
+    run = newest_run(folder, "sweep")
+    table = pd.read_csv(run / "sweep.csv")
+    assert table["status"].tolist() == ["failed", "ok"]
+    assert (run / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert "λ=-1" in done.stdout and "must be a number ≥ 0" in done.stdout
+    assert "baseline (plain model, trained as long)" in done.stdout
+
+
+def test_bench_with_random_weights(folder):
+    """The weights are not trained; the published configuration brings its own ℓ."""
+    small = ["num_hidden_layers=12", "hidden_size=32", "num_attention_heads=2", "intermediate_size=64"]
+    sizes = [f"+model.config.{size}" for size in small]
+    powerbert(folder, "bench", "model=bert-base-random", "retention=paper/rte", *sizes, "bench.rounds=3", "bench.examples=32")
+    timing = json.loads((newest_run(folder, "bench") / "timing.json").read_text())
+    assert timing["seq_len"] == 256 and timing["lengths"][:2] == [153, 125]
+
+
+def test_own_files_regression(folder):
+    data = folder / "own"
+    data.mkdir()
+    for name in ("train", "dev"):
+        (data / f"{name}.csv").write_text("body,score\n" + "".join(f'"a, {"b " * i}",{i / 4}\n' for i in range(16)))
+    own = ["task=custom", f"task.data_dir={data}", "task.text_columns=[body]", "task.label_column=score"]
+    powerbert(folder, "finetune", *own, "task.label_names=null", "task.metric=spearman", "epochs=1", "batch_size=8")
+    metrics = json.loads((newest_run(folder, "finetune") / "metrics.json").read_text())
+    assert metrics["metric"] == "spearman" and "pearson" in metrics
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_leaves_with_130_and_the_next_run_goes_on(folder):
+    args = ["finetune", "seed=5", "task.synthetic.train=640", "epochs=30", "runtime.log_seconds=0.1"]
+    job = subprocess.Popen([*POWERBERT, *args], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in job.stdout:
+        if "epoch 3." in line:
+            break
+    job.send_signal(signal.SIGINT)
+    _, err = job.communicate(timeout=60)
+    assert job.returncode == 130 and "interrupted" in err and "Traceback" not in err
+    work = list((folder / "outputs" / "stages").glob(".finetune-*.work/checkpoints/checkpoint-*"))
+    assert work, "the checkpoint of a finished epoch is kept"
+    start = time.monotonic()
+    done = powerbert(folder, *args)
+    assert "epoch 0." not in done.stdout and "epoch 1." not in done.stdout, time.monotonic() - start

@@ -1,0 +1,121 @@
+import pytest
+import torch
+from conftest import make_host
+from powerbert_cli.encoder.families import UnsupportedModelError, family_of, usable_positions
+from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
+from powerbert_cli.method.retention import RetentionError
+from transformers import BertConfig, GPT2Config, GPT2ForSequenceClassification, RobertaConfig
+
+LENGTHS = (8, 5, 2)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_full_retention_equals_plain_transformers(family, attention, dtype, batch):
+    host = make_host(family, attention).to(dtype)
+    plain = host(**batch).logits
+    tolerance = {"atol": 1e-5 if dtype == torch.float32 else 0.06}
+    assert torch.allclose(ShortenedModel(host, [16] * 3, 16).eval()(**batch).logits, plain, **tolerance)
+    assert torch.allclose(SoftExtractModel(host, 16).eval()(**batch).logits, plain, **tolerance)
+
+
+def test_token_types_and_loss_equal_plain_transformers(host, batch):
+    batch |= {"token_type_ids": (torch.arange(16) > 7).long().expand(4, -1), "labels": torch.tensor([0, 1, 1, 0])}
+    plain, ours = host(**batch), ShortenedModel(host, [16] * 3, 16).eval()(**batch)
+    assert torch.allclose(plain.logits, ours.logits, atol=1e-5)
+    assert torch.allclose(plain.loss, ours.loss, atol=1e-5)
+
+
+def masked_reference(host, ids, mask):
+    """Logits of the shortened model without shortening anything.
+
+    Eliminated word-vectors stay in the tensors and are masked as keys and as queries whose
+    attention counts. Written against the paper's definitions with plain tensor operations.
+    """
+    alive = mask.bool().clone()
+    x = host.bert.embeddings(input_ids=ids)
+    for layer, keep in zip(host.bert.encoder.layer, LENGTHS, strict=True):
+        att = layer.attention
+
+        def heads(t):
+            return t.view(*t.shape[:2], 4, 8).transpose(1, 2)
+
+        q, k, v = heads(att.self.query(x)), heads(att.self.key(x)), heads(att.self.value(x))
+        weights = (q @ k.transpose(-1, -2) / 8**0.5).masked_fill(~alive[:, None, None], -1e30).softmax(-1)
+        context = (weights @ v).transpose(1, 2).reshape(x.shape)
+        score = (weights * alive[:, None, :, None]).sum(dim=(1, 2))
+        for b in range(len(x)):
+            rest = [w for w in torch.argsort(score[b], descending=True).tolist() if alive[b, w] and w != 0]
+            alive[b] = False
+            alive[b, [0, *rest[: keep - 1]]] = True
+        x = att.output.LayerNorm(x + att.output.dense(context))
+        x = layer.output.LayerNorm(x + layer.output.dense(layer.intermediate(x)))
+    return host.classifier(host.bert.pooler(x)), alive
+
+
+def test_shortened_equals_masked_reference(host, batch):
+    expected, alive = masked_reference(host, batch["input_ids"], batch["attention_mask"])
+    model = ShortenedModel(host, LENGTHS, 16).eval()
+    assert torch.allclose(model(**batch).logits, expected, atol=1e-5)
+    kept = model.kept_positions(**batch)
+    assert [tuple(k.shape) for k in kept] == [(4, 8), (4, 5), (4, 2)]
+    for b in range(4):
+        assert sorted(p for p in kept[-1][b].tolist() if p >= 0) == alive[b].nonzero().flatten().tolist()
+
+
+def test_results_do_not_depend_on_padding(host, batch):
+    """An input alone, without padding, gives the logits and the selection it has in the batch."""
+    model = ShortenedModel(host, LENGTHS, 16).eval()
+    together, kept = model(**batch).logits, model.kept_positions(**batch)
+    for b, n in enumerate(batch["attention_mask"].sum(1).tolist()):
+        alone = batch["input_ids"][b : b + 1, :n]
+        assert torch.allclose(model(alone).logits[0], together[b], atol=1e-5)
+        for one, many in zip(model.kept_positions(alone), kept, strict=True):
+            assert one[0].tolist() == [p for p in many[b].tolist() if p >= 0]
+
+
+def test_extract_layers_train(host, batch):
+    """Gradients reach all blocks through the rows that were kept."""
+    model = ShortenedModel(host, LENGTHS, 16).train()
+    model(**batch, labels=torch.tensor([0, 1, 0, 1])).loss.backward()
+    assert all(block.up.weight.grad.abs().sum() > 0 for block in family_of(host).blocks(host))
+
+
+def test_soft_extract_with_zeros_differs_and_r_gets_a_gradient(host, batch):
+    model = SoftExtractModel(host, 16).eval()
+    with torch.no_grad():
+        model.retention_parameters[:, 3:] = 0
+    out = model(**batch, labels=torch.tensor([0, 1, 0, 1]))
+    assert not torch.allclose(out.logits, host(**batch).logits, atol=1e-3)
+    out.loss.backward()
+    assert model.retention_parameters.grad.abs().sum() > 0
+
+
+def test_state_dict_keys_stay_those_of_the_host(host):
+    ours = ShortenedModel(host, LENGTHS, 16).state_dict()
+    assert {key.removeprefix("host.") for key in ours} == set(host.state_dict())
+
+
+def test_configuration_that_does_not_fit(host):
+    with pytest.raises(RetentionError, match="2 lengths, the model has 3 layers"):
+        ShortenedModel(host, [8, 5], 16)
+
+
+def test_unsupported_family_lists_the_supported_ones():
+    with pytest.raises(UnsupportedModelError, match="'gpt2' is not supported; supported families: bert, roberta"):
+        ShortenedModel(GPT2ForSequenceClassification(GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=9)), [1], 8)
+
+
+def test_usable_positions():
+    assert usable_positions(BertConfig()) == 512
+    assert usable_positions(RobertaConfig(max_position_embeddings=514)) == 512
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_gpu_equals_cpu(host, batch):
+    model = ShortenedModel(host, LENGTHS, 16).eval()
+    expected = model(**batch).logits
+    moved = model.cuda()(**{name: tensor.cuda() for name, tensor in batch.items()}).logits
+    assert torch.allclose(moved.cpu(), expected, atol=1e-3)

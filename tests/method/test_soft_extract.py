@@ -1,0 +1,32 @@
+import torch
+from powerbert_cli.method import soft_extract
+
+
+def test_scales_by_rank_by_hand():
+    vectors = torch.ones(1, 3, 2)
+    order = torch.tensor([[0, 2, 1]])  # position 2 has rank 1, position 1 has rank 2
+    r = torch.tensor([1.0, 0.5, 0.25], requires_grad=True)
+    scaled = soft_extract.scale_by_rank(vectors, r, order)
+    assert scaled[0, :, 0].tolist() == [1.0, 0.25, 0.5]
+    scaled.sum().backward()
+    assert r.grad.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_regularizer_by_hand():
+    """Masses 3 and 1.5: 1 · 3 + 2 · 1.5 = 6, with gradient j for each parameter of layer j."""
+    r = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.5, 0.0]], requires_grad=True)
+    assert soft_extract.masses(r).tolist() == [3.0, 1.5]
+    value = soft_extract.regularizer(r)
+    value.backward()
+    assert value.item() == 6.0
+    assert r.grad.tolist() == [[1.0] * 3, [2.0] * 3]
+
+
+def test_clip():
+    r = torch.tensor([[0.2, 1.4, -0.3, 0.5]])
+    soft_extract.clip_(r)
+    assert r.tolist() == [[1.0, 1.0, 0.0, 0.5]]
+
+
+def test_reach_is_the_sum_of_learning_rates():
+    assert abs(soft_extract.reach(torch.tensor([0.1, 0.2, 0.1])) - 0.4) < 1e-6

@@ -1,0 +1,39 @@
+from powerbert_cli.report.sweep import best_within, draw, pareto_front, sweep_table
+
+
+def result(lam, value, speed, **more):
+    return {
+        "status": "ok", "lambda": lam, "seed": 0, "job": 0, "task": "rte", "metric": "accuracy", "value": value,
+        "baseline": 0.9, "drop": 0.9 - value, "drop_low": 0.0, "drop_high": 0.02, "max_drop": 0.01, "kept_share": 0.5,
+        "lengths": [3, 2], "flops_ratio": speed, "run_dir": "x", "plain_max_ms": 2.0, "plain_sorted_ms": 1.0,
+        **{f"speedup_{p}": speed for p in ("max", "longest", "sorted")}, **more,
+    }  # fmt: skip
+
+
+RESULTS = [result(1e-4, 0.90, 1.5), result(1e-3, 0.895, 2.0), result(3e-3, 0.88, 1.9), result(1e-2, 0.85, 3.0)]
+FAILED = {"status": "failed", "lambda": 1.0, "seed": 0, "job": 9, "reason": "out of memory", "run_dir": "y"}
+
+
+def test_pareto_front_leaves_out_what_is_beaten_in_both():
+    assert [r["lambda"] for r in pareto_front(RESULTS)] == [1e-4, 1e-3, 1e-2]
+
+
+def test_fastest_within_the_limit():
+    assert best_within(RESULTS)["lambda"] == 1e-3
+    assert best_within([RESULTS[3]]) is None
+
+
+def test_table_has_the_promised_columns_first_and_lists_failures():
+    table = sweep_table([*RESULTS, FAILED])
+    promised = (
+        "lambda seed status lengths kept_share metric value baseline drop drop_low drop_high flops_ratio "
+        "speedup_max speedup_longest speedup_sorted run_dir"
+    )
+    assert list(table.columns)[:16] == promised.split()
+    assert table["status"].tolist() == ["ok"] * 4 + ["failed"]
+    assert table["on_front"].tolist() == [True, True, False, True, False]
+
+
+def test_picture_is_drawn(tmp_path):
+    draw(RESULTS, tmp_path / "sweep.png")
+    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,63 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from powerbert_cli import load_shortened
+from powerbert_cli.encoder.loading import ModelError
+from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.store.model_dir import save_model_dir
+from powerbert_cli.store.retention_file import RetentionFile, RetentionFileError
+from powerbert_cli.tasks.tokenizing import build_tokenizer
+from transformers import AutoModelForSequenceClassification
+
+OTHER_PROCESS = """
+import sys, torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification
+from powerbert_cli import load_shortened
+batch = load_file(sys.argv[2])
+with torch.no_grad():
+    plain = AutoModelForSequenceClassification.from_pretrained(sys.argv[1])(**batch).logits
+    short = load_shortened(sys.argv[1])(**batch).logits
+save_file({"plain": plain, "short": short}, sys.argv[3])
+"""
+
+
+@pytest.fixture
+def saved(tmp_path, host):
+    save_model_dir(tmp_path / "model", host, build_tokenizer(["a b"], 50), RetentionFile((8, 5, 2), 16))
+    return tmp_path / "model"
+
+
+def test_loads_elsewhere_with_the_same_logits(saved, tmp_path, host, batch):
+    """Plain transformers gives the unshortened model, load_shortened the shortened one."""
+    from safetensors.torch import load_file, save_file
+
+    save_file(batch, tmp_path / "batch.safetensors")
+    (tmp_path / "elsewhere").mkdir()
+    command = [sys.executable, "-c", OTHER_PROCESS, saved, tmp_path / "batch.safetensors", tmp_path / "out.safetensors"]
+    subprocess.run(command, check=True, cwd=tmp_path / "elsewhere")
+    out = load_file(tmp_path / "out.safetensors")
+    with torch.no_grad():
+        assert torch.equal(out["plain"], host(**batch).logits)
+        assert torch.equal(out["short"], ShortenedModel(host, (8, 5, 2), 16).eval()(**batch).logits)
+    assert not torch.equal(out["plain"], out["short"])
+
+
+def test_only_safetensors(saved):
+    assert {p.suffix for p in saved.iterdir()} <= {".json", ".safetensors", ".txt"}
+
+
+def test_errors_name_what_is_wrong(saved):
+    (saved / "retention.json").unlink()
+    AutoModelForSequenceClassification.from_pretrained(saved)
+    with pytest.raises(RetentionFileError, match="retention.json: cannot be read"):
+        load_shortened(saved)
+    RetentionFile((8, 5), 16).write(saved / "retention.json")
+    with pytest.raises(ModelError, match="2 lengths, the model has 3 layers"):
+        load_shortened(saved)
+    weights = saved / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(ModelError, match="the model cannot be loaded"):
+        load_shortened(saved)

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from powerbert_cli.store import retention_file
+from powerbert_cli.store.retention_file import RetentionFile, RetentionFileError
+
+GOOD = {"schema": "powerbert/retention", "version": 1, "lengths": [8, 5, 2], "seq_len": 16, "protected": 1}
+
+
+def test_round_trip(tmp_path):
+    written = RetentionFile((8, 5, 2), 16, task="rte", regularizer_weight=3e-4, masses=(7.5, 4.2, 1.1), provenance={"a": 1})
+    written.write(tmp_path / "retention.json")
+    content = json.loads((tmp_path / "retention.json").read_text())
+    assert content["lambda"] == 3e-4 and content["schema"] == "powerbert/retention"
+    again = retention_file.read(tmp_path / "retention.json")
+    assert (again.lengths, again.seq_len, again.task, again.regularizer_weight) == ((8, 5, 2), 16, "rte", 3e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": "other"}, "is no retention configuration"),
+        ({"version": 2}, "version 2 is not 1"),
+        ({"lengths": [5, 8, 2]}, r"retention\[1\]=8 exceeds retention\[0\]=5"),
+        ({"lengths": [17, 8, 2]}, r"retention\[0\]=17 exceeds seq_len=16"),
+        ({"lengths": 7}, "damaged"),
+        ({"seq_len": "16"}, "seq_len='16'"),
+        ({"seq_len": True}, "seq_len=True"),
+    ],
+)
+def test_foreign_or_damaged(tmp_path, change, message):
+    path = tmp_path / "retention.json"
+    path.write_text(json.dumps({**GOOD, **change}))
+    with pytest.raises(RetentionFileError, match=message):
+        retention_file.read(path)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(json_values, json_values, st.sampled_from(["lengths", "seq_len", "protected", "schema", "version"]))
+def test_nothing_but_our_error_comes_out(tmp_path_factory, whole, value, key):
+    folder = tmp_path_factory.mktemp("fuzz")
+    for i, content in enumerate((whole, {**GOOD, key: value})):
+        path = folder / f"{i}.json"
+        path.write_text(json.dumps(content))
+        try:
+            found = retention_file.read(path)
+        except RetentionFileError:
+            continue
+        assert i == 1 and found.seq_len >= found.lengths[0] >= found.lengths[-1] >= 1

@@ -1,0 +1,98 @@
+"""Every shipped YAML composes and validates; help tells the truth about the defaults."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from powerbert_cli import usage
+from powerbert_cli.cli import conf_dir
+from powerbert_cli.method.retention import check_lengths
+from powerbert_cli.settings import VERBS, SettingsError, from_config
+
+
+def composed(verb, *overrides):
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose(verb, overrides=list(overrides))
+
+
+def options():
+    for verb in VERBS:
+        for group, names in usage.groups(verb, conf_dir()).items():
+            for name in names:
+                yield verb, group, name
+
+
+@pytest.mark.parametrize(("verb", "group", "name"), list(options()))
+def test_each_option_composes_and_validates(verb, group, name, tmp_path):
+    overrides = [f"{group}={name}"]
+    if name == "custom":
+        overrides.append(f"task.data_dir={tmp_path}")
+    settings = from_config(composed(verb, *overrides), VERBS[verb])
+    if group == "retention" and isinstance(settings.retention.lengths, list):
+        check_lengths(settings.retention.lengths, settings.seq_len, 12)
+
+
+def test_every_yaml_is_an_option_or_a_verb():
+    found = {str(p.relative_to(conf_dir()).with_suffix("")) for p in conf_dir().rglob("*.yaml")}
+    reached = {f"{group}/{name}" for _, group, name in options()} | set(VERBS) | {"hydra/job_logging/powerbert"}
+    assert found == reached
+
+
+def test_published_settings_are_the_defaults():
+    """From the authors' README, see the table of the method."""
+    search = from_config(composed("search", "task=rte"), VERBS["search"])
+    assert (search.lr, search.lr_soft, search.regularizer_weight) == (3e-5, 3e-3, 1e-3)
+    assert (search.batch_size, search.seq_len) == (16, 256)
+
+
+def test_top_level_keys_reach_the_stages():
+    settings = from_config(composed("sweep", "epochs=7", "retrain.epochs=2", "lr=1e-4", "precision=bf16"), VERBS["sweep"])
+    assert (settings.finetune.epochs, settings.search.epochs, settings.retrain.epochs) == (7, 7, 2)
+    assert settings.finetune.lr == settings.retrain.lr == 1e-4
+    assert settings.training.precision == settings.bench.precision == "bf16"
+
+
+def test_precision_of_bench_is_that_of_timing():
+    settings = from_config(composed("bench", "precision=bf16"), VERBS["bench"])
+    assert (settings.bench.precision, settings.training.precision) == ("bf16", "fp32")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_the_keys_and_their_true_defaults(verb):
+    text = usage.verb_help(verb, conf_dir())
+    cfg = composed(verb)
+    for line in text.splitlines():
+        if line.startswith("  runtime.") or line.startswith("  bench.") or line.startswith("  seed"):
+            key, default = line.split()[0], line.rpartition("[")[2].rstrip("]")
+            node = cfg
+            for part in key.split("."):
+                node = node[part]
+            if "${" not in default and not line.endswith("]]"):
+                assert default in (str(node), "null" if node is None else str(node)), line
+    assert "${" not in text.split("groups:")[1]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("lambda=-1e-3", "lambda=-0.001 must be a number ≥ 0"),
+        ("lambda=nan", "lambda=nan must be"),
+        ("lambda=much", "lambda=much must be a number"),
+        ("batch_size=0", "batch_size=0 must be at least 1"),
+        ("batch_size=1.5", "batch_size=1.5 must be a whole number"),
+        ("lr_soft=0", r"lr_soft=0\.0 must be a number above 0"),
+        ("seed=-1", "seed=-1 must be in"),
+        ("precision=half", "precision=half is none of fp32, bf16, fp16"),
+        ("device=gpu", "device=gpu is none of auto, cpu, cuda"),
+        ("task.metric=acuracy", r"task.metric=acuracy is none of .* \(did you mean 'accuracy'\?\)"),
+        ("task.metric=spearman", "set task.label_names=null"),
+        ("task.label_names=[one]", "at least two classes"),
+        ("bench.rounds=2", "bench.rounds=2 must be at least 3"),
+        ("bench.paddings=[longst]", r"bench.paddings=longst .*did you mean 'longest'"),
+        ("training.accumulation=3", "batch_size=32 must be a multiple"),
+        ("checkpoint=nowhere", "checkpoint=nowhere is no model directory"),
+        ("retention.path=nope.json", "retention.path=nope.json is not a file"),
+        ("max_drop=2", "max_drop=2.0 must be in"),
+    ],
+)
+def test_values_that_break_a_rule(override, message):
+    with pytest.raises(SettingsError, match=message):
+        from_config(composed("sweep", override), VERBS["sweep"])

@@ -1,0 +1,117 @@
+import datasets
+import pandas as pd
+import pytest
+import torch
+from conftest import make_host
+from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
+from powerbert_cli.settings import TrainingSettings
+from powerbert_cli.tasks.tokenizing import build_tokenizer
+from powerbert_cli.training.stages import Material, learning_rates, search_retention, search_steps, train_classifier
+from powerbert_cli.training.trainer import Plan
+
+OPTIONS = {
+    "precision": "fp32", "warmup_ratio": 0.1, "weight_decay": 0.0, "max_grad_norm": 0.0, "accumulation": 1,
+    "padding": "longest", "group_by_length": True,
+}  # fmt: skip
+
+
+def plan(**changes):
+    options = TrainingSettings(**{**OPTIONS, **changes.pop("training", {})})
+    return Plan(**{"lr": 1e-3, "epochs": 1, "batch_size": 4, "seed": 0, "training": options, "device": "cpu", "workers": 0, **changes})
+
+
+@pytest.fixture
+def material():
+    """24 inputs of 3 to 14 word-pieces; the class is whether word 7 is in them."""
+    generator = torch.Generator().manual_seed(0)
+    ids = [torch.randint(8, 40, (3 + i % 12,), generator=generator).tolist() for i in range(24)]
+    labels = [i % 2 for i in range(24)]
+    ids = [[2, 7, *row[2:]] if label else row for row, label in zip(ids, labels, strict=True)]
+    rows = datasets.Dataset.from_dict(
+        {"input_ids": ids, "attention_mask": [[1] * len(i) for i in ids], "labels": labels, "length": [len(i) for i in ids]}
+    )
+    return Material(rows, rows, build_tokenizer(["a b c"], 100), 16, "accuracy", False)
+
+
+def test_a_search_moves_r_by_the_regulariser(material, tmp_path):
+    """With a λ far above the task's gradient Adam moves each r down by the learning rate of the step."""
+    model = SoftExtractModel(make_host(), 16)
+    p = plan(training={"warmup_ratio": 0.0})
+    found = search_retention(model, material, p, regularizer_weight=1e3, lr_soft=0.01, folder=tmp_path)
+    fall = learning_rates(search_steps(24, p), 0.0, 0.01).sum()
+    expected = torch.full((3, 16), 1 - float(fall))
+    expected[:, 0] = 1.0  # [CLS] is protected
+    assert torch.allclose(found.retention_parameters, expected, atol=2e-3)
+    assert found.masses == pytest.approx([1 + 15 * (1 - float(fall))] * 3, abs=0.03)
+    masses = found.trained.history["mass_1"].dropna()
+    assert len(masses) == 6 and (masses.diff().dropna() < 0).all()
+
+
+def test_without_lambda_ranks_beyond_the_longest_input_stay(material, tmp_path):
+    model = SoftExtractModel(make_host(), 16)
+    found = search_retention(model, material, plan(), regularizer_weight=0.0, lr_soft=0.01, folder=tmp_path)
+    assert torch.equal(found.retention_parameters[:, 14:], torch.ones(3, 2))
+
+
+def test_r_stays_in_its_range_and_lengths_never_grow(material, tmp_path):
+    found = search_retention(SoftExtractModel(make_host(), 16), material, plan(), 0.05, 0.5, tmp_path)
+    assert found.retention_parameters.min() >= 0 and found.retention_parameters.max() <= 1
+    assert list(found.lengths) == sorted(found.lengths, reverse=True) and found.lengths[-1] >= 1
+
+
+def test_the_same_seed_gives_the_same_result(material, tmp_path):
+    runs = [
+        search_retention(SoftExtractModel(make_host(), 16), material, plan(), 0.05, 0.1, tmp_path / str(i)) for i in (0, 1)
+    ]
+    assert torch.equal(runs[0].retention_parameters, runs[1].retention_parameters)
+    assert (runs[0].trained.logits == runs[1].trained.logits).all()
+
+
+def test_padding_of_batches_does_not_change_the_result(material, tmp_path):
+    logits = []
+    for padding in ("longest", "max"):
+        model = ShortenedModel(make_host(), (8, 5, 2), 16)
+        for module in model.modules():
+            if hasattr(module, "p"):
+                module.p = 0.0
+        model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.0
+        trained = train_classifier(model, material, plan(training={"padding": padding}), tmp_path / padding)
+        logits.append(torch.tensor(trained.logits))
+    assert torch.allclose(*logits, atol=1e-3)
+
+
+def test_a_stopped_training_goes_on_from_its_checkpoint(material, tmp_path):
+    """Two epochs in one go, and two with a stop after the first, end with the same logits."""
+    whole = train_classifier(ShortenedModel(make_host(), (8, 5, 2), 16), material, plan(epochs=2), tmp_path / "whole")
+
+    from transformers import TrainerCallback
+
+    class Stop(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(ShortenedModel(make_host(), (8, 5, 2), 16), material, plan(epochs=2), tmp_path / "two", [Stop()])
+    second = train_classifier(ShortenedModel(make_host(), (8, 5, 2), 16), material, plan(epochs=2), tmp_path / "two")
+    assert (whole.logits == second.logits).all()
+
+
+def test_the_best_epoch_is_kept(material, tmp_path):
+    trained = train_classifier(ShortenedModel(make_host(), (16, 16, 16), 16), material, plan(epochs=3), tmp_path)
+    per_epoch = trained.history["eval_accuracy"].dropna()
+    assert isinstance(trained.history, pd.DataFrame) and len(per_epoch) == 3
+    assert (trained.logits.argmax(-1) == trained.labels).mean() == pytest.approx(per_epoch.max())
+
+
+def test_learning_rates_match_the_trainers_schedule():
+    """transformers' own linear schedule with warm-up."""
+    from transformers import get_linear_schedule_with_warmup
+
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
+    schedule = get_linear_schedule_with_warmup(optimizer, 3, 30)
+    theirs = []
+    for _ in range(30):
+        theirs.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert learning_rates(30, 0.1, 0.2).tolist() == pytest.approx(theirs)
