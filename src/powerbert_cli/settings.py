@@ -115,6 +115,7 @@ class TrainingSettings:
     warmup_ratio: float = key("share of the steps in which the learning rate rises from 0; it then falls to 0")
     weight_decay: float = key("decoupled weight decay (0 as published)")
     max_grad_norm: float = key("gradient clipping; 0 for none (as published)")
+    attention_dropout: float | None = key("dropout of attention weights; null is the model's own, 0 trains faster on a CPU")
     accumulation: int = key("micro-batches that make one batch_size")
     padding: str = key("pad training batches to the longest input or to max (ℓ)")
     group_by_length: bool = key("batches of inputs of about the same length")
@@ -122,6 +123,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         _one_of("training.precision", self.precision, PRECISIONS)
         _one_of("training.padding", self.padding, ("longest", "max"))
+        if self.attention_dropout is not None and not 0 <= self.attention_dropout < 1:
+            raise SettingsError(f"training.attention_dropout={self.attention_dropout} must be in [0, 1), or null")
         _at_least_one("training.accumulation", self.accumulation)
         if not 0 <= self.warmup_ratio < 1:
             raise SettingsError(f"training.warmup_ratio={self.warmup_ratio} must be in [0, 1)")

@@ -10,7 +10,7 @@ from powerbert_cli.training.stages import Material, learning_rates, search_reten
 from powerbert_cli.training.trainer import Plan
 
 OPTIONS = {
-    "precision": "fp32", "warmup_ratio": 0.1, "weight_decay": 0.0, "max_grad_norm": 0.0, "accumulation": 1,
+    "precision": "fp32", "warmup_ratio": 0.1, "weight_decay": 0.0, "max_grad_norm": 0.0, "attention_dropout": None, "accumulation": 1,
     "padding": "longest", "group_by_length": True,
 }  # fmt: skip
 

@@ -149,7 +149,7 @@ class Pipeline:
             "batch_size": settings.batch_size,
             "seed": settings.seed,
             **asdict(stage),
-            **asdict(settings.training),
+            **{name: value for name, value in asdict(settings.training).items() if value is not None},
         }
 
     def _model_identity(self) -> Any:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -45,11 +46,18 @@ class EliminationModel(nn.Module, ABC):
         self.config = host.config
         self.seq_len = seq_len
         self.protected = protected
+        self.attention_dropout: float | None = None  # in training, in place of the host's own
         self._family = family_of(host)
 
     @property
     def layers(self) -> int:
-        return len(self._family.blocks(self.host))
+        return len(self._blocks())
+
+    def _blocks(self) -> tuple[BlockView, ...]:
+        blocks = self._family.blocks(self.host)
+        if self.attention_dropout is None:
+            return blocks
+        return tuple(replace(block, attention_dropout=self.attention_dropout) for block in blocks)
 
     @abstractmethod
     def attention_half(
@@ -65,7 +73,7 @@ class EliminationModel(nn.Module, ABC):
     def _encode(self, hidden: Tensor, mask: Tensor | None, trace: list[Tensor] | None = None) -> Tensor:
         """(B, N, D) -> (B, K_L, D). A given `trace` receives the kept positions of each layer."""
         positions = torch.arange(hidden.shape[1], device=hidden.device).expand(hidden.shape[:2])
-        for j, block in enumerate(self._family.blocks(self.host)):
+        for j, block in enumerate(self._blocks()):
             hidden, mask, index = self.attention_half(j, block, hidden, mask)
             hidden = feed_forward(block, hidden, self.training)
             if trace is not None:

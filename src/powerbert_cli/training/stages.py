@@ -88,7 +88,7 @@ def train_classifier(
         args=arguments(plan, folder, keep_best_by=material.metric),
         **_shared(material, plan, callbacks),
     )
-    return _run(trainer, material, folder)
+    return _run(trainer, plan, material, folder)
 
 
 def search_retention(
@@ -110,7 +110,7 @@ def search_retention(
         **_shared(material, plan, callbacks),
     )
     trainer.add_callback(_MassHistory(trainer))
-    trained = _run(trainer, material, folder)
+    trained = _run(trainer, plan, material, folder)
     r = model.retention_parameters.detach().float().cpu()
     masses = tuple(float(mass) for mass in soft_extract.masses(r))
     return Searched(lengths_from_masses(masses, model.seq_len), masses, r, trained)
@@ -145,8 +145,9 @@ def _shared(material: Material, plan: Plan, callbacks: Sequence[TrainerCallback]
     }
 
 
-def _run(trainer: Trainer, material: Material, folder: Path) -> Trained:
+def _run(trainer: Trainer, plan: Plan, material: Material, folder: Path) -> Trained:
     trainer.pop_callback(_default_printer())
+    trainer.model.attention_dropout = plan.training.attention_dropout
     last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
     trainer.train(resume_from_checkpoint=last)
     output = trainer.predict(material.dev)
