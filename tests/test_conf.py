@@ -2,6 +2,7 @@
 
 import pytest
 from hydra import compose, initialize_config_dir
+
 from powerbert_cli import usage
 from powerbert_cli.cli import conf_dir
 from powerbert_cli.method.retention import check_lengths
@@ -44,7 +45,9 @@ def test_published_settings_are_the_defaults():
 
 
 def test_top_level_keys_reach_the_stages():
-    settings = from_config(composed("sweep", "epochs=7", "retrain.epochs=2", "lr=1e-4", "precision=bf16"), VERBS["sweep"])
+    settings = from_config(
+        composed("sweep", "epochs=7", "retrain.epochs=2", "lr=1e-4", "precision=bf16"), VERBS["sweep"]
+    )
     assert (settings.finetune.epochs, settings.search.epochs, settings.retrain.epochs) == (7, 7, 2)
     assert settings.finetune.lr == settings.retrain.lr == 1e-4
     assert settings.training.precision == settings.bench.precision == "bf16"

@@ -50,7 +50,9 @@ class TaskSettings:
     hub_path: str | None = key("dataset on the hub")
     hub_name: str | None = key("configuration of that dataset")
     dev_split: str = key("split of the hub dataset that metrics are measured on")
-    data_dir: str | None = key("local folder with train.*, dev.* or validation.*, optional test.* (tsv, csv, jsonl, parquet; also .gz)")
+    data_dir: str | None = key(
+        "local folder with train.*, dev.* or validation.*, optional test.* (tsv, csv, jsonl, parquet; also .gz)"
+    )
     text_columns: list[str] = key("one text column, or two for pairs")
     label_column: str = key("column of the label")
     label_names: list[str] | None = key("names of the classes in the order of their numbers; null for regression")
@@ -67,7 +69,9 @@ class TaskSettings:
         if self.label_names is not None and len(self.label_names) < 2:
             raise SettingsError(f"task.label_names={self.label_names} must name at least two classes, or be null")
         if self.regression and self.metric not in ("pearson", "spearman"):
-            raise SettingsError(f"task.metric={self.metric} needs classes; set task.label_names, or spearman or pearson")
+            raise SettingsError(
+                f"task.metric={self.metric} needs classes; set task.label_names, or spearman or pearson"
+            )
         if not self.regression and self.metric in ("pearson", "spearman"):
             raise SettingsError(f"task.metric={self.metric} is for regression; set task.label_names=null")
         if self.metric == "f1" and len(self.label_names or ()) != 2:
@@ -115,7 +119,9 @@ class TrainingSettings:
     warmup_ratio: float = key("share of the steps in which the learning rate rises from 0; it then falls to 0")
     weight_decay: float = key("decoupled weight decay (0 as published)")
     max_grad_norm: float = key("gradient clipping; 0 for none (as published)")
-    attention_dropout: float | None = key("dropout of attention weights; null is the model's own, 0 trains faster on a CPU")
+    attention_dropout: float | None = key(
+        "dropout of attention weights; null is the model's own, 0 trains faster on a CPU"
+    )
     accumulation: int = key("micro-batches that make one batch_size")
     padding: str = key("pad training batches to the longest input or to max (ℓ)")
     group_by_length: bool = key("batches of inputs of about the same length")

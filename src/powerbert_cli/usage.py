@@ -20,15 +20,32 @@ SUMMARY = {
 }
 EXAMPLES = {
     "finetune": ["powerbert finetune", "powerbert finetune task=rte task.data_dir=FOLDER model.name_or_path=FOLDER"],
-    "search": ["powerbert search lambda=3e-3", "powerbert search task=rte lambda=3e-4 checkpoint=RUN/model", "powerbert search -m lambda=1e-4,3e-4"],
-    "retrain": ["powerbert retrain", "powerbert retrain retention.path=RUN/retention.json", "powerbert retrain retention.lengths=[20,12,6,2]"],
-    "bench": ["powerbert bench", "powerbert bench model=bert-base-random retention=paper/cola batch_size=32 precision=bf16", "powerbert bench shortened=RUN/model bench.engines=[eager,compile]"],
-    "sweep": ["powerbert sweep", "powerbert sweep task=rte lambda=1e-4,3e-4,1e-3", "powerbert sweep lambda=1e-3 seed=0,1,2"],
+    "search": [
+        "powerbert search lambda=3e-3",
+        "powerbert search task=rte lambda=3e-4 checkpoint=RUN/model",
+        "powerbert search -m lambda=1e-4,3e-4",
+    ],
+    "retrain": [
+        "powerbert retrain",
+        "powerbert retrain retention.path=RUN/retention.json",
+        "powerbert retrain retention.lengths=[20,12,6,2]",
+    ],
+    "bench": [
+        "powerbert bench",
+        "powerbert bench model=bert-base-random retention=paper/cola batch_size=32 precision=bf16",
+        "powerbert bench shortened=RUN/model bench.engines=[eager,compile]",
+    ],
+    "sweep": [
+        "powerbert sweep",
+        "powerbert sweep task=rte lambda=1e-4,3e-4,1e-3",
+        "powerbert sweep lambda=1e-3 seed=0,1,2",
+    ],
 }
 DETAILS = {
     "search": "Without checkpoint= the finished fine-tune of the same settings is used, or made.",
     "retrain": "Without a retention configuration that of the finished search of the same settings is used, or made.",
-    "bench": "With a given retention configuration nothing is trained: speed does not depend on the weights.\nHere precision is that of timing; models are trained in training.precision.",
+    "bench": "With a given retention configuration nothing is trained: speed does not depend on the weights.\n"
+    "Here precision is that of timing; models are trained in training.precision.",
     "sweep": "Fine-tunes once, and trains the plain model as long as a shortened one for the baseline. Needs no -m.",
 }
 
@@ -43,7 +60,12 @@ def version() -> str:
 def overview() -> str:
     """What `powerbert --help` prints."""
     width = max(map(len, VERBS))
-    lines = ["powerbert: faster BERT-type encoders by progressive word-vector elimination.", "", "usage: powerbert VERB [KEY=VALUE ...]", ""]
+    lines = [
+        "powerbert: faster BERT-type encoders by progressive word-vector elimination.",
+        "",
+        "usage: powerbert VERB [KEY=VALUE ...]",
+        "",
+    ]
     lines += [f"  {verb:<{width}}  {SUMMARY[verb]}" for verb in VERBS]
     lines += [
         "",
@@ -75,7 +97,8 @@ def _keys(cls: type, prefix: str, defaults: dict[str, Any]) -> Any:
     """(key, doc, default) of a settings class and of the nodes below it."""
     hints = get_type_hints(cls)
     ours_to_user = {ours: user for user, ours in RENAMED.items()}
-    own, nested = [], []
+    own: list[Any] = []
+    nested: list[Any] = []
     for field in fields(cls):  # type: ignore[arg-type]
         name = ours_to_user.get(field.name, field.name)
         (nested if is_dataclass(hints[field.name]) else own).append((field, name))
@@ -109,7 +132,9 @@ def shipped_defaults(verb: str, conf: Path) -> dict[str, Any]:
 
 def groups(verb: str, conf: Path) -> dict[str, list[str]]:
     """Config groups of a verb and their options."""
-    wanted = ["task", "model", "experiment"] + (["retention"] if "retention" in VERBS[verb].__dataclass_fields__ else [])
+    wanted = ["task", "model", "experiment"] + (
+        ["retention"] if "retention" in VERBS[verb].__dataclass_fields__ else []
+    )
     return {
         group: sorted(str(path.relative_to(conf / group).with_suffix("")) for path in (conf / group).rglob("*.yaml"))
         for group in wanted

@@ -1,6 +1,7 @@
 """One clear line, exit code 2, no traceback. In this process, as nothing is trained."""
 
 import pytest
+
 from powerbert_cli.cli import dispatch
 
 
@@ -36,7 +37,10 @@ CASES = [
     (["finetune", "task=cola"], "without a network give task.data_dir=FOLDER"),
     (["finetune", "task=custom"], "needs task.data_dir=FOLDER"),
     (["finetune", "task=cola", "task.data_dir=nowhere"], "task.data_dir=nowhere is not a folder"),
-    (["finetune", "task=custom", "task.data_dir=data", "task.text_columns=[body]", "task.label_column=y"], "no column 'y'"),
+    (
+        ["finetune", "task=custom", "task.data_dir=data", "task.text_columns=[body]", "task.label_column=y"],
+        "no column 'y'",
+    ),
     (["finetune", "task=rte", "task.data_dir=data"], "no column 'sentence1' (did you mean 'sentence'?)"),
     (["finetune", "output_dir=data/train.tsv"], "data/train.tsv"),
     (["bench", "shortened=data"], "shortened=data is no re-trained model directory"),

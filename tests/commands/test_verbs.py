@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from powerbert_cli.settings import VERBS
 
 POWERBERT = [sys.executable, "-m", "powerbert_cli"]
@@ -37,7 +38,10 @@ def test_overview_and_help_without_torch(folder):
     assert all(verb in powerbert(folder).stdout for verb in VERBS)
     assert powerbert(folder).stdout == powerbert(folder, "--help").stdout
     loaded = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "powerbert_cli", "search", "--help"], cwd=folder, capture_output=True, text=True
+        [sys.executable, "-X", "importtime", "-m", "powerbert_cli", "search", "--help"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
     )
     assert "lambda" in loaded.stdout and "soft-extract" in loaded.stdout
     assert not {"torch", "transformers", "hydra"} & {line.split("|")[-1].strip() for line in loaded.stderr.splitlines()}
@@ -52,7 +56,9 @@ def test_cfg_and_info(folder, verb):
 
 def test_completion(folder):
     def complete(line):
-        return powerbert(folder, "-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))}).stdout.split()
+        return powerbert(
+            folder, "-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))}
+        ).stdout.split()
 
     assert complete("powerbert s") == ["search", "sweep"]
     assert "task=rte" in complete("powerbert search task=r")
@@ -65,7 +71,14 @@ def test_finetune_then_search_then_retrain_then_bench(folder):
     smoke = "experiment=smoke"
     powerbert(folder, "finetune", smoke)
     run = newest_run(folder, "finetune")
-    assert {"config.yaml", "environment.json", "metrics.json", "history.csv", "predictions.csv", "finetune.log"} <= names(run)
+    assert {
+        "config.yaml",
+        "environment.json",
+        "metrics.json",
+        "history.csv",
+        "predictions.csv",
+        "finetune.log",
+    } <= names(run)
     metrics = json.loads((run / "metrics.json").read_text())
     assert {"task", "split", "metric", "value", "interval", "n", "seed"} <= set(metrics) and metrics["n"] == 128
 
@@ -111,7 +124,9 @@ def test_bench_with_random_weights(folder):
     """The weights are not trained; the published configuration brings its own ℓ."""
     small = ["num_hidden_layers=12", "hidden_size=32", "num_attention_heads=2", "intermediate_size=64"]
     sizes = [f"+model.config.{size}" for size in small]
-    powerbert(folder, "bench", "model=bert-base-random", "retention=paper/rte", *sizes, "bench.rounds=3", "bench.examples=32")
+    powerbert(
+        folder, "bench", "model=bert-base-random", "retention=paper/rte", *sizes, "bench.rounds=3", "bench.examples=32"
+    )
     timing = json.loads((newest_run(folder, "bench") / "timing.json").read_text())
     assert timing["seq_len"] == 256 and timing["lengths"][:2] == [153, 125]
 

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from powerbert_cli.method.retention import RetentionError, check_lengths, kept_share, lengths_from_masses
 
 RTE = (153, 125, 111, 105, 85, 80, 72, 48, 35, 27, 22, 5)

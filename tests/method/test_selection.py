@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from powerbert_cli.method.selection import gather_vectors, select, significance_order
 
 

@@ -1,4 +1,5 @@
 import torch
+
 from powerbert_cli.method.significance import significance, significance_from_projections
 
 

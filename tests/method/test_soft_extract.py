@@ -1,4 +1,5 @@
 import torch
+
 from powerbert_cli.method import soft_extract
 
 

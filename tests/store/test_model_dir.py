@@ -3,13 +3,14 @@ import sys
 
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
+
 from powerbert_cli import load_shortened
 from powerbert_cli.encoder.loading import ModelError
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.store.model_dir import save_model_dir
 from powerbert_cli.store.retention_file import RetentionFile, RetentionFileError
 from powerbert_cli.tasks.tokenizing import build_tokenizer
-from transformers import AutoModelForSequenceClassification
 
 OTHER_PROCESS = """
 import sys, torch

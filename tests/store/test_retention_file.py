@@ -3,6 +3,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from powerbert_cli.store import retention_file
 from powerbert_cli.store.retention_file import RetentionFile, RetentionFileError
 
@@ -10,7 +11,9 @@ GOOD = {"schema": "powerbert/retention", "version": 1, "lengths": [8, 5, 2], "se
 
 
 def test_round_trip(tmp_path):
-    written = RetentionFile((8, 5, 2), 16, task="rte", regularizer_weight=3e-4, masses=(7.5, 4.2, 1.1), provenance={"a": 1})
+    written = RetentionFile(
+        (8, 5, 2), 16, task="rte", regularizer_weight=3e-4, masses=(7.5, 4.2, 1.1), provenance={"a": 1}
+    )
     written.write(tmp_path / "retention.json")
     content = json.loads((tmp_path / "retention.json").read_text())
     assert content["lambda"] == 3e-4 and content["schema"] == "powerbert/retention"

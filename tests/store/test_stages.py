@@ -2,6 +2,7 @@ import multiprocessing
 import time
 
 import pytest
+
 from powerbert_cli.store.artifacts import whole_file, write_json
 from powerbert_cli.store.stages import StageStore, export, identity_of
 

@@ -3,11 +3,12 @@ import json
 
 import pandas as pd
 import pytest
+
 from powerbert_cli.settings import TaskSettings
 from powerbert_cli.tasks.files import DataError, find_file
 from powerbert_cli.tasks.sources import check_source, load_task
 
-ROWS = [("he said \"no", 1), ("", 0), ("NA", 1), ("null, 007", 0)]
+ROWS = [('he said "no', 1), ("", 0), ("NA", 1), ("null, 007", 0)]
 
 
 def task(folder, **changes) -> TaskSettings:
@@ -70,7 +71,10 @@ def both(folder, text: bytes | str):
         ("", "train.tsv is empty"),
         (b"text\tlabel\na\xff\t1\n", "line 2 is not valid UTF-8"),
         (b"text\tlabel\na\x00\t1\n", "line 2 has a NUL byte"),
-        ("txt\tlabel\na\t1\n", r"no column 'text' \(did you mean 'txt'\?\); its columns: txt, label; set task.text_columns"),
+        (
+            "txt\tlabel\na\t1\n",
+            r"no column 'text' \(did you mean 'txt'\?\); its columns: txt, label; set task.text_columns",
+        ),
         ("text\ty\na\t1\n", "no column 'label'; its columns: text, y; set task.label_column"),
         ("text\tlabel\na\t1\tx\n", "line 2 has 3 fields, the header has 2"),
         ("text\tlabel\na\t1\nb\n", "line 3 has 1 fields, the header has 2"),

@@ -1,4 +1,5 @@
 import numpy as np
+
 from powerbert_cli.tasks.metrics import METRICS, all_scores, drop_interval, interval, predictions_of
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 1, 0])

@@ -1,6 +1,7 @@
 import datasets
-from powerbert_cli.tasks.tokenizing import build_tokenizer, tokenize
 from transformers import AutoTokenizer
+
+from powerbert_cli.tasks.tokenizing import build_tokenizer, tokenize
 
 
 def test_built_vocabulary_knows_its_words_and_spells_others(tmp_path):

@@ -2,6 +2,7 @@ import datasets
 import pandas as pd
 import pytest
 import torch
+
 from conftest import make_host
 from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
 from powerbert_cli.settings import TrainingSettings
@@ -10,14 +11,25 @@ from powerbert_cli.training.stages import Material, learning_rates, search_reten
 from powerbert_cli.training.trainer import Plan
 
 OPTIONS = {
-    "precision": "fp32", "warmup_ratio": 0.1, "weight_decay": 0.0, "max_grad_norm": 0.0, "attention_dropout": None, "accumulation": 1,
-    "padding": "longest", "group_by_length": True,
+    "precision": "fp32", "warmup_ratio": 0.1, "weight_decay": 0.0, "max_grad_norm": 0.0,
+    "attention_dropout": None, "accumulation": 1, "padding": "longest", "group_by_length": True,
 }  # fmt: skip
 
 
 def plan(**changes):
     options = TrainingSettings(**{**OPTIONS, **changes.pop("training", {})})
-    return Plan(**{"lr": 1e-3, "epochs": 1, "batch_size": 4, "seed": 0, "training": options, "device": "cpu", "workers": 0, **changes})
+    return Plan(
+        **{
+            "lr": 1e-3,
+            "epochs": 1,
+            "batch_size": 4,
+            "seed": 0,
+            "training": options,
+            "device": "cpu",
+            "workers": 0,
+            **changes,
+        }
+    )
 
 
 @pytest.fixture
@@ -28,7 +40,12 @@ def material():
     labels = [i % 2 for i in range(24)]
     ids = [[2, 7, *row[2:]] if label else row for row, label in zip(ids, labels, strict=True)]
     rows = datasets.Dataset.from_dict(
-        {"input_ids": ids, "attention_mask": [[1] * len(i) for i in ids], "labels": labels, "length": [len(i) for i in ids]}
+        {
+            "input_ids": ids,
+            "attention_mask": [[1] * len(i) for i in ids],
+            "labels": labels,
+            "length": [len(i) for i in ids],
+        }
     )
     return Material(rows, rows, build_tokenizer(["a b c"], 100), 16, "accuracy", False)
 
@@ -61,7 +78,8 @@ def test_r_stays_in_its_range_and_lengths_never_grow(material, tmp_path):
 
 def test_the_same_seed_gives_the_same_result(material, tmp_path):
     runs = [
-        search_retention(SoftExtractModel(make_host(), 16), material, plan(), 0.05, 0.1, tmp_path / str(i)) for i in (0, 1)
+        search_retention(SoftExtractModel(make_host(), 16), material, plan(), 0.05, 0.1, tmp_path / str(i))
+        for i in (0, 1)
     ]
     assert torch.equal(runs[0].retention_parameters, runs[1].retention_parameters)
     assert (runs[0].trained.logits == runs[1].trained.logits).all()
@@ -91,7 +109,9 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(material, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_classifier(ShortenedModel(make_host(), (8, 5, 2), 16), material, plan(epochs=2), tmp_path / "two", [Stop()])
+        train_classifier(
+            ShortenedModel(make_host(), (8, 5, 2), 16), material, plan(epochs=2), tmp_path / "two", [Stop()]
+        )
     second = train_classifier(ShortenedModel(make_host(), (8, 5, 2), 16), material, plan(epochs=2), tmp_path / "two")
     assert (whole.logits == second.logits).all()
 

@@ -1,5 +1,6 @@
 """Peak memory of a piece of work."""
 
+import contextlib
 from pathlib import Path
 
 import torch
@@ -13,10 +14,8 @@ def reset_peak(device: str) -> None:
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return
-    try:
+    with contextlib.suppress(OSError):
         _CLEAR.write_text("5")  # resets VmHWM on Linux
-    except OSError:
-        pass
 
 
 def peak_mb(device: str) -> float | None:

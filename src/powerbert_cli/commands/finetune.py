@@ -16,7 +16,9 @@ def run(cfg: Any) -> float:
     if start.stage is None:
         from ..errors import PowerbertError
 
-        raise PowerbertError(f"checkpoint={settings.checkpoint}: finetune makes a checkpoint, it takes none; use model.name_or_path")
+        raise PowerbertError(
+            f"checkpoint={settings.checkpoint}: finetune makes a checkpoint, it takes none; use model.name_or_path"
+        )
     export(start.stage.folder, run_dir)
     value = say_metrics(run_dir / "metrics.json", "fine-tuned")
     say_run_dir(run_dir)

@@ -87,10 +87,15 @@ class Pipeline:
         def make(result: Path, checkpoints: Path) -> None:
             host = self.new_host()
             lengths = [settings.seq_len] * host.config.num_hidden_layers
-            self._train(ShortenedModel(host, lengths, settings.seq_len), "finetune", settings.finetune, result, checkpoints)
+            self._train(
+                ShortenedModel(host, lengths, settings.seq_len), "finetune", settings.finetune, result, checkpoints
+            )
 
         stage = self.store.ensure(
-            "finetune", {**self._decides(settings.finetune), "model": self._model_identity()}, make, self._is_fresh("finetune")
+            "finetune",
+            {**self._decides(settings.finetune), "model": self._model_identity()},
+            make,
+            self._is_fresh("finetune"),
         )
         return Start(stage.folder / "model", stage.identity, stage)
 
@@ -124,7 +129,9 @@ class Pipeline:
         }
 
         def make(result: Path, checkpoints: Path) -> None:
-            model = ShortenedModel(load_plain(start.model_dir), retention.lengths, settings.seq_len, retention.protected)
+            model = ShortenedModel(
+                load_plain(start.model_dir), retention.lengths, settings.seq_len, retention.protected
+            )
             self._train(model, "retrain", settings.retrain, result, checkpoints, retention)
             retention.write(result / "retention.json")
 
@@ -221,10 +228,13 @@ class Pipeline:
         """Says before a search whether its steps can bring a retention parameter to 0."""
         steps = search_steps(len(self.data.train), plan)
         fall = reach(learning_rates(steps, plan.training.warmup_ratio, settings.lr_soft))
-        log.info("search: in %d steps at lr_soft=%g a retention parameter can fall by %.2f", steps, settings.lr_soft, fall)
+        log.info(
+            "search: in %d steps at lr_soft=%g a retention parameter can fall by %.2f", steps, settings.lr_soft, fall
+        )
         if fall < 1:
             log.warning(
-                "that is less than 1, so no rank can be eliminated fully and different λ may give the same configuration; "
+                "that is less than 1, so no rank can be eliminated fully and different λ may give the same "
+                "configuration; "
                 "set lr_soft to at least %.2g, or search.epochs to at least %d",
                 settings.lr_soft / fall,
                 int(np.ceil(plan.epochs / fall)),

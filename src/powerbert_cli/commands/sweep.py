@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 
-from ..encoder.loading import host_config
 from ..errors import PowerbertError
 from ..method.retention import kept_share
 from ..report.tables import say_metrics, say_retention, say_timing
@@ -103,5 +102,7 @@ def _speeds(timing: pd.DataFrame) -> dict[str, Any]:
             speeds[f"speedup_{padding}"] = float(row["speedup"])
             speeds[f"flops_ratio_{padding}"] = float(row["flops_ratio"])
         times[f"{'shortened' if shortened else 'plain'}_{padding}_ms"] = 1000 / float(row["examples_per_s"])
-    speeds["flops_ratio"] = speeds.get("flops_ratio_max", next((v for k, v in speeds.items() if k.startswith("flops_ratio_")), None))
+    speeds["flops_ratio"] = speeds.get(
+        "flops_ratio_max", next((v for k, v in speeds.items() if k.startswith("flops_ratio_")), None)
+    )
     return {**speeds, **times}

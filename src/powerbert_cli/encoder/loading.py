@@ -49,9 +49,7 @@ def host_config(model: ModelSettings, vocab_size: int | None = None) -> Any:
     """
     if model.name_or_path:
         try:
-            config = AutoConfig.from_pretrained(
-                _source(model.name_or_path), trust_remote_code=model.trust_remote_code
-            )
+            config = AutoConfig.from_pretrained(_source(model.name_or_path), trust_remote_code=model.trust_remote_code)
         except (OSError, ValueError) as error:
             raise _unreachable(model.name_or_path, "its config", error) from error
     else:

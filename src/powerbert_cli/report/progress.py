@@ -37,9 +37,7 @@ class TrainingProgress(TrainerCallback):
         if console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
             self.bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-            self.task = self.bar.add_task(
-                self.stage, total=state.max_steps, completed=state.global_step, numbers=""
-            )
+            self.task = self.bar.add_task(self.stage, total=state.max_steps, completed=state.global_step, numbers="")
             self.bar.start()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -78,7 +76,10 @@ class TrainingProgress(TrainerCallback):
             self.bar = None
 
     def _numbers(self, args: TrainingArguments, state: TrainerState) -> str:
-        parts = [f"epoch {state.epoch or 0:.1f}/{args.num_train_epochs:g}", f"step {state.global_step}/{state.max_steps}"]
+        parts = [
+            f"epoch {state.epoch or 0:.1f}/{args.num_train_epochs:g}",
+            f"step {state.global_step}/{state.max_steps}",
+        ]
         return ", ".join(parts + [f"{name} {value:.4g}" for name, value in self.shown.items()])
 
     def _left(self, state: TrainerState) -> str:

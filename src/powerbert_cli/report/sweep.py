@@ -9,10 +9,24 @@ from ..store.artifacts import whole_file, write_csv, write_json
 from .console import console
 from .tables import plain_table
 
-COLUMNS = (
-    "lambda seed status lengths kept_share metric value baseline drop drop_low drop_high flops_ratio "
-    "speedup_max speedup_longest speedup_sorted run_dir"
-).split()
+COLUMNS = [
+    "lambda",
+    "seed",
+    "status",
+    "lengths",
+    "kept_share",
+    "metric",
+    "value",
+    "baseline",
+    "drop",
+    "drop_low",
+    "drop_high",
+    "flops_ratio",
+    "speedup_max",
+    "speedup_longest",
+    "speedup_sorted",
+    "run_dir",
+]
 PADDING_TITLES = {"max": "padded to ℓ", "longest": "padded to the longest", "sorted": "length-sorted batches"}
 SPEED_HEADINGS = {"max": "padded", "longest": "longest", "sorted": "sorted"}
 
@@ -93,8 +107,8 @@ def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any
         )
     console.print(shown)
     for row in table.to_dict("records"):
-        failed = row["status"] != "ok"
-        console.print(f"λ={row['lambda']:g} seed {row['seed']}: {'failed: ' + row['reason'] if failed else _joined(row['lengths'])}")
+        found = _joined(row["lengths"]) if row["status"] == "ok" else f"failed: {row['reason']}"
+        console.print(f"λ={row['lambda']:g} seed {row['seed']}: {found}")
     good = [result for result in results if result["status"] == "ok"]
     console.print(f"baseline (plain model, trained as long): {good[0]['metric']} {good[0]['baseline']:.4f}")
     limit = good[0]["max_drop"]
@@ -143,7 +157,13 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> None:
     for result in good:
         marker = dict(color="tab:blue", ms=7) if result in front else dict(color="tab:gray", ms=5)
         axis.plot(time(result), result["value"], "o", **marker)
-        axis.annotate(f"λ={result['lambda']:g}", (time(result), result["value"]), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axis.annotate(
+            f"λ={result['lambda']:g}",
+            (time(result), result["value"]),
+            xytext=(5, 5),
+            textcoords="offset points",
+            fontsize=8,
+        )
     axis.set_xlim(left=0)
     axis.margins(y=0.15)
     axis.set_title(PADDING_TITLES[padding], fontsize=10)

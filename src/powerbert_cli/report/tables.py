@@ -68,7 +68,8 @@ def say_timing(timing: pd.DataFrame) -> None:
     console.print(table)
     first = timing.iloc[0]
     console.print(
-        f"batch size {first['batch_size']}, {first['precision']}, {first['threads']} threads, {first['rounds']} rounds. "
+        f"batch size {first['batch_size']}, {first['precision']}, {first['threads']} threads, "
+        f"{first['rounds']} rounds.\n"
         "speed-up, FLOPs (ratio) and efficiency are against the plain model of the same padding: elimination alone; "
         "vs padded is against the plain model padded to ℓ: removed padding counts too."
     )

@@ -75,5 +75,10 @@ def read(path: Path) -> RetentionFile:
         raise RetentionFileError(f"{path}: {error}") from error
     known = {name: content.get(name) for name in ("task", "model", "masses", "provenance")}
     return RetentionFile(
-        lengths, seq_len, protected, content.get("strategy", "attention"), regularizer_weight=content.get("lambda"), **known
+        lengths,
+        seq_len,
+        protected,
+        content.get("strategy", "attention"),
+        regularizer_weight=content.get("lambda"),
+        **known,
     )

@@ -70,7 +70,9 @@ def check_text(path: Path) -> None:
             while block := stream.read(1 << 20):
                 any_bytes = True
                 if b"\0" in block:
-                    raise DataError(f"{path}: line {line + block[: block.index(0)].count(10)} has a NUL byte; not a text file")
+                    raise DataError(
+                        f"{path}: line {line + block[: block.index(0)].count(10)} has a NUL byte; not a text file"
+                    )
                 try:
                     decoder.decode(block)
                 except UnicodeDecodeError as error:
@@ -98,7 +100,8 @@ def _check_fields(path: Path) -> None:
         for row in reader:
             if row and len(row) != len(header):
                 raise DataError(
-                    f"{path}: line {reader.line_num} has {len(row)} fields, the header has {len(header)} ({', '.join(header)})"
+                    f"{path}: line {reader.line_num} has {len(row)} fields, "
+                    f"the header has {len(header)} ({', '.join(header)})"
                 )
 
 

@@ -89,8 +89,9 @@ def _from_hub(task: TaskSettings) -> dict[str, datasets.Dataset]:
     except (OSError, ValueError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise DataError(
-            f"dataset {task.hub_path} cannot be had from the hub ({type(error).__name__}: {first}); without a network give "
-            f"task.data_dir=FOLDER with train.tsv and dev.tsv (columns {', '.join(task.text_columns)}, {task.label_column})"
+            f"dataset {task.hub_path} cannot be had from the hub ({type(error).__name__}: {first}); without a "
+            f"network give task.data_dir=FOLDER with train.tsv and dev.tsv "
+            f"(columns {', '.join(task.text_columns)}, {task.label_column})"
         ) from error
 
 
