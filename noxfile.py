@@ -1,0 +1,51 @@
+"""nox -s tests lint types wheel minimums"""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "tests"]
+PROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONSTRAINTS = ("-c", "constraints.txt")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    session.install(*CONSTRAINTS, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    session.install(*CONSTRAINTS, "-e", ".[dev]")
+    session.run("mypy")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Builds the wheel, installs it and runs a command from another directory."""
+    session.install(*CONSTRAINTS, "build")
+    folder = session.create_tmp()
+    session.run("python", "-m", "build", "--wheel", "--outdir", folder)
+    built = max(Path(folder).glob("powerbert-*.whl"), key=lambda path: path.stat().st_mtime)
+    session.install(*CONSTRAINTS, str(built.resolve()))
+    session.chdir(folder)
+    session.run("powerbert", "sweep", "experiment=smoke", "lambda=1e-2")
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """The fast tests at the lowest versions that pyproject.toml allows."""
+    lowest = [re.sub(r">=", "==", requirement) for requirement in PROJECT["dependencies"]]
+    session.install(*lowest, "pytest", "hypothesis", "hatchling")
+    session.install("--no-deps", "-e", ".")
+    session.run("pytest", *session.posargs)
