@@ -15,7 +15,9 @@ def test_wheel_from_another_directory(tmp_path):
     wheel = next(tmp_path.glob("powerbert-*.whl"))
     site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    subprocess.run([*pip, "install", "--no-deps", "-q", "--target", str(site), str(wheel)], check=True, capture_output=True)
+    subprocess.run(
+        [*pip, "install", "--no-deps", "-q", "--target", str(site), str(wheel)], check=True, capture_output=True
+    )
     env = {**os.environ, "PYTHONPATH": str(site)}
 
     def powerbert(*args):

@@ -5,10 +5,9 @@ can be known to be wrong from the config itself is refused here.
 """
 
 import math
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from .errors import PowerbertError, nearest
 
@@ -188,6 +187,21 @@ class FinetuneSettings:
                 "give the folder 'model' of a finished finetune run"
             )
 
+    @property
+    def start_model(self) -> ModelSettings:
+        """The model that stages start from: the checkpoint where one is given."""
+        if not self.checkpoint:
+            return self.model
+        trust = self.model.trust_remote_code
+        return ModelSettings(
+            name="checkpoint",
+            name_or_path=self.checkpoint,
+            config=None,
+            tokenizer=None,
+            vocab_size=None,
+            trust_remote_code=trust,
+        )
+
 
 @dataclass(kw_only=True)
 class SearchSettings(FinetuneSettings):
@@ -280,41 +294,3 @@ VERBS: dict[str, type[FinetuneSettings]] = {
     "bench": BenchSettings,
     "sweep": SweepSettings,
 }
-
-S = TypeVar("S", bound=FinetuneSettings)
-
-
-def from_config(cfg: Any, cls: type[S]) -> S:
-    """The typed settings of a composed DictConfig.
-
-    Raises:
-        SettingsError: for an unknown key, a value of the wrong type or outside its range.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        values = OmegaConf.to_container(cfg, resolve=True)
-        assert isinstance(values, dict)
-        for user, ours in RENAMED.items():
-            if user in values:
-                values[ours] = values.pop(user)
-        merged = OmegaConf.merge(OmegaConf.structured(cls), values)
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise SettingsError(_readable(error, cls)) from error
-
-
-def _readable(error: Exception, cls: type[FinetuneSettings]) -> str:
-    text = str(error.msg if hasattr(error, "msg") else error).splitlines()[0]
-    name = getattr(error, "full_key", None) or ""
-    for user, ours in RENAMED.items():
-        name = name.replace(ours, user)
-        text = text.replace(ours, user)
-    wrong_type = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text)
-    if wrong_type:
-        kind = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
-        return f"{name}={wrong_type.group(1)} must be {kind.get(wrong_type.group(2), wrong_type.group(2))}"
-    if "not in" in text and name:
-        return f"unknown key '{name}'{nearest(name, cls.__dataclass_fields__)}"
-    return f"{name}: {text}" if name else text

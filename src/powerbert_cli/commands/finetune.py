@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..errors import PowerbertError
 from ..report.tables import say_metrics, say_run_dir
 from ..settings import FinetuneSettings
 from ..store.stages import export
@@ -14,8 +15,6 @@ def run(cfg: Any) -> float:
     settings, run_dir = begin(cfg, FinetuneSettings)
     start = Pipeline(settings, fresh="finetune" if settings.fresh else None).finetuned
     if start.stage is None:
-        from ..errors import PowerbertError
-
         raise PowerbertError(
             f"checkpoint={settings.checkpoint}: finetune makes a checkpoint, it takes none; use model.name_or_path"
         )

@@ -57,11 +57,7 @@ class Pipeline:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        model = self.settings.model
-        if self.settings.checkpoint:
-            from .preflight import checkpoint_model
-
-            model = checkpoint_model(self.settings)
+        model = self.settings.start_model
         return load_tokenizer(model) or build_tokenizer(self.data.train["text"], model.vocab_size or 30000)
 
     @cached_property

@@ -1,6 +1,7 @@
 """Checks that need no model: all of them run before the first one is loaded."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ..encoder.families import UnsupportedModelError
 from ..encoder.loading import check_fits, host_config
 from ..errors import PowerbertError
 from ..method.retention import RetentionError, check_lengths
-from ..settings import FinetuneSettings, ModelSettings, RetentionSettings, RetrainSettings
+from ..settings import FinetuneSettings, RetentionSettings, RetrainSettings
 from ..store import retention_file
 from ..store.retention_file import RetentionFile
 from ..tasks.sources import check_source
@@ -25,9 +26,7 @@ def check(settings: FinetuneSettings) -> None:
     _check_device(settings)
     _check_writable(Path(settings.output_dir))
     check_source(settings.task)
-    model = settings.model
-    if settings.checkpoint:
-        model = checkpoint_model(settings)
+    model = settings.start_model
     try:
         config = host_config(model)
     except UnsupportedModelError as error:
@@ -35,18 +34,6 @@ def check(settings: FinetuneSettings) -> None:
     check_fits(config, settings.seq_len)
     if isinstance(settings, RetrainSettings):
         given_retention(settings, config)
-
-
-def checkpoint_model(settings: FinetuneSettings) -> ModelSettings:
-    """The model settings that stand for `checkpoint`."""
-    return ModelSettings(
-        name="checkpoint",
-        name_or_path=settings.checkpoint,
-        config=None,
-        tokenizer=None,
-        vocab_size=None,
-        trust_remote_code=settings.model.trust_remote_code,
-    )
 
 
 def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | None:
@@ -60,7 +47,7 @@ def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | N
         if retention.path:
             found = retention_file.read(Path(retention.path))
             check_lengths(found.lengths, settings.seq_len, layers)
-            return found
+            return replace(found, seq_len=settings.seq_len)
         if retention.lengths is None:
             return None
         lengths = [settings.seq_len] * layers if retention.lengths == "full" else retention.lengths

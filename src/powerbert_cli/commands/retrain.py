@@ -8,7 +8,7 @@ from ..settings import RetrainSettings
 from ..store.retention_file import RetentionFile
 from ..store.stages import export
 from .pipeline import Pipeline, retention_of
-from .preflight import checkpoint_model, given_retention
+from .preflight import given_retention
 from .rundir import begin
 
 
@@ -27,5 +27,4 @@ def run(cfg: Any) -> float:
 
 def retention_for(settings: RetrainSettings, pipeline: Pipeline) -> RetentionFile:
     """The given retention configuration, or the one that the search of these settings finds."""
-    model = checkpoint_model(settings) if settings.checkpoint else settings.model
-    return given_retention(settings, host_config(model)) or retention_of(pipeline.searched())
+    return given_retention(settings, host_config(settings.start_model)) or retention_of(pipeline.searched())

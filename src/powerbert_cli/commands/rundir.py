@@ -7,11 +7,12 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from ..settings import FinetuneSettings, S, from_config
+from ..settings import FinetuneSettings
 from ..store.artifacts import whole_file, write_json
 from ..store.environment import capture
 from ..training.trainer import resolve_device
 from . import preflight
+from .typed import S, from_config
 
 
 def begin(cfg: Any, cls: type[S]) -> tuple[S, Path]:

@@ -110,7 +110,8 @@ def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any
         found = _joined(row["lengths"]) if row["status"] == "ok" else f"failed: {row['reason']}"
         console.print(f"λ={row['lambda']:g} seed {row['seed']}: {found}")
     good = [result for result in results if result["status"] == "ok"]
-    console.print(f"baseline (plain model, trained as long): {good[0]['metric']} {good[0]['baseline']:.4f}")
+    baselines = {f"{result['baseline']:.4f} (seed {result['seed']})": None for result in good}
+    console.print(f"baseline (plain model, trained as long): {good[0]['metric']} {', '.join(baselines)}")
     limit = good[0]["max_drop"]
     if best is None:
         console.print(f"no λ stays within {limit:g} of the baseline; try smaller values")

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..encoder.loading import ModelError
@@ -35,7 +36,7 @@ def load_plain(folder: str | Path) -> PreTrainedModel:
         return AutoModelForSequenceClassification.from_pretrained(
             str(folder), use_safetensors=True, dtype=torch.float32, local_files_only=True
         )
-    except Exception as error:  # safetensors has an exception of its own for damaged files
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: the model cannot be loaded: {str(error).splitlines()[0]}") from error
 
 

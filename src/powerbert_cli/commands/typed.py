@@ -1,0 +1,45 @@
+"""From a composed DictConfig to typed settings, with errors that a person can read."""
+
+import re
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ..errors import nearest
+from ..settings import RENAMED, FinetuneSettings, SettingsError
+
+S = TypeVar("S", bound=FinetuneSettings)
+
+
+def from_config(cfg: Any, cls: type[S]) -> S:
+    """The typed settings of a composed DictConfig.
+
+    Raises:
+        SettingsError: for an unknown key, a value of the wrong type or outside its range.
+    """
+    try:
+        values = OmegaConf.to_container(cfg, resolve=True)
+        assert isinstance(values, dict)
+        for user, ours in RENAMED.items():
+            if user in values:
+                values[ours] = values.pop(user)
+        merged = OmegaConf.merge(OmegaConf.structured(cls), values)
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise SettingsError(_readable(error, cls)) from error
+
+
+def _readable(error: Exception, cls: type[FinetuneSettings]) -> str:
+    text = str(error.msg if hasattr(error, "msg") else error).splitlines()[0]
+    name = getattr(error, "full_key", None) or ""
+    for user, ours in RENAMED.items():
+        name = name.replace(ours, user)
+        text = text.replace(ours, user)
+    wrong_type = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text)
+    if wrong_type:
+        kind = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
+        return f"{name}={wrong_type.group(1)} must be {kind.get(wrong_type.group(2), wrong_type.group(2))}"
+    if "not in" in text and name:
+        return f"unknown key '{name}'{nearest(name, cls.__dataclass_fields__)}"
+    return f"{name}: {text}" if name else text
