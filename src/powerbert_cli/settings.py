@@ -244,7 +244,7 @@ class RetrainSettings(SearchSettings):
 @dataclass(kw_only=True)
 class BenchOptions:
     precision: str = key("precision of timing")
-    engines: list[str] = key("how models are run: " + ", ".join(ENGINES))
+    engines: list[str] = key("how models are run: eager, and compile (torch.compile, padded to ℓ only)")
     paddings: list[str] = key("padded to ℓ (max), to the batch's longest, length-sorted batches")
     examples: int = key("dev examples that one round times")
     rounds: int = key("rounds; in each every contender runs once, in shuffled order")
@@ -258,6 +258,8 @@ class BenchOptions:
             _one_of("bench.paddings", padding, PADDINGS)
         if not self.engines or not self.paddings:
             raise SettingsError("bench.engines and bench.paddings must each name at least one")
+        if "compile" in self.engines and "max" not in self.paddings:
+            raise SettingsError("bench.engines=compile needs max in bench.paddings: it compiles for one length")
         if self.rounds < 3:
             raise SettingsError(f"bench.rounds={self.rounds} must be at least 3, so that an interval can be given")
         _at_least_one("bench.examples", self.examples)

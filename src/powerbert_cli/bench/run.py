@@ -32,6 +32,9 @@ def build_contenders(
         model: put on the device, into the precision, and into evaluation mode.
         rows: tokenised examples; all contenders answer the same ones.
         collate: a collator for 'max' and one for 'longest'.
+
+    Returns:
+        The contenders; `compile` runs padded to ℓ only, as it would compile anew for each length.
     """
     model.to(device=device, dtype=DTYPES[precision]).eval()
     shape = EncoderShape.of(model.config)
@@ -40,6 +43,8 @@ def build_contenders(
     for engine in engines:
         runs = {False: _run_by(engine, model.host), True: _run_by(engine, model)}
         for padding in paddings:
+            if engine == "compile" and padding != "max":
+                continue
             for shortened, run in runs.items():
                 flops = _batches_flops(batches[padding], shape, model.lengths if shortened else None)
                 contenders.append(Contender(shortened, engine, padding, run, batches[padding], flops))
@@ -53,7 +58,4 @@ def _batches_flops(batches: Sequence[Batch], shape: EncoderShape, lengths: Seque
 
 
 def _run_by(engine: str, model: torch.nn.Module) -> Callable[..., Any]:
-    if engine == "compile":
-        # Batches padded to their longest have many lengths; one dynamic graph serves them.
-        return torch.compile(model)
-    return model
+    return torch.compile(model, dynamic=False) if engine == "compile" else model
