@@ -84,6 +84,7 @@ def test_finetune_then_search_then_retrain_then_bench(folder):
 
     done = powerbert(folder, "search", smoke, "lambda=1e-2")
     assert "is finished already, using it" in done.stdout
+    assert "loss" in done.stdout and "λ·Σj·mass" in done.stdout
     run = newest_run(folder, "search")
     found = json.loads((run / "retention.json").read_text())
     assert found["lambda"] == 1e-2 and len(found["lengths"]) == 4 and found["task"] == "synthetic"

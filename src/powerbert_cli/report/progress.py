@@ -41,9 +41,10 @@ class TrainingProgress(TrainerCallback):
             self.bar.start()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        newest = state.log_history[-1] if state.log_history else {}
-        if newest.get("step") == state.global_step and "regularizer" in newest:
-            self.shown["λ·Σj·mass"] = newest["regularizer"]
+        search = next((row for row in reversed(state.log_history[-3:]) if "regularizer" in row), None)
+        if search is not None:
+            self.shown["loss"] = search.get("task_loss", float("nan"))
+            self.shown["λ·Σj·mass"] = search["regularizer"]
         numbers = self._numbers(args, state)
         if self.bar is not None:
             self.bar.update(self.task, completed=state.global_step, numbers=numbers)
@@ -54,7 +55,7 @@ class TrainingProgress(TrainerCallback):
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
     ) -> None:
-        if logs and "loss" in logs:
+        if logs and "loss" in logs and "λ·Σj·mass" not in self.shown:
             self.shown["loss"] = float(logs["loss"])
 
     def on_evaluate(
