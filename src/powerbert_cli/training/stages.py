@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..encoder.shortened import ShortenedModel, SoftExtractModel
+from ..encoder.shortened import EliminationModel, ShortenedModel, SoftExtractModel
 from ..method import soft_extract
 from ..method.retention import lengths_from_masses
 from ..tasks.metrics import all_scores, predictions_of
@@ -147,6 +147,7 @@ def _shared(material: Material, plan: Plan, callbacks: Sequence[TrainerCallback]
 
 def _run(trainer: Trainer, plan: Plan, material: Material, folder: Path) -> Trained:
     trainer.pop_callback(_default_printer())
+    assert isinstance(trainer.model, EliminationModel)
     trainer.model.attention_dropout = plan.training.attention_dropout
     last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
     trainer.train(resume_from_checkpoint=last)
