@@ -165,7 +165,7 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> None:
             textcoords="offset points",
             fontsize=8,
         )
-    axis.set_xlim(left=0)
+    axis.set_xlim(0, 1.2 * max([plain, *map(time, good)]))  # room for the labels
     axis.margins(y=0.15)
     axis.set_title(PADDING_TITLES[padding], fontsize=10)
     axis.set_xlabel("ms per example")
