@@ -1,8 +1,8 @@
 import pytest
 import torch
+from hosts import make_host
 from transformers import BertConfig, GPT2Config, GPT2ForSequenceClassification, RobertaConfig
 
-from conftest import make_host
 from powerbert_cli.encoder.families import UnsupportedModelError, family_of, usable_positions
 from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
 from powerbert_cli.method.retention import RetentionError

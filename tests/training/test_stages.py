@@ -2,8 +2,8 @@ import datasets
 import pandas as pd
 import pytest
 import torch
+from hosts import make_host
 
-from conftest import make_host
 from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
 from powerbert_cli.settings import TrainingSettings
 from powerbert_cli.tasks.tokenizing import build_tokenizer
