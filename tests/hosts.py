@@ -1,25 +1,52 @@
 """Small classifiers with random weights that many tests share."""
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel, RobertaConfig
-from transformers import RobertaForSequenceClassification as RobertaClassifier
+from transformers import (
+    AutoConfig,
+    AutoModelForMultipleChoice,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+)
 
-SMALL = {
-    "num_hidden_layers": 3,
-    "hidden_size": 32,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "vocab_size": 100,
-    "initializer_range": 0.3,  # far from uniform attention, so that selections are clear
-    "problem_type": "single_label_classification",
+# far from uniform attention, so that selections are clear
+SMALL = {"vocab_size": 100, "initializer_range": 0.3, "problem_type": "single_label_classification"}
+SIZES = {"num_hidden_layers": 3, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
+AFTER_PADDING = {"max_position_embeddings": 34, "pad_token_id": 1, "type_vocab_size": 2}
+FAMILIES = {
+    "albert": {**SIZES, "embedding_size": 16, "num_hidden_groups": 2, "inner_group_num": 1},
+    "bert": SIZES,
+    "distilbert": {"n_layers": 3, "dim": 32, "n_heads": 4, "hidden_dim": 64},
+    "electra": {**SIZES, "embedding_size": 16},
+    "modernbert": {
+        **SIZES,
+        "local_attention": 8,
+        "global_attn_every_n_layers": 3,
+        "initializer_cutoff_factor": 2.0,
+        "pad_token_id": 1,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+        "cls_token_id": 2,
+        "sep_token_id": 3,
+    },
+    "mpnet": {**SIZES, **AFTER_PADDING},
+    "roberta": {**SIZES, **AFTER_PADDING},
+    "xlm-roberta": {**SIZES, **AFTER_PADDING},
 }
 
 
-def make_host(family: str = "bert", attention: str = "sdpa") -> PreTrainedModel:
-    """A small classifier with random weights, in evaluation mode."""
+def make_host(
+    family: str = "bert", attention: str = "sdpa", choice: bool = False, **changes: object
+) -> PreTrainedModel:
+    """A small classifier of a family with random weights, in evaluation mode."""
     torch.manual_seed(0)
-    if family == "bert":
-        return BertForSequenceClassification(
-            BertConfig(**SMALL, max_position_embeddings=32, attn_implementation=attention)
-        ).eval()
-    return RobertaClassifier(RobertaConfig(**SMALL, max_position_embeddings=34, attn_implementation=attention)).eval()
+    options = {"max_position_embeddings": 32, **SMALL, **FAMILIES[family], **changes}
+    auto = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
+    config = AutoConfig.for_model(family, **options)
+    if family == "mpnet":
+        attention = "eager"  # transformers has no other for it
+    host = auto.from_config(config, attn_implementation=attention).eval()
+    with torch.no_grad():  # biases and norms start at 0 and 1, where an error in them could not be seen
+        for parameter in host.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return host

@@ -41,7 +41,8 @@ def test_command(line, folder):
     # FOLDER, MODEL, RUN, the hub's data and large models are what only the reader has
     if re.search(r"\b[A-Z_]{3,}\b|task=|model=", line):
         kept = [arg for arg in args if not re.search(r"\b[A-Z_]{3,}\b", arg)]
-        done = run([*kept, "--cfg", "job"], folder)
+        one_job = [re.sub(r"^([\w.]+=[^,\[]+),.*", r"\1", arg) for arg in kept]  # --cfg shows one job of a sweep
+        done = run([*one_job, "--cfg", "job"], folder)
     elif "--help" in args or args == ["--help"]:
         done = run(args, folder)
     else:

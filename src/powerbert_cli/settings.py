@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from .errors import PowerbertError, nearest
+from .method.strategies import STRATEGIES
 
+KINDS = ("classification", "regression", "multiple_choice", "multi_label")
+REGULARIZERS = ("loss", "decoupled")
 METRICS = ("accuracy", "f1", "matthews", "pearson", "spearman")
 PRECISIONS = ("fp32", "bf16", "fp16")
 PADDINGS = ("max", "longest", "sorted")
 ENGINES = ("eager", "compile")
+AUTO = "auto"  # seq_len and lr_soft: settled from the data before the settings are typed
 # `lambda` is the user's key and a keyword of Python.
 RENAMED = {"lambda": "regularizer_weight"}
 
@@ -46,35 +50,51 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 @dataclass(kw_only=True)
 class TaskSettings:
     name: str = key("name of the task")
+    kind: str = key("what is predicted: " + ", ".join(KINDS))
     hub_path: str | None = key("dataset on the hub")
     hub_name: str | None = key("configuration of that dataset")
     dev_split: str = key("split of the hub dataset that metrics are measured on")
     data_dir: str | None = key(
         "local folder with train.*, dev.* or validation.*, optional test.* (tsv, csv, jsonl, parquet; also .gz)"
     )
-    text_columns: list[str] = key("one text column, or two for pairs")
+    test_split: str = key("split of the hub dataset that predict_test answers")
+    text_columns: list[str] = key("one text column, two for pairs, or context and question of a multiple choice")
+    options_column: str | None = key("column with the list of choices (multiple choice only)")
     label_column: str = key("column of the label")
-    label_names: list[str] | None = key("names of the classes in the order of their numbers; null for regression")
+    label_names: list[str] | None = key(
+        "names of the classes in the order of their numbers, of the choices, or null for regression"
+    )
     metric: str = key("headline metric: " + ", ".join(METRICS))
     max_train: int | None = key("use that many training rows, drawn once with a fixed seed")
     max_dev: int | None = key("use that many dev rows, drawn once with a fixed seed")
     synthetic: dict[str, int] | None = key("sizes and seed of the generated task")
+    submission: dict[str, Any] | None = key("file name and label names of the GLUE server's test-set file")
     published: dict[str, Any] = key("the task's settings that the top-level keys default to")
 
     def __post_init__(self) -> None:
+        _one_of("task.kind", self.kind, KINDS)
         _one_of("task.metric", self.metric, METRICS)
         if len(self.text_columns) not in (1, 2):
             raise SettingsError(f"task.text_columns={self.text_columns} must name one column, or two for pairs")
+        if (self.kind == "multiple_choice") != (self.options_column is not None):
+            raise SettingsError("task.options_column belongs to task.kind=multiple_choice, and that kind needs it")
+        if self.regression != (self.label_names is None):
+            raise SettingsError(
+                f"task.kind={self.kind} with task.label_names={self.label_names}: "
+                "regression has none (null), every other kind needs them"
+            )
         if self.label_names is not None and len(self.label_names) < 2:
             raise SettingsError(f"task.label_names={self.label_names} must name at least two classes, or be null")
         if self.regression and self.metric not in ("pearson", "spearman"):
-            raise SettingsError(
-                f"task.metric={self.metric} needs classes; set task.label_names, or spearman or pearson"
-            )
+            raise SettingsError(f"task.metric={self.metric} needs classes; for regression set spearman or pearson")
         if not self.regression and self.metric in ("pearson", "spearman"):
-            raise SettingsError(f"task.metric={self.metric} is for regression; set task.label_names=null")
-        if self.metric == "f1" and len(self.label_names or ()) != 2:
+            raise SettingsError(
+                f"task.metric={self.metric} is for regression; set task.kind=regression task.label_names=null"
+            )
+        if self.metric == "f1" and self.kind != "multi_label" and len(self.label_names or ()) != 2:
             raise SettingsError("task.metric=f1 needs exactly two classes in task.label_names")
+        if self.metric == "matthews" and self.kind == "multi_label":
+            raise SettingsError("task.metric=matthews is not for task.kind=multi_label; set f1 or accuracy")
         _at_least_one("task.max_train", self.max_train)
         _at_least_one("task.max_dev", self.max_dev)
         if not (self.data_dir or self.hub_path or self.synthetic):
@@ -84,7 +104,7 @@ class TaskSettings:
 
     @property
     def regression(self) -> bool:
-        return self.label_names is None
+        return self.kind == "regression"
 
 
 @dataclass(kw_only=True)
@@ -110,6 +130,27 @@ class ModelSettings:
 class StageSettings:
     epochs: int = key("epochs of this stage")
     lr: float = key("learning rate of this stage (of the model's own parameters)")
+
+
+@dataclass(kw_only=True)
+class VariantSettings:
+    """Where the paper and its authors' code differ, or say nothing."""
+
+    name: str = key("name of the preset")
+    diagonal: bool = key("significance counts what a word-vector takes from itself")
+    pad_queries: bool = key("significance counts what padding takes; the choice then depends on the padding")
+    shield_cls: bool = key("soft-extract holds [CLS] and other protected word-vectors at 1")
+    rounding: str = key("from mass to length: ceil or floor (at least 1)")
+    retrain_from: str = key("re-training starts from the fine-tuned or the search model: finetuned or searched")
+    best_by: str = key(
+        "the epoch to keep is the best by the task's metric (metric), or by accuracy, for regression by "
+        "Pearson averaged over batches (ibm)"
+    )
+
+    def __post_init__(self) -> None:
+        _one_of("variant.rounding", self.rounding, ("ceil", "floor"))
+        _one_of("variant.retrain_from", self.retrain_from, ("finetuned", "searched"))
+        _one_of("variant.best_by", self.best_by, ("metric", "ibm"))
 
 
 @dataclass(kw_only=True)
@@ -160,7 +201,9 @@ class FinetuneSettings:
     precision: str = key("fp32, bf16 or fp16")
     output_dir: str = key("where run directories and finished stages go")
     checkpoint: str | None = key("start from this fine-tuned model directory")
+    predict_test: bool = key("finetune, retrain: also answer the test split; for GLUE in the server's form")
     fresh: bool = key("make the verb's own stage anew even if a finished one of the same settings is there")
+    variant: VariantSettings = key("variant (group): default, paper, ibm: where paper and authors' code differ")
     finetune: StageSettings = key("")
     training: TrainingSettings = key("")
     runtime: RuntimeSettings = key("")
@@ -206,7 +249,13 @@ class FinetuneSettings:
 @dataclass(kw_only=True)
 class SearchSettings(FinetuneSettings):
     regularizer_weight: float = key("weight λ of the regulariser Σ_j j · mass_j")
-    lr_soft: float = key("learning rate of the retention parameters")
+    lr_soft: float = key("learning rate of the retention parameters; auto lets them fall by 3 in the steps there are")
+    strategy: str = key("word-vector selection: " + ", ".join(STRATEGIES))
+    protect_separators: bool = key("never eliminate separators ([SEP]); [CLS] never is")
+    regularizer: str = key(
+        "loss: λ Σ_j j · mass_j in the loss, as in the paper; decoupled: the same shrink apart from Adam, "
+        "so that λ keeps its meaning"
+    )
     search: StageSettings = key("")
 
     def __post_init__(self) -> None:
@@ -214,6 +263,8 @@ class SearchSettings(FinetuneSettings):
         if not (math.isfinite(self.regularizer_weight) and self.regularizer_weight >= 0):
             raise SettingsError(f"lambda={self.regularizer_weight} must be a number ≥ 0, for example lambda=3e-4")
         _positive("lr_soft", self.lr_soft)
+        _one_of("strategy", self.strategy, STRATEGIES)
+        _one_of("regularizer", self.regularizer, REGULARIZERS)
         _positive("search.lr", self.search.lr)
         _at_least_one("search.epochs", self.search.epochs)
 
@@ -222,10 +273,12 @@ class SearchSettings(FinetuneSettings):
 class RetentionSettings:
     path: str | None = key("a retention.json written by search")
     lengths: Any = key("ℓ_1 … ℓ_L as a list, e.g. [153,125,111]; or full")
+    thresholds: list[float] | None = key("θ_1 … θ_L of strategy=threshold, on significance over its mean")
 
     def __post_init__(self) -> None:
-        if self.path and self.lengths is not None:
-            raise SettingsError("retention.path and retention.lengths are both given; give one of them")
+        given = [name for name in ("path", "lengths", "thresholds") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise SettingsError(f"{' and '.join(f'retention.{name}' for name in given)} are given; give one of them")
         if self.path and not Path(self.path).is_file():
             raise SettingsError(f"retention.path={self.path} is not a file; search writes it as retention.json")
 
@@ -237,6 +290,10 @@ class RetrainSettings(SearchSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.retention.thresholds is not None and self.strategy != "threshold":
+            raise SettingsError(f"retention.thresholds needs strategy=threshold, not strategy={self.strategy}")
+        if self.retention.lengths not in (None, "full") and self.strategy == "threshold":
+            raise SettingsError("strategy=threshold takes retention.thresholds, not retention.lengths")
         _positive("retrain.lr", self.retrain.lr)
         _at_least_one("retrain.epochs", self.retrain.epochs)
 

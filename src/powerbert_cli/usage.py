@@ -132,7 +132,7 @@ def shipped_defaults(verb: str, conf: Path) -> dict[str, Any]:
 
 def groups(verb: str, conf: Path) -> dict[str, list[str]]:
     """Config groups of a verb and their options."""
-    wanted = ["task", "model", "experiment"] + (
+    wanted = ["task", "model", "variant", "experiment"] + (
         ["retention"] if "retention" in VERBS[verb].__dataclass_fields__ else []
     )
     return {
@@ -154,6 +154,12 @@ def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> s
         close = close or [by_last[last] for last in difflib.get_close_matches(name, by_last, n=1, cutoff=0.75)]
         hint = f" (did you mean '{close[0]}'?)" if close else ""
         return f"unknown key '{full}'{hint}; 'powerbert {verb} --help' lists the keys"
+    swept = re.search(r"Ambiguous value for argument '([^'=]+)=([^',]+)", text)
+    if swept:
+        return (
+            f"{swept.group(1)} has several values: with -m, or in a sweep, each is a job of its own, while this shows "
+            f"or runs one job; give one, for example {swept.group(1)}={swept.group(2)}"
+        )
     missing_option = re.search(r"Could not find '([^']+)'", text)
     if missing_option:
         group, _, option = missing_option.group(1).partition("/")

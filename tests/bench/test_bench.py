@@ -7,6 +7,7 @@ from powerbert_cli.bench.flops import EncoderShape, encoder_flops, layer_flops
 from powerbert_cli.bench.run import build_contenders
 from powerbert_cli.bench.timing import measure, speedup, table
 from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.method.elimination import Elimination
 
 BASE = EncoderShape(12, 768, 3072)
 
@@ -61,7 +62,7 @@ def test_choose_rows_repeats_where_there_are_too_few():
 
 
 def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows):
-    model = ShortenedModel(host, (8, 5, 2), 16)
+    model = ShortenedModel(host, Elimination((8, 5, 2), 16))
     contenders = build_contenders(model, rows, COLLATE, ["eager"], ["max", "longest", "sorted"], 2, "fp32", "cpu")
     assert measure(contenders, rounds=3, max_seconds=60, device="cpu") == 3
     timing = table(contenders, 2, "fp32").set_index("contender")
@@ -83,6 +84,6 @@ def test_speedup_interval():
 
 def test_measure_stops_after_three_rounds_when_time_is_up(host, rows):
     contenders = build_contenders(
-        ShortenedModel(host, (8, 5, 2), 16), rows, COLLATE, ["eager"], ["max"], 2, "fp32", "cpu"
+        ShortenedModel(host, Elimination((8, 5, 2), 16)), rows, COLLATE, ["eager"], ["max"], 2, "fp32", "cpu"
     )
     assert measure(contenders, rounds=50, max_seconds=0, device="cpu") == 3

@@ -146,7 +146,14 @@ def test_own_files_regression(folder):
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_leaves_with_130_and_the_next_run_goes_on(folder):
     args = ["finetune", "seed=5", "task.synthetic.train=640", "epochs=30", "runtime.log_seconds=0.1"]
-    job = subprocess.Popen([*POWERBERT, *args], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    job = subprocess.Popen(
+        [*POWERBERT, *args],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
     for line in job.stdout:
         if "epoch 3." in line:
             break

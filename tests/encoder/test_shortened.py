@@ -1,29 +1,93 @@
 import pytest
 import torch
-from hosts import make_host
+from hosts import FAMILIES, make_host
 from transformers import BertConfig, GPT2Config, GPT2ForSequenceClassification, RobertaConfig
 
-from powerbert_cli.encoder.families import UnsupportedModelError, family_of, usable_positions
-from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
+from powerbert_cli.encoder.families import UnsupportedModelError, layers_of, usable_positions
+from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel, SoftThresholdModel
+from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.method.retention import RetentionError
 
 LENGTHS = (8, 5, 2)
+FULL = Elimination((16, 16, 16), 16)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta"])
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("choice", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_full_retention_equals_plain_transformers(family, attention, dtype, batch):
-    host = make_host(family, attention).to(dtype)
-    plain = host(**batch).logits
-    tolerance = {"atol": 1e-5 if dtype == torch.float32 else 0.06}
-    assert torch.allclose(ShortenedModel(host, [16] * 3, 16).eval()(**batch).logits, plain, **tolerance)
-    assert torch.allclose(SoftExtractModel(host, 16).eval()(**batch).logits, plain, **tolerance)
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_full_retention_equals_plain_transformers(family, attention, dtype, choice, batch):
+    """Sequence classification and multiple choice, hard and soft, of each family."""
+    host = make_host(family, attention, choice).to(dtype)
+    if choice:
+        batch = {name: part.view(2, 2, 16) for name, part in batch.items()}
+    with torch.no_grad():
+        plain = host(**batch).logits
+        ours = [
+            ShortenedModel(host, FULL).eval()(**batch).logits,
+            SoftExtractModel(host, Elimination(None, 16)).eval()(**batch).logits,
+            SoftThresholdModel(host, Elimination(None, 16, "threshold")).eval()(**batch).logits,
+        ]
+    scale = float(plain.abs().max())
+    for logits in ours:
+        assert torch.allclose(logits, plain, atol=2e-5 * scale if dtype == torch.float32 else 0.1 * scale)
+    assert len(set(plain.flatten().tolist())) > 2  # or else equality would say little
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_shortens_and_never_depends_on_padding(family, batch):
+    """An input alone gives the logits and the selection that it has padded in a batch."""
+    model = ShortenedModel(make_host(family), Elimination(LENGTHS, 16)).eval()
+    with torch.no_grad():
+        together, kept = model(**batch).logits, model.kept_positions(**batch)
+        assert [k.shape[1] for k in kept] == list(LENGTHS)
+        for b, n in enumerate(batch["attention_mask"].sum(1).tolist()):
+            alone = batch["input_ids"][b : b + 1, :n]
+            assert torch.allclose(model(alone).logits[0], together[b], atol=1e-4)
+            for one, many in zip(model.kept_positions(alone), kept, strict=True):
+                assert one[0].tolist() == [p for p in many[b].tolist() if p >= 0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_reach_every_weight_of_each_family(family, batch):
+    """What plain transformers trains, the shortened model trains as well."""
+    host = make_host(family)
+    labels = torch.tensor([0, 1, 0, 1])
+    host(**batch, labels=labels).loss.backward()
+    plain = {name for name, p in host.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    host.zero_grad()
+    ShortenedModel(host, Elimination(LENGTHS, 16))(**batch, labels=labels).loss.backward()
+    ours = {name for name, p in host.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert plain == ours
+
+
+@pytest.mark.parametrize(("groups", "inner"), [(1, 1), (3, 1), (2, 2)])
+def test_albert_with_any_number_of_groups(groups, inner, batch):
+    host = make_host("albert", num_hidden_groups=groups, inner_group_num=inner)
+    layers = 3 * inner
+    assert layers_of(host.config) == layers
+    model = ShortenedModel(host, Elimination((16,) * layers, 16)).eval()
+    assert torch.allclose(model(**batch).logits, host(**batch).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{"classifier_pooling": "mean"}, {"global_attn_every_n_layers": 1}])
+def test_modernbert_pooling_and_windows(changes, batch):
+    host = make_host("modernbert", **changes)
+    model = ShortenedModel(host, FULL).eval()
+    assert torch.allclose(model(**batch).logits, host(**batch).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("problem", ["regression", "multi_label_classification"])
+def test_losses_equal_plain_transformers(problem, batch):
+    host = make_host(problem_type=problem, num_labels=1 if problem == "regression" else 3)
+    batch["labels"] = torch.rand(4) if problem == "regression" else torch.randint(0, 2, (4, 3)).float()
+    ours = ShortenedModel(host, FULL).eval()(**batch)
+    assert torch.allclose(ours.loss, host(**batch).loss, atol=1e-5)
 
 
 def test_token_types_and_loss_equal_plain_transformers(host, batch):
     batch |= {"token_type_ids": (torch.arange(16) > 7).long().expand(4, -1), "labels": torch.tensor([0, 1, 1, 0])}
-    plain, ours = host(**batch), ShortenedModel(host, [16] * 3, 16).eval()(**batch)
+    plain, ours = host(**batch), ShortenedModel(host, FULL).eval()(**batch)
     assert torch.allclose(plain.logits, ours.logits, atol=1e-5)
     assert torch.allclose(plain.loss, ours.loss, atol=1e-5)
 
@@ -57,7 +121,7 @@ def masked_reference(host, ids, mask):
 
 def test_shortened_equals_masked_reference(host, batch):
     expected, alive = masked_reference(host, batch["input_ids"], batch["attention_mask"])
-    model = ShortenedModel(host, LENGTHS, 16).eval()
+    model = ShortenedModel(host, Elimination(LENGTHS, 16)).eval()
     assert torch.allclose(model(**batch).logits, expected, atol=1e-5)
     kept = model.kept_positions(**batch)
     assert [tuple(k.shape) for k in kept] == [(4, 8), (4, 5), (4, 2)]
@@ -65,26 +129,8 @@ def test_shortened_equals_masked_reference(host, batch):
         assert sorted(p for p in kept[-1][b].tolist() if p >= 0) == alive[b].nonzero().flatten().tolist()
 
 
-def test_results_do_not_depend_on_padding(host, batch):
-    """An input alone, without padding, gives the logits and the selection it has in the batch."""
-    model = ShortenedModel(host, LENGTHS, 16).eval()
-    together, kept = model(**batch).logits, model.kept_positions(**batch)
-    for b, n in enumerate(batch["attention_mask"].sum(1).tolist()):
-        alone = batch["input_ids"][b : b + 1, :n]
-        assert torch.allclose(model(alone).logits[0], together[b], atol=1e-5)
-        for one, many in zip(model.kept_positions(alone), kept, strict=True):
-            assert one[0].tolist() == [p for p in many[b].tolist() if p >= 0]
-
-
-def test_extract_layers_train(host, batch):
-    """Gradients reach all blocks through the rows that were kept."""
-    model = ShortenedModel(host, LENGTHS, 16).train()
-    model(**batch, labels=torch.tensor([0, 1, 0, 1])).loss.backward()
-    assert all(block.up.weight.grad.abs().sum() > 0 for block in family_of(host).blocks(host))
-
-
 def test_soft_extract_with_zeros_differs_and_r_gets_a_gradient(host, batch):
-    model = SoftExtractModel(host, 16).eval()
+    model = SoftExtractModel(host, Elimination(None, 16)).eval()
     with torch.no_grad():
         model.retention_parameters[:, 3:] = 0
     out = model(**batch, labels=torch.tensor([0, 1, 0, 1]))
@@ -94,18 +140,19 @@ def test_soft_extract_with_zeros_differs_and_r_gets_a_gradient(host, batch):
 
 
 def test_state_dict_keys_stay_those_of_the_host(host):
-    ours = ShortenedModel(host, LENGTHS, 16).state_dict()
+    ours = ShortenedModel(host, Elimination(LENGTHS, 16)).state_dict()
     assert {key.removeprefix("host.") for key in ours} == set(host.state_dict())
 
 
 def test_configuration_that_does_not_fit(host):
     with pytest.raises(RetentionError, match="2 lengths, the model has 3 layers"):
-        ShortenedModel(host, [8, 5], 16)
+        ShortenedModel(host, Elimination((8, 5), 16))
 
 
 def test_unsupported_family_lists_the_supported_ones():
-    with pytest.raises(UnsupportedModelError, match="'gpt2' is not supported; supported families: bert, roberta"):
-        ShortenedModel(GPT2ForSequenceClassification(GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=9)), [1], 8)
+    with pytest.raises(UnsupportedModelError, match="'gpt2' is not supported; supported families: albert, bert,"):
+        foreign = GPT2ForSequenceClassification(GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=9))
+        ShortenedModel(foreign, Elimination((1,), 8))
 
 
 def test_usable_positions():
@@ -116,7 +163,7 @@ def test_usable_positions():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_gpu_equals_cpu(host, batch):
-    model = ShortenedModel(host, LENGTHS, 16).eval()
+    model = ShortenedModel(host, Elimination(LENGTHS, 16)).eval()
     expected = model(**batch).logits
     moved = model.cuda()(**{name: tensor.cuda() for name, tensor in batch.items()}).logits
     assert torch.allclose(moved.cpu(), expected, atol=1e-3)

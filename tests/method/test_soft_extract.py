@@ -17,7 +17,7 @@ def test_regularizer_by_hand():
     """Masses 3 and 1.5: 1 · 3 + 2 · 1.5 = 6, with gradient j for each parameter of layer j."""
     r = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.5, 0.0]], requires_grad=True)
     assert soft_extract.masses(r).tolist() == [3.0, 1.5]
-    value = soft_extract.regularizer(r)
+    value = soft_extract.regularizer(soft_extract.masses(r))
     value.backward()
     assert value.item() == 6.0
     assert r.grad.tolist() == [[1.0] * 3, [2.0] * 3]
@@ -27,6 +27,17 @@ def test_clip():
     r = torch.tensor([[0.2, 1.4, -0.3, 0.5]])
     soft_extract.clip_(r)
     assert r.tolist() == [[1.0, 1.0, 0.0, 0.5]]
+
+
+def test_shrink_is_j_times_the_amount():
+    r = torch.ones(2, 3)
+    soft_extract.shrink_(r, 0.25)
+    assert r.tolist() == [[0.75] * 3, [0.5] * 3]
+
+
+def test_learning_rate_for_reach():
+    lr = soft_extract.learning_rate_for_reach(3.0, 200, 0.1)
+    assert abs(soft_extract.reach(soft_extract.learning_rates(200, 0.1, lr)) - 3.0) < 1e-9
 
 
 def test_reach_is_the_sum_of_learning_rates():

@@ -3,15 +3,18 @@ import sys
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from hosts import FAMILIES, make_host
+from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification
 
 from powerbert_cli import load_shortened
 from powerbert_cli.encoder.loading import ModelError
 from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.method.elimination import Elimination, draw_random_order
 from powerbert_cli.store.model_dir import save_model_dir
 from powerbert_cli.store.retention_file import RetentionFile, RetentionFileError
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
+SHORT = Elimination((8, 5, 2), 16)
 OTHER_PROCESS = """
 import sys, torch
 from safetensors.torch import load_file, save_file
@@ -27,7 +30,7 @@ save_file({"plain": plain, "short": short}, sys.argv[3])
 
 @pytest.fixture
 def saved(tmp_path, host):
-    save_model_dir(tmp_path / "model", host, build_tokenizer(["a b"], 50), RetentionFile((8, 5, 2), 16))
+    save_model_dir(tmp_path / "model", host, build_tokenizer(["a b"], 50), RetentionFile(SHORT))
     return tmp_path / "model"
 
 
@@ -42,7 +45,7 @@ def test_loads_elsewhere_with_the_same_logits(saved, tmp_path, host, batch):
     out = load_file(tmp_path / "out.safetensors")
     with torch.no_grad():
         assert torch.equal(out["plain"], host(**batch).logits)
-        assert torch.equal(out["short"], ShortenedModel(host, (8, 5, 2), 16).eval()(**batch).logits)
+        assert torch.equal(out["short"], ShortenedModel(host, SHORT).eval()(**batch).logits)
     assert not torch.equal(out["plain"], out["short"])
 
 
@@ -55,10 +58,27 @@ def test_errors_name_what_is_wrong(saved):
     AutoModelForSequenceClassification.from_pretrained(saved)
     with pytest.raises(RetentionFileError, match="retention.json: cannot be read"):
         load_shortened(saved)
-    RetentionFile((8, 5), 16).write(saved / "retention.json")
+    RetentionFile(Elimination((8, 5), 16)).write(saved / "retention.json")
     with pytest.raises(ModelError, match="2 lengths, the model has 3 layers"):
         load_shortened(saved)
     weights = saved / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(ModelError, match="the model cannot be loaded"):
         load_shortened(saved)
+
+
+@pytest.mark.parametrize("choice", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_is_saved_and_loaded(family, choice, tmp_path, batch):
+    """Shortened through our function, unshortened through plain transformers, with the same logits."""
+    host = make_host(family, choice=choice)
+    elimination = Elimination((8, 5, 2), 16, "random", random_order=draw_random_order(16, 0))
+    save_model_dir(tmp_path, host, build_tokenizer(["a b"], 50), RetentionFile(elimination))
+    auto = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
+    if choice:
+        batch = {name: part.view(2, 2, 16) for name, part in batch.items()}
+    with torch.no_grad():
+        assert torch.allclose(auto.from_pretrained(tmp_path)(**batch).logits, host(**batch).logits, atol=1e-5)
+        short = load_shortened(tmp_path)
+        assert torch.equal(short(**batch).logits, ShortenedModel(host, elimination).eval()(**batch).logits)
+    assert short.elimination == elimination

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from powerbert_cli.method.elimination import Elimination, draw_random_order
 from powerbert_cli.store import retention_file
 from powerbert_cli.store.retention_file import RetentionFile, RetentionFileError
 
@@ -11,14 +12,17 @@ GOOD = {"schema": "powerbert/retention", "version": 1, "lengths": [8, 5, 2], "se
 
 
 def test_round_trip(tmp_path):
+    elimination = Elimination(
+        (8, 5, 2), 16, "random", protected_tokens=(3,), random_order=draw_random_order(16, 1), diagonal=False
+    )
     written = RetentionFile(
-        (8, 5, 2), 16, task="rte", regularizer_weight=3e-4, masses=(7.5, 4.2, 1.1), provenance={"a": 1}
+        elimination, task="rte", regularizer_weight=3e-4, masses=(7.5, 4.2, 1.1), provenance={"a": 1}
     )
     written.write(tmp_path / "retention.json")
     content = json.loads((tmp_path / "retention.json").read_text())
     assert content["lambda"] == 3e-4 and content["schema"] == "powerbert/retention"
     again = retention_file.read(tmp_path / "retention.json")
-    assert (again.lengths, again.seq_len, again.task, again.regularizer_weight) == ((8, 5, 2), 16, "rte", 3e-4)
+    assert (again.elimination, again.task, again.regularizer_weight) == (elimination, "rte", 3e-4)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +32,14 @@ def test_round_trip(tmp_path):
         ({"version": 2}, "version 2 is not 1"),
         ({"lengths": [5, 8, 2]}, r"retention\[1\]=8 exceeds retention\[0\]=5"),
         ({"lengths": [17, 8, 2]}, r"retention\[0\]=17 exceeds seq_len=16"),
-        ({"lengths": 7}, "damaged"),
+        ({"lengths": 7}, "lengths must be a list"),
+        ({"lengths": [8, "5", 2]}, r"retention\[1\]='5' is not an integer"),
+        ({"strategy": "best"}, "strategy='best' is none of attention"),
+        ({"strategy": "random"}, "random_order must name each of the 16 positions once"),
+        ({"strategy": "threshold"}, "needs one threshold for each layer"),
+        ({"strategy": "threshold", "thresholds": [0.5, -1, 1]}, r"thresholds\[1\]=-1 must be a number"),
+        ({"diagonal": "no"}, "diagonal='no' must be true or false"),
+        ({"protected_tokens": "3"}, "protected_tokens must be a list"),
         ({"seq_len": "16"}, "seq_len='16'"),
         ({"seq_len": True}, "seq_len=True"),
     ],
@@ -40,6 +51,7 @@ def test_foreign_or_damaged(tmp_path, change, message):
         retention_file.read(path)
 
 
+KEYS = ["lengths", "seq_len", "protected", "schema", "version", "strategy", "diagonal", "protected_tokens"]
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -47,7 +59,11 @@ json_values = st.recursive(
 )
 
 
-@given(json_values, json_values, st.sampled_from(["lengths", "seq_len", "protected", "schema", "version"]))
+@given(
+    json_values,
+    json_values,
+    st.sampled_from(KEYS),
+)
 def test_nothing_but_our_error_comes_out(tmp_path_factory, whole, value, key):
     folder = tmp_path_factory.mktemp("fuzz")
     for i, content in enumerate((whole, {**GOOD, key: value})):
@@ -57,4 +73,5 @@ def test_nothing_but_our_error_comes_out(tmp_path_factory, whole, value, key):
             found = retention_file.read(path)
         except RetentionFileError:
             continue
-        assert i == 1 and found.seq_len >= found.lengths[0] >= found.lengths[-1] >= 1
+        lengths = found.elimination.lengths
+        assert i == 1 and found.elimination.seq_len >= lengths[0] >= lengths[-1] >= 1

@@ -14,6 +14,10 @@ ROWS = [('he said "no', 1), ("", 0), ("NA", 1), ("null, 007", 0)]
 def task(folder, **changes) -> TaskSettings:
     values = {
         "name": "custom",
+        "kind": "classification",
+        "test_split": "test",
+        "options_column": None,
+        "submission": None,
         "hub_path": None,
         "hub_name": None,
         "dev_split": "validation",
@@ -112,14 +116,16 @@ def test_missing_and_doubled_files(tmp_path):
 
 def test_regression_and_pairs_and_label_names(tmp_path):
     both(tmp_path, "sentence1\tsentence2\tlabel\na\tb\t2.5\nc\td\t-1\n")
-    pair = task(tmp_path, text_columns=["premise", "hypothesis"], label_names=None, metric="spearman")
+    pair = task(
+        tmp_path, text_columns=["premise", "hypothesis"], kind="regression", label_names=None, metric="spearman"
+    )
     data = load_task(pair)  # the uniform column names of local GLUE copies serve any pair task
     assert data.train[0] == {"text": "a", "text_pair": "b", "label": 2.5}
     both(tmp_path, "text\tlabel\na\tgood\nb\tbad\n")
     assert load_task(task(tmp_path)).train["label"][:] == [1, 0]
     both(tmp_path, "text\tlabel\na\tnan\n")
     with pytest.raises(DataError, match="regression needs a finite number"):
-        load_task(task(tmp_path, label_names=None, metric="spearman"))
+        load_task(task(tmp_path, kind="regression", label_names=None, metric="spearman"))
 
 
 def test_subset_is_the_same_every_time_and_part_of_the_fingerprint(tmp_path):

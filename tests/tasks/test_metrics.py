@@ -20,8 +20,8 @@ def test_a_constant_has_no_correlation():
 
 def test_companions_and_predictions():
     assert list(all_scores("f1", LABELS, GUESSES)) == ["f1", "accuracy"]
-    assert predictions_of(np.array([[0.1, 0.9], [2.0, 1.0]]), regression=False).tolist() == [1, 0]
-    assert predictions_of(np.array([[1.5], [2.0]]), regression=True).tolist() == [1.5, 2.0]
+    assert predictions_of(np.array([[0.1, 0.9], [2.0, 1.0]]), "classification").tolist() == [1, 0]
+    assert predictions_of(np.array([[1.5], [2.0]]), "regression").tolist() == [1.5, 2.0]
 
 
 def test_intervals():

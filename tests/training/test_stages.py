@@ -4,12 +4,16 @@ import pytest
 import torch
 from hosts import make_host
 
-from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
+from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel, SoftThresholdModel
+from powerbert_cli.method.elimination import Elimination
+from powerbert_cli.method.retention import lengths_from_masses
+from powerbert_cli.method.soft_extract import learning_rates
 from powerbert_cli.settings import TrainingSettings
 from powerbert_cli.tasks.tokenizing import build_tokenizer
-from powerbert_cli.training.stages import Material, learning_rates, search_retention, search_steps, train_classifier
+from powerbert_cli.training.stages import Material, search_retention, search_steps, train_classifier
 from powerbert_cli.training.trainer import Plan
 
+OPEN, SHORT = Elimination(None, 16), Elimination((8, 5, 2), 16)
 OPTIONS = {
     "precision": "fp32", "warmup_ratio": 0.1, "weight_decay": 0.0, "max_grad_norm": 0.0,
     "attention_dropout": None, "accumulation": 1, "padding": "longest", "group_by_length": True,
@@ -47,14 +51,14 @@ def material():
             "length": [len(i) for i in ids],
         }
     )
-    return Material(rows, rows, build_tokenizer(["a b c"], 100), 16, "accuracy", False)
+    return Material(rows, rows, build_tokenizer(["a b c"], 100), 16, "accuracy", "classification")
 
 
 def test_a_search_moves_r_by_the_regulariser(material, tmp_path):
     """With a λ far above the task's gradient Adam moves each r down by the learning rate of the step."""
-    model = SoftExtractModel(make_host(), 16)
+    model = SoftExtractModel(make_host(), OPEN)
     p = plan(training={"warmup_ratio": 0.0})
-    found = search_retention(model, material, p, regularizer_weight=1e3, lr_soft=0.01, folder=tmp_path)
+    found = search_retention(model, material, p, 1e3, 0.01, False, tmp_path)
     fall = learning_rates(search_steps(24, p), 0.0, 0.01).sum()
     expected = torch.full((3, 16), 1 - float(fall))
     expected[:, 0] = 1.0  # [CLS] is protected
@@ -64,21 +68,46 @@ def test_a_search_moves_r_by_the_regulariser(material, tmp_path):
     assert len(masses) == 6 and (masses.diff().dropna() < 0).all()
 
 
+def test_decoupled_shrink_is_lambda_times_the_learning_rates(material, tmp_path):
+    """A rank beyond the longest input has no gradient: it falls by λ · j · Σ lr, whatever Adam does."""
+    for epochs, lr_soft in ((1, 0.04), (2, 0.02)):  # twice the steps at half the rate: the same sum
+        model = SoftExtractModel(make_host(), OPEN)
+        p = plan(epochs=epochs, training={"warmup_ratio": 0.0})
+        found = search_retention(model, material, p, 0.5, lr_soft, True, tmp_path / str(epochs))
+        total = float(learning_rates(search_steps(24, p), 0.0, lr_soft).sum())
+        for j in range(3):
+            expected = max(0.0, 1 - 0.5 * (j + 1) * total)
+            assert found.retention_parameters[j, 15].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_search_of_thresholds_raises_them(material, tmp_path):
+    model = SoftThresholdModel(make_host(), Elimination(None, 16, "threshold"))
+    found = search_retention(model, material, plan(), 10.0, 0.1, False, tmp_path)
+    assert min(model.thresholds) > 0.1 and found.retention_parameters.shape == (3, 1)
+    assert all(0 < mass < 16 for mass in found.masses)
+
+
+def test_the_authors_selection_metric_is_used(material, tmp_path):
+    trained = train_classifier(ShortenedModel(make_host(), SHORT), material, plan(best_by="ibm"), tmp_path)
+    assert (trained.history["eval_ibm"].dropna() == trained.history["eval_accuracy"].dropna()).all()
+
+
 def test_without_lambda_ranks_beyond_the_longest_input_stay(material, tmp_path):
-    model = SoftExtractModel(make_host(), 16)
-    found = search_retention(model, material, plan(), regularizer_weight=0.0, lr_soft=0.01, folder=tmp_path)
+    model = SoftExtractModel(make_host(), OPEN)
+    found = search_retention(model, material, plan(), 0.0, 0.01, False, tmp_path)
     assert torch.equal(found.retention_parameters[:, 14:], torch.ones(3, 2))
 
 
 def test_r_stays_in_its_range_and_lengths_never_grow(material, tmp_path):
-    found = search_retention(SoftExtractModel(make_host(), 16), material, plan(), 0.05, 0.5, tmp_path)
+    found = search_retention(SoftExtractModel(make_host(), OPEN), material, plan(), 0.05, 0.5, False, tmp_path)
     assert found.retention_parameters.min() >= 0 and found.retention_parameters.max() <= 1
-    assert list(found.lengths) == sorted(found.lengths, reverse=True) and found.lengths[-1] >= 1
+    lengths = lengths_from_masses(found.masses, 16)
+    assert list(lengths) == sorted(lengths, reverse=True) and lengths[-1] >= 1
 
 
 def test_the_same_seed_gives_the_same_result(material, tmp_path):
     runs = [
-        search_retention(SoftExtractModel(make_host(), 16), material, plan(), 0.05, 0.1, tmp_path / str(i))
+        search_retention(SoftExtractModel(make_host(), OPEN), material, plan(), 0.05, 0.1, False, tmp_path / str(i))
         for i in (0, 1)
     ]
     assert torch.equal(runs[0].retention_parameters, runs[1].retention_parameters)
@@ -88,7 +117,7 @@ def test_the_same_seed_gives_the_same_result(material, tmp_path):
 def test_padding_of_batches_does_not_change_the_result(material, tmp_path):
     logits = []
     for padding in ("longest", "max"):
-        model = ShortenedModel(make_host(), (8, 5, 2), 16)
+        model = ShortenedModel(make_host(), SHORT)
         for module in model.modules():
             if hasattr(module, "p"):
                 module.p = 0.0
@@ -100,7 +129,7 @@ def test_padding_of_batches_does_not_change_the_result(material, tmp_path):
 
 def test_a_stopped_training_goes_on_from_its_checkpoint(material, tmp_path):
     """Two epochs in one go, and two with a stop after the first, end with the same logits."""
-    whole = train_classifier(ShortenedModel(make_host(), (8, 5, 2), 16), material, plan(epochs=2), tmp_path / "whole")
+    whole = train_classifier(ShortenedModel(make_host(), SHORT), material, plan(epochs=2), tmp_path / "whole")
 
     from transformers import TrainerCallback
 
@@ -109,15 +138,15 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(material, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_classifier(
-            ShortenedModel(make_host(), (8, 5, 2), 16), material, plan(epochs=2), tmp_path / "two", [Stop()]
-        )
-    second = train_classifier(ShortenedModel(make_host(), (8, 5, 2), 16), material, plan(epochs=2), tmp_path / "two")
+        train_classifier(ShortenedModel(make_host(), SHORT), material, plan(epochs=2), tmp_path / "two", [Stop()])
+    second = train_classifier(ShortenedModel(make_host(), SHORT), material, plan(epochs=2), tmp_path / "two")
     assert (whole.logits == second.logits).all()
 
 
 def test_the_best_epoch_is_kept(material, tmp_path):
-    trained = train_classifier(ShortenedModel(make_host(), (16, 16, 16), 16), material, plan(epochs=3), tmp_path)
+    trained = train_classifier(
+        ShortenedModel(make_host(), Elimination((16,) * 3, 16)), material, plan(epochs=3), tmp_path
+    )
     per_epoch = trained.history["eval_accuracy"].dropna()
     assert isinstance(trained.history, pd.DataFrame) and len(per_epoch) == 3
     assert (trained.logits.argmax(-1) == trained.labels).mean() == pytest.approx(per_epoch.max())

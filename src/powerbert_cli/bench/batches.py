@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
+from ..tasks.tokenizing import MODEL_INPUTS
+
 Batch = dict[str, torch.Tensor]
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def choose_rows(count: int, examples: int, batch_size: int) -> list[int]:
@@ -35,12 +36,12 @@ def make_batches(
         attention_mask, for every contender alike.
     """
     if padding == "sorted":
-        rows = sorted(rows, key=lambda row: len(row["input_ids"]), reverse=True)
+        rows = sorted(rows, key=lambda row: row["length"], reverse=True)
     pad = collate["max" if padding == "max" else "longest"]
     batches = []
     for start in range(0, len(rows), batch_size):
-        part = [{k: v for k, v in row.items() if k in MODEL_INPUTS} for row in rows[start : start + batch_size]]
-        batch = {name: tensor.to(device) for name, tensor in pad(part).items()}
+        part = [{k: v for k, v in row.items() if k in (*MODEL_INPUTS, "labels")} for row in rows[start:][:batch_size]]
+        batch = {name: tensor.to(device) for name, tensor in pad(part).items() if name in MODEL_INPUTS}
         if bool(batch["attention_mask"].all()):
             del batch["attention_mask"]
         batches.append(batch)

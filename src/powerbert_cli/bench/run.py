@@ -1,5 +1,6 @@
 """From a shortened model and tokenised rows to measured contenders."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,15 +47,30 @@ def build_contenders(
             if engine == "compile" and padding != "max":
                 continue
             for shortened, run in runs.items():
-                flops = _batches_flops(batches[padding], shape, model.lengths if shortened else None)
+                flops = _batches_flops(batches[padding], shape, model if shortened else None)
                 contenders.append(Contender(shortened, engine, padding, run, batches[padding], flops))
     return contenders
 
 
-def _batches_flops(batches: Sequence[Batch], shape: EncoderShape, lengths: Sequence[int] | None) -> float:
-    """All batches, at the length that each is padded to."""
-    sizes = (batch["input_ids"].shape for batch in batches)
-    return float(sum(rows * encoder_flops(shape, length, lengths) for rows, length in sizes))
+def _batches_flops(batches: Sequence[Batch], shape: EncoderShape, model: ShortenedModel | None) -> float:
+    """All batches, at the length that each is padded to; `model` None for the plain one."""
+    total = 0.0
+    for batch in batches:
+        *rows, length = batch["input_ids"].shape
+        lengths, merges = None, False
+        if model is not None:
+            lengths, merges = _lengths_in(batch, model), model.elimination.merges
+        total += math.prod(rows) * encoder_flops(shape, length, lengths, merges)
+    return total
+
+
+def _lengths_in(batch: Batch, model: ShortenedModel) -> Sequence[int]:
+    """Word-vectors that leave each layer: by the configuration, or as many as this batch keeps."""
+    if model.elimination.strategy != "threshold":
+        assert model.elimination.lengths is not None
+        return model.elimination.lengths
+    flat = {name: part.flatten(0, -2) for name, part in batch.items()}
+    return [positions.shape[1] for positions in model.kept_positions(**flat)]
 
 
 def _run_by(engine: str, model: torch.nn.Module) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """powerbert bench: time the shortened model against the plain one."""
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from ..store.model_dir import load_shortened
 from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
 from ..training.trainer import resolve_device
+from .elimination import given_retention
 from .pipeline import Pipeline
-from .preflight import given_retention
 from .retrain import retention_for
 from .rundir import begin
 
@@ -52,9 +53,9 @@ def contender_model(settings: BenchSettings, pipeline: Pipeline) -> tuple[Shorte
         given = given_retention(settings, host_config(settings.model))
         if given is not None:
             log.info("the weights of %s are not trained for this: speed does not depend on them", settings.model.label)
-            return ShortenedModel(pipeline.new_host(), given.lengths, settings.seq_len, given.protected), given
-    retention = retention_for(settings, pipeline)
-    return load_shortened(pipeline.retrained(retention).folder / "model"), retention
+            return ShortenedModel(pipeline.new_host(), given.elimination), given
+    retention, start = retention_for(settings, pipeline)
+    return load_shortened(pipeline.retrained(retention, start).folder / "model"), retention
 
 
 def time_model(settings: BenchSettings, pipeline: Pipeline, model: ShortenedModel, run_dir: Path) -> pd.DataFrame:
@@ -82,8 +83,8 @@ def time_model(settings: BenchSettings, pipeline: Pipeline, model: ShortenedMode
             "rounds": rounds,
             "examples": len(chosen),
             "seq_len": settings.seq_len,
-            "mean_length": sum(len(material.dev[i]["input_ids"]) for i in chosen) / len(chosen),
-            "lengths": list(model.lengths),
+            "mean_length": sum(material.dev[i]["length"] for i in chosen) / len(chosen),
+            "elimination": asdict(model.elimination),
             "environment": capture(device),
             "contenders": records,
             "seconds": {contender.name: contender.seconds for contender in contenders},

@@ -2,23 +2,31 @@
 
 from typing import Any
 
+from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..report.tables import say_metrics, say_run_dir
 from ..settings import FinetuneSettings
+from ..store.model_dir import load_plain
 from ..store.stages import export
+from .elimination import full_elimination
 from .pipeline import Pipeline
+from .predict import write_test_predictions
 from .rundir import begin
 
 
 def run(cfg: Any) -> float:
     """Returns the headline metric."""
     settings, run_dir = begin(cfg, FinetuneSettings)
-    start = Pipeline(settings, fresh="finetune" if settings.fresh else None).finetuned
+    pipeline = Pipeline(settings, fresh="finetune" if settings.fresh else None)
+    start = pipeline.finetuned
     if start.stage is None:
         raise PowerbertError(
             f"checkpoint={settings.checkpoint}: finetune makes a checkpoint, it takes none; use model.name_or_path"
         )
     export(start.stage.folder, run_dir)
+    if settings.predict_test:
+        plain = ShortenedModel(load_plain(start.model_dir), full_elimination(settings.seq_len, pipeline.layers))
+        write_test_predictions(plain, settings, pipeline, run_dir)
     value = say_metrics(run_dir / "metrics.json", "fine-tuned")
     say_run_dir(run_dir)
     return value

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,17 @@ import pandas as pd
 from safetensors.torch import save_file
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from ..encoder.families import layers_of
 from ..encoder.loading import build_host, load_tokenizer
-from ..encoder.shortened import ShortenedModel, SoftExtractModel
-from ..method.soft_extract import reach
+from ..encoder.shortened import SearchModel, ShortenedModel, SoftExtractModel, SoftThresholdModel
+from ..errors import PowerbertError
+from ..method.elimination import Elimination
+from ..method.retention import lengths_from_masses
+from ..method.soft_extract import learning_rates, reach
 from ..report.progress import TrainingProgress
+from ..report.search import draw_search
 from ..settings import FinetuneSettings, RetrainSettings, SearchSettings, StageSettings
-from ..store.artifacts import write_csv, write_json
+from ..store.artifacts import whole_file, write_csv, write_json
 from ..store.model_dir import fingerprint, load_plain, save_model_dir
 from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
@@ -25,8 +30,17 @@ from ..store.stages import Stage, StageStore
 from ..tasks.metrics import all_scores, interval, predictions_of
 from ..tasks.sources import TaskData, load_task
 from ..tasks.tokenizing import build_tokenizer, tokenize
-from ..training.stages import Material, Trained, learning_rates, search_retention, search_steps, train_classifier
+from ..training.stages import (
+    Material,
+    Searched,
+    Trained,
+    mean_kept,
+    search_retention,
+    search_steps,
+    train_classifier,
+)
 from ..training.trainer import Plan
+from .elimination import full_elimination, open_elimination
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +80,27 @@ class Pipeline:
         train, dev = (tokenize(rows, self.tokenizer, seq_len) for rows in (self.data.train, self.data.dev))
         longest = max(train["length"])
         log.info("word-pieces: mean %.1f, longest %d, ℓ=%d", float(np.mean(train["length"])), longest, seq_len)
-        return Material(train, dev, self.tokenizer, seq_len, task.metric, task.regression)
+        return Material(train, dev, self.tokenizer, seq_len, task.metric, task.kind)
+
+    def full_lengths(self) -> np.ndarray:
+        """Word-pieces of each training input before any is cut."""
+        return np.asarray(tokenize(self.data.train, self.tokenizer, None)["length"])
 
     def new_host(self) -> PreTrainedModel:
         """The model before fine-tuning."""
         settings = self.settings
-        return build_host(settings.model, self.tokenizer, settings.task.label_names, settings.seed)
+        return build_host(settings.model, self.tokenizer, settings.task.kind, settings.task.label_names, settings.seed)
+
+    def elimination(self) -> Elimination:
+        """How these settings eliminate, with the retention configuration still open."""
+        assert isinstance(self.settings, SearchSettings)
+        elimination = open_elimination(self.settings)
+        if not self.settings.protect_separators:
+            return elimination
+        separator = self.tokenizer.sep_token_id
+        if separator is None:
+            raise PowerbertError("protect_separators=true: the tokenizer has no separator; set it to false")
+        return replace(elimination, protected_tokens=(separator,))
 
     @cached_property
     def finetuned(self) -> Start:
@@ -82,10 +111,8 @@ class Pipeline:
 
         def make(result: Path, checkpoints: Path) -> None:
             host = self.new_host()
-            lengths = [settings.seq_len] * host.config.num_hidden_layers
-            self._train(
-                ShortenedModel(host, lengths, settings.seq_len), "finetune", settings.finetune, result, checkpoints
-            )
+            plain = ShortenedModel(host, full_elimination(settings.seq_len, layers_of(host.config)))
+            self._train(plain, "finetune", settings.finetune, result, checkpoints)
 
         stage = self.store.ensure(
             "finetune",
@@ -105,6 +132,10 @@ class Pipeline:
             "start": start.identity,
             "lambda": settings.regularizer_weight,
             "lr_soft": settings.lr_soft,
+            "regularizer": settings.regularizer,
+            "shield_cls": settings.variant.shield_cls,
+            "rounding": settings.variant.rounding,
+            "elimination": asdict(self.elimination()),
         }
 
         def make(result: Path, checkpoints: Path) -> None:
@@ -112,32 +143,33 @@ class Pipeline:
 
         return self.store.ensure("search", decides, make, self._is_fresh("search"))
 
-    def retrained(self, retention: RetentionFile) -> Stage:
-        """Re-training of the fine-tuned model with a retention configuration."""
+    def retrained(self, retention: RetentionFile, start: Start | None = None) -> Stage:
+        """Re-training of the fine-tuned model, or of another start, with a retention configuration."""
         settings = self.settings
         assert isinstance(settings, RetrainSettings)
-        start = self.finetuned
+        begin = start or self.finetuned
         decides = {
             **self._decides(settings.retrain),
-            "start": start.identity,
-            "lengths": retention.lengths,
-            "protected": retention.protected,
+            "start": begin.identity,
+            "elimination": asdict(retention.elimination),
         }
 
         def make(result: Path, checkpoints: Path) -> None:
-            model = ShortenedModel(
-                load_plain(start.model_dir), retention.lengths, settings.seq_len, retention.protected
-            )
+            model = ShortenedModel(load_plain(begin.model_dir), retention.elimination)
             self._train(model, "retrain", settings.retrain, result, checkpoints, retention)
             retention.write(result / "retention.json")
 
         return self.store.ensure("retrain", decides, make, self._is_fresh("retrain"))
 
+    @property
+    def layers(self) -> int:
+        """L of the fine-tuned model."""
+        return layers_of(AutoConfig.from_pretrained(self.finetuned.model_dir))
+
     def trained_as_long(self) -> Stage:
         """The plain model with as many epochs as a shortened one had: the fair baseline."""
-        layers = AutoConfig.from_pretrained(self.finetuned.model_dir).num_hidden_layers
-        seq_len = self.settings.seq_len
-        return self.retrained(RetentionFile((seq_len,) * layers, seq_len, task=self.settings.task.name))
+        full = full_elimination(self.settings.seq_len, self.layers)
+        return self.retrained(RetentionFile(full, task=self.settings.task.name))
 
     def _is_fresh(self, stage: str) -> bool:
         return self.fresh == stage
@@ -147,7 +179,7 @@ class Pipeline:
         settings = self.settings
         return {
             "data": self.data.fingerprint,
-            "metric": settings.task.metric,
+            "metric": settings.task.metric if settings.variant.best_by == "metric" else settings.variant.best_by,
             "seq_len": settings.seq_len,
             "batch_size": settings.batch_size,
             "seed": settings.seed,
@@ -162,7 +194,7 @@ class Pipeline:
         folder = Path(model.name_or_path).expanduser()
         return fingerprint(folder) if folder.is_dir() else model.name_or_path
 
-    def _plan(self, stage: StageSettings) -> Plan:
+    def plan(self, stage: StageSettings) -> Plan:
         settings = self.settings
         return Plan(
             stage.lr,
@@ -172,6 +204,7 @@ class Pipeline:
             settings.training,
             settings.device,
             settings.runtime.workers,
+            settings.variant.best_by,
         )
 
     def _progress(self, stage: str) -> TrainingProgress:
@@ -189,7 +222,7 @@ class Pipeline:
         log.info("%s: %s, %d epochs, lr %g", name, self.settings.model.label, stage.epochs, stage.lr)
         trained = _with(
             self._progress(name),
-            lambda progress: train_classifier(model, self.material, self._plan(stage), checkpoints, [progress]),
+            lambda progress: train_classifier(model, self.material, self.plan(stage), checkpoints, [progress]),
         )
         save_model_dir(result / "model", model.host, self.tokenizer, retention)
         self._write_results(trained, result)
@@ -197,41 +230,70 @@ class Pipeline:
     def _search(
         self, start: Start, settings: SearchSettings, decides: dict[str, Any], result: Path, checkpoints: Path
     ) -> None:
-        plan = self._plan(settings.search)
+        plan = self.plan(settings.search)
         self._say_reach(settings, plan)
-        model = SoftExtractModel(load_plain(start.model_dir), settings.seq_len)
+        model = self._search_model(load_plain(start.model_dir), settings)
         searched = _with(
             self._progress(f"search λ={settings.regularizer_weight:g}"),
             lambda progress: search_retention(
-                model, self.material, plan, settings.regularizer_weight, settings.lr_soft, checkpoints, [progress]
+                model,
+                self.material,
+                plan,
+                settings.regularizer_weight,
+                settings.lr_soft,
+                settings.regularizer == "decoupled",
+                checkpoints,
+                [progress],
             ),
         )
         save_model_dir(result / "model", model.host, self.tokenizer)
         save_file({"retention_parameters": searched.retention_parameters}, result / "retention_parameters.safetensors")
         self._write_results(searched.trained, result)
+        found = self._found(model, searched, settings)
         RetentionFile(
-            searched.lengths,
-            settings.seq_len,
-            model.protected,
+            found,
             task=settings.task.name,
             model=settings.model.label,
             regularizer_weight=settings.regularizer_weight,
             masses=searched.masses,
             provenance=decides,
         ).write(result / "retention.json")
+        with whole_file(result / "search.png") as temporary:
+            draw_search(searched.retention_parameters, searched.trained.history, found.lengths or (), temporary)
+
+    def _search_model(self, host: PreTrainedModel, settings: SearchSettings) -> SearchModel:
+        elimination = self.elimination()
+        if elimination.strategy == "threshold":
+            return SoftThresholdModel(host, elimination)
+        return SoftExtractModel(host, elimination, settings.variant.shield_cls)
+
+    def _found(self, model: SearchModel, searched: Searched, settings: SearchSettings) -> Elimination:
+        """What the search found, as a configuration for extract layers."""
+        if isinstance(model, SoftThresholdModel):
+            found = replace(model.elimination, thresholds=model.thresholds)
+            kept = mean_kept(ShortenedModel(model.host, found), self.material, settings.batch_size)
+            return replace(found, lengths=lengths_from_masses(kept, settings.seq_len))
+        lengths = lengths_from_masses(searched.masses, settings.seq_len, settings.variant.rounding)
+        return replace(model.elimination, lengths=lengths)
 
     def _say_reach(self, settings: SearchSettings, plan: Plan) -> None:
         """Says before a search whether its steps can bring a retention parameter to 0."""
         steps = search_steps(len(self.data.train), plan)
         fall = reach(learning_rates(steps, plan.training.warmup_ratio, settings.lr_soft))
+        if settings.regularizer == "decoupled":
+            log.info(
+                "search: in %d steps at lr_soft=%.3g and λ=%g a retention parameter that the task does not touch falls "
+                "by %.2f in layer 1, j times as far in layer j",
+                *(steps, settings.lr_soft, settings.regularizer_weight, settings.regularizer_weight * fall),
+            )
+            return
         log.info(
-            "search: in %d steps at lr_soft=%g a retention parameter can fall by %.2f", steps, settings.lr_soft, fall
+            "search: in %d steps at lr_soft=%.3g a retention parameter can fall by %.2f", steps, settings.lr_soft, fall
         )
         if fall < 1:
             log.warning(
                 "that is less than 1, so no rank can be eliminated fully and different λ may give the same "
-                "configuration; "
-                "set lr_soft to at least %.2g, or search.epochs to at least %d",
+                "configuration; set lr_soft=auto or to at least %.2g, or search.epochs to at least %d",
                 settings.lr_soft / fall,
                 int(np.ceil(plan.epochs / fall)),
             )
@@ -239,7 +301,7 @@ class Pipeline:
     def _write_results(self, trained: Trained, result: Path) -> None:
         """metrics.json, predictions.csv and history.csv."""
         task = self.settings.task
-        predictions = predictions_of(trained.logits, task.regression)
+        predictions = predictions_of(trained.logits, task.kind)
         low, high = interval(task.metric, trained.labels, predictions)
         scores = all_scores(task.metric, trained.labels, predictions)
         metrics = {
@@ -253,10 +315,15 @@ class Pipeline:
             **{name: value for name, value in scores.items() if name != task.metric},
         }
         write_json(result / "metrics.json", metrics)
-        columns = {"label": trained.labels, "prediction": predictions}
+        columns = {**_columns("label", trained.labels), **_columns("prediction", predictions)}
         columns |= {f"logit_{c}": column for c, column in enumerate(np.atleast_2d(trained.logits.T))}
         write_csv(result / "predictions.csv", pd.DataFrame(columns))
         write_csv(result / "history.csv", trained.history)
+
+
+def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """One column, or one for each label of a multi-label task."""
+    return {name: values} if values.ndim == 1 else {f"{name}_{c}": values[:, c] for c in range(values.shape[1])}
 
 
 def _with(progress: TrainingProgress, work: Callable[[TrainingProgress], Any]) -> Any:

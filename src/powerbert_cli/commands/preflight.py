@@ -1,20 +1,16 @@
 """Checks that need no model: all of them run before the first one is loaded."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ..encoder.families import UnsupportedModelError
 from ..encoder.loading import check_fits, host_config
 from ..errors import PowerbertError
-from ..method.retention import RetentionError, check_lengths
-from ..settings import FinetuneSettings, RetentionSettings, RetrainSettings
-from ..store import retention_file
-from ..store.retention_file import RetentionFile
+from ..settings import FinetuneSettings, RetrainSettings, SearchSettings
 from ..tasks.sources import check_source
+from .elimination import given_retention
 
 
 class PreflightError(PowerbertError):
@@ -34,28 +30,8 @@ def check(settings: FinetuneSettings) -> None:
     check_fits(config, settings.seq_len)
     if isinstance(settings, RetrainSettings):
         given_retention(settings, config)
-
-
-def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | None:
-    """The retention configuration that the settings name, checked against ℓ and the model.
-
-    None if it is to be searched.
-    """
-    retention: RetentionSettings = settings.retention
-    layers = config.num_hidden_layers
-    try:
-        if retention.path:
-            found = retention_file.read(Path(retention.path))
-            check_lengths(found.lengths, settings.seq_len, layers)
-            return replace(found, seq_len=settings.seq_len)
-        if retention.lengths is None:
-            return None
-        lengths = [settings.seq_len] * layers if retention.lengths == "full" else retention.lengths
-        if not isinstance(lengths, list):
-            raise RetentionError(f"retention.lengths={lengths!r} must be a list such as [153,125,111], or full")
-        return RetentionFile(check_lengths(lengths, settings.seq_len, layers), settings.seq_len)
-    except RetentionError as error:
-        raise PreflightError(str(error)) from error
+    elif isinstance(settings, SearchSettings) and settings.strategy == "none":
+        raise PreflightError("strategy=none eliminates nothing, so there is nothing to search; set another strategy")
 
 
 def _check_device(settings: FinetuneSettings) -> None:

@@ -1,30 +1,57 @@
 """powerbert retrain: re-train with extract layers that really shorten."""
 
+import logging
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..encoder.loading import host_config
 from ..report.tables import say_metrics, say_retention, say_run_dir
 from ..settings import RetrainSettings
+from ..store.model_dir import fingerprint, load_shortened
 from ..store.retention_file import RetentionFile
 from ..store.stages import export
-from .pipeline import Pipeline, retention_of
-from .preflight import given_retention
+from .elimination import given_retention
+from .pipeline import Pipeline, Start, retention_of
+from .predict import write_test_predictions
 from .rundir import begin
+
+log = logging.getLogger(__name__)
 
 
 def run(cfg: Any) -> float:
     """Returns the headline metric of the shortened model."""
     settings, run_dir = begin(cfg, RetrainSettings)
     pipeline = Pipeline(settings, fresh="retrain" if settings.fresh else None)
-    retention = retention_for(settings, pipeline)
-    stage = pipeline.retrained(retention)
+    retention, start = retention_for(settings, pipeline)
+    stage = pipeline.retrained(retention, start)
     export(stage.folder, run_dir)
+    if settings.predict_test:
+        write_test_predictions(load_shortened(stage.folder / "model"), settings, pipeline, run_dir)
     value = say_metrics(run_dir / "metrics.json", "shortened and re-trained")
     say_retention(retention)
     say_run_dir(run_dir)
     return value
 
 
-def retention_for(settings: RetrainSettings, pipeline: Pipeline) -> RetentionFile:
-    """The given retention configuration, or the one that the search of these settings finds."""
-    return given_retention(settings, host_config(settings.start_model)) or retention_of(pipeline.searched())
+def retention_for(settings: RetrainSettings, pipeline: Pipeline) -> tuple[RetentionFile, Start]:
+    """The given retention configuration, or the one that the search of these settings finds.
+
+    With it the model that re-training starts from: the fine-tuned one, or with
+    variant.retrain_from=searched the one that the search ended with.
+    """
+    given = given_retention(settings, host_config(settings.start_model))
+    searched = settings.variant.retrain_from == "searched"
+    if given is None:
+        stage = pipeline.searched()
+        found = retention_of(stage)
+        return found, Start(stage.folder / "model", stage.identity, None) if searched else pipeline.finetuned
+    given = replace(
+        given, elimination=replace(given.elimination, protected_tokens=pipeline.elimination().protected_tokens)
+    )
+    beside = Path(settings.retention.path).parent / "model" if settings.retention.path else None
+    if searched and beside is not None and (beside / "config.json").is_file():
+        return given, Start(beside, fingerprint(beside), None)
+    if searched:
+        log.warning("variant.retrain_from=searched, but no search model is at hand; starting from the fine-tuned one")
+    return given, pipeline.finetuned

@@ -12,6 +12,7 @@ from ..store.artifacts import whole_file, write_json
 from ..store.environment import capture
 from ..training.trainer import resolve_device
 from . import preflight
+from .auto import settle
 from .typed import S, from_config
 
 
@@ -21,6 +22,7 @@ def begin(cfg: Any, cls: type[S]) -> tuple[S, Path]:
     Returns:
         The typed settings and the run directory.
     """
+    settle(cfg, cls)
     settings = from_config(cfg, cls)
     preflight.check(settings)
     if settings.runtime.threads:

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 
@@ -54,8 +55,8 @@ def _job(cfg: Any) -> dict[str, Any]:
     settings, run_dir = begin(cfg, SweepSettings)
     pipeline = Pipeline(settings)
     start, long_trained = pipeline.finetuned, pipeline.trained_as_long()
-    retention = retention_for(settings, pipeline)
-    retrained = pipeline.retrained(retention)
+    retention, beginning = retention_for(settings, pipeline)
+    retrained = pipeline.retrained(retention, beginning)
     export(retrained.folder, run_dir)
     say_retention(retention)
     value = say_metrics(run_dir / "metrics.json", f"λ={settings.regularizer_weight:g}")
@@ -65,9 +66,10 @@ def _job(cfg: Any) -> dict[str, Any]:
     comparison = _compare(settings, baseline_folder, retrained.folder)
     return {
         "task": settings.task.name,
-        "lengths": list(retention.lengths),
+        "strategy": settings.strategy,
+        "lengths": list(retention.elimination.lengths or ()),
         "seq_len": settings.seq_len,
-        "kept_share": kept_share(retention.lengths, settings.seq_len),
+        "kept_share": kept_share(retention.elimination.lengths or (), settings.seq_len),
         "masses": retention.masses,
         "metric": settings.task.metric,
         "value": value,
@@ -85,10 +87,17 @@ def _better(stages: list[Stage]) -> Path:
 def _compare(settings: SweepSettings, baseline: Path, shortened: Path) -> dict[str, Any]:
     plain, short = (pd.read_csv(folder / "predictions.csv") for folder in (baseline, shortened))
     low, high = drop_interval(
-        settings.task.metric, plain["label"].to_numpy(), plain["prediction"].to_numpy(), short["prediction"].to_numpy()
+        settings.task.metric, _values(plain, "label"), _values(plain, "prediction"), _values(short, "prediction")
     )
     values = [read_json(folder / "metrics.json")["value"] for folder in (baseline, shortened)]
     return {"baseline": values[0], "drop": values[0] - values[1], "drop_low": low, "drop_high": high}
+
+
+def _values(table: pd.DataFrame, name: str) -> np.ndarray:
+    """A column, or the columns of a multi-label task side by side."""
+    if name in table:
+        return table[name].to_numpy()
+    return table[[column for column in table if column.startswith(f"{name}_")]].to_numpy()
 
 
 def _speeds(timing: pd.DataFrame) -> dict[str, Any]:

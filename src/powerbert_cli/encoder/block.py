@@ -1,78 +1,139 @@
-"""One encoder block, with the place where word-vectors are eliminated.
+"""The parts of one encoder block that the shortened encoder calls, whatever the model family."""
 
-Modified from the usual BERT block in one respect: after self-attention and its LayerNorm the
-word-vectors can be dropped (extract) or scaled (soft-extract), before the feed-forward part.
-When they are dropped, A·V, the output projection, the residual and the norm are computed for
-the kept rows only.
-"""
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..method.selection import gather_vectors, select, significance_order
-from ..method.significance import significance_from_projections
-from ..method.soft_extract import scale_by_rank
-from .families import BlockView
+Layer = Callable[[Tensor], Tensor]
+Projections = tuple[Tensor, Tensor, Tensor]
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, N, D) -> (B, H, N, D/H)
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, N, D) → (B, H, N, D/H)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def _merge(x: Tensor) -> Tensor:
-    return x.transpose(1, 2).flatten(2)  # (B, H, N, D/H) -> (B, N, D)
+@dataclass(frozen=True)
+class Block(ABC):
+    """A view of one block of a host model; holds no parameters of its own.
 
+    Elimination takes place between `join` and `feed_forward`.
 
-def _project(block: BlockView, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return tuple(_heads(layer(x), block.heads) for layer in (block.query, block.key, block.value))  # type: ignore
-
-
-def _fused(block: BlockView, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, training: bool) -> Tensor:
-    """softmax(q·kᵀ)·v without the weights in memory: (B, H, K, D/H) queries in, the same out."""
-    bias = None if mask is None else mask[:, None, None, :]
-    dropout = block.attention_dropout if training else 0.0
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
-
-
-def _after_attention(block: BlockView, context: Tensor, residual: Tensor, training: bool) -> Tensor:
-    projected = F.dropout(block.output(_merge(context)), block.hidden_dropout, training)
-    return block.norm1(residual + projected)
-
-
-def feed_forward(block: BlockView, x: Tensor, training: bool) -> Tensor:
-    """Feed-forward part with residual and norm: (B, N, D) → (B, N, D)."""
-    down = F.dropout(block.down(block.activation(block.up(x))), block.hidden_dropout, training)
-    return block.norm2(x + down)
-
-
-def attend(block: BlockView, x: Tensor, mask: Tensor | None, training: bool) -> Tensor:
-    """Self-attention that keeps every word-vector: (B, N, D) → (B, N, D)."""
-    q, k, v = _project(block, x)
-    return _after_attention(block, _fused(block, q, k, v, mask, training), x, training)
-
-
-def attend_and_extract(
-    block: BlockView, x: Tensor, mask: Tensor | None, keep: int, protected: int, training: bool
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Self-attention, then only the `keep` most significant word-vectors of each input.
-
-    Returns:
-        The kept word-vectors (B, K, D) after norm1, their mask (B, K) or None, and their
-        positions (B, K) among the N that came in.
+    Attributes:
+        heads: H.
+        attention_dropout: probability, in training.
     """
-    q, k, v = _project(block, x)
-    index = select(significance_from_projections(q, k, mask), keep, mask, protected)  # (B, K)
-    rows = index[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[-1])
-    context = _fused(block, q.gather(2, rows), k, v, mask, training)  # (B, H, K, D/H)
-    kept = _after_attention(block, context, gather_vectors(x, index), training)
-    return kept, None if mask is None else mask.gather(1, index), index
+
+    heads: int
+    attention_dropout: float
+
+    @abstractmethod
+    def project(self, x: Tensor, positions: Tensor | None) -> Projections:
+        """(B, N, D) and the positions (B, N) in the input → query, key, value, each (B, H, N, D/H)."""
+
+    @abstractmethod
+    def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
+        """Output projection, residual and norm: A·V (B, K, D) and block input (B, K, D) → (B, K, D)."""
+
+    @abstractmethod
+    def feed_forward(self, x: Tensor, training: bool) -> Tensor:
+        """Feed-forward part with residual and norm: (B, K, D) → (B, K, D)."""
+
+    @property
+    def positional(self) -> bool:
+        """Whether attention depends on positions in the input (beyond their embeddings)."""
+        return False
+
+    def bias(self, positions: Tensor) -> Tensor | None:
+        """What is added to the scaled scores: positions (B, N) → (B, H or 1, N, N), or None.
+
+        Finite: a forbidden pair has the lowest number, so that a row of them has no NaN.
+        """
+        return None
 
 
-def attend_and_scale(
-    block: BlockView, x: Tensor, mask: Tensor | None, r: Tensor, protected: int, training: bool
-) -> Tensor:
-    """Self-attention, then each word-vector times the retention parameter of its rank."""
-    q, k, v = _project(block, x)
-    order = significance_order(significance_from_projections(q, k, mask), mask, protected)
-    after = _after_attention(block, _fused(block, q, k, v, mask, training), x, training)
-    return scale_by_rank(after, r, order)
+@dataclass(frozen=True)
+class PostNormBlock(Block):
+    """The block of BERT and its relatives: each norm follows the residual."""
+
+    query: Layer
+    key: Layer
+    value: Layer
+    output: Layer
+    norm1: Layer
+    up: Layer
+    activation: Layer
+    down: Layer
+    norm2: Layer
+    output_dropout: float
+    hidden_dropout: float
+    relative_bias: Callable[[Tensor], Tensor] | None = None
+
+    def project(self, x: Tensor, positions: Tensor | None) -> Projections:
+        q, k, v = (split_heads(layer(x), self.heads) for layer in (self.query, self.key, self.value))
+        return q, k, v
+
+    def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
+        return self.norm1(residual + F.dropout(self.output(context), self.output_dropout, training))
+
+    def feed_forward(self, x: Tensor, training: bool) -> Tensor:
+        down = self.down(self.activation(self.up(x)))
+        return self.norm2(x + F.dropout(down, self.hidden_dropout, training))
+
+    @property
+    def positional(self) -> bool:
+        return self.relative_bias is not None
+
+    def bias(self, positions: Tensor) -> Tensor | None:
+        return None if self.relative_bias is None else self.relative_bias(positions)
+
+
+@dataclass(frozen=True)
+class ModernBlock(Block):
+    """The block of ModernBERT: norms lead, rotary positions, a local window in some layers.
+
+    Word-vectors keep their positions in the input when others go: rotation and window are by
+    those, not by the place among the survivors.
+    """
+
+    norm1: Layer
+    attention: Any
+    norm2: Layer
+    mlp: Layer
+    rotary: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    window: int | None
+
+    def project(self, x: Tensor, positions: Tensor | None) -> Projections:
+        qkv = self.attention.Wqkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1))
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(dim=-3))
+        cos, sin = (part.unsqueeze(1) for part in self.rotary(x, positions))  # type: ignore[arg-type]
+        return _rotate(q, cos, sin), _rotate(k, cos, sin), v
+
+    def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
+        return residual + self.attention.out_drop(self.attention.Wo(context))
+
+    def feed_forward(self, x: Tensor, training: bool) -> Tensor:
+        return x + self.mlp(self.norm2(x))
+
+    @property
+    def positional(self) -> bool:
+        return True
+
+    def bias(self, positions: Tensor) -> Tensor | None:
+        if self.window is None:
+            return None
+        far = (positions[:, :, None] - positions[:, None, :]).abs() > self.window
+        weight = self.attention.Wo.weight
+        return weight.new_zeros(()).expand(far.shape).masked_fill(far, 0.5 * torch.finfo(weight.dtype).min).unsqueeze(1)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding in float32, as the host computes it."""
+    first, second = x.float().chunk(2, dim=-1)
+    turned = torch.cat((-second, first), dim=-1)
+    return (x.float() * cos + turned * sin).to(x.dtype)

@@ -1,34 +1,24 @@
 """Where each Hugging Face model family keeps the parts of its blocks.
 
 The only file that knows the insides of transformers' models. A family is an entry in
-`FAMILIES`: how to embed, what the blocks are, how the head reads the last hidden states.
+`FAMILIES`: how to embed, what the blocks are, how the heads read the last hidden states.
+
+DeBERTa has no entry: its scores have terms of content against relative position that the fused
+attention of this encoder cannot take as a bias, because they depend on query and key.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-Layer = Callable[[Tensor], Tensor]
+from .block import Block, ModernBlock, PostNormBlock
 
-
-@dataclass(frozen=True)
-class BlockView:
-    """The parts of one post-LayerNorm encoder block; holds no parameters of its own."""
-
-    query: Layer
-    key: Layer
-    value: Layer
-    output: Layer
-    norm1: Layer
-    up: Layer
-    activation: Layer
-    down: Layer
-    norm2: Layer
-    heads: int
-    attention_dropout: float
-    hidden_dropout: float
+Embed = Callable[[Any, Tensor, Tensor | None], Tensor]
+Head = Callable[[Any, Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,21 +28,39 @@ class Family:
     Attributes:
         embed: (host, input_ids (B, N), token_type_ids or None) → (B, N, D).
         blocks: host → one view for each encoder layer.
-        head: (host, last hidden states (B, K, D) with [CLS] at 0) → logits (B, C).
+        head: (host, last hidden states (B, K, D) with [CLS] at 0, their mask) → logits (B, C).
+        choice_head: the same of a multiple-choice model, → (B, 1).
+        layers: config → L.
+        feed_forward: config → F of a block with two feed-forward matrices of the same cost.
+        position_offset: config → rows of the position embeddings that no input uses.
     """
 
-    embed: Callable[[Any, Tensor, Tensor | None], Tensor]
-    blocks: Callable[[Any], tuple[BlockView, ...]]
-    head: Callable[[Any, Tensor], Tensor]
+    embed: Embed
+    blocks: Callable[[Any], tuple[Block, ...]]
+    head: Head
+    choice_head: Head
+    layers: Callable[[Any], int] = lambda config: config.num_hidden_layers
+    feed_forward: Callable[[Any], float] = lambda config: config.intermediate_size
+    position_offset: Callable[[Any], int] = lambda config: 0
 
 
 class UnsupportedModelError(ValueError):
     """The model's family has no entry here."""
 
 
-def _bert_block(layer: Any, config: Any) -> BlockView:
+def _after_padding(config: Any) -> int:
+    """These families count positions from padding_idx + 1."""
+    return config.pad_token_id + 1
+
+
+# BERT, RoBERTa and those with the same block
+
+
+def _bert_block(layer: Any, config: Any) -> Block:
     attention = layer.attention
-    return BlockView(
+    return PostNormBlock(
+        heads=config.num_attention_heads,
+        attention_dropout=config.attention_probs_dropout_prob,
         query=attention.self.query,
         key=attention.self.key,
         value=attention.self.value,
@@ -62,33 +70,243 @@ def _bert_block(layer: Any, config: Any) -> BlockView:
         activation=layer.intermediate.intermediate_act_fn,
         down=layer.output.dense,
         norm2=layer.output.LayerNorm,
-        heads=config.num_attention_heads,
-        attention_dropout=config.attention_probs_dropout_prob,
+        output_dropout=config.hidden_dropout_prob,
         hidden_dropout=config.hidden_dropout_prob,
     )
 
 
-def _bert_like(base: str, head: Callable[[Any, Tensor], Tensor]) -> Family:
-    def embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-        return getattr(host, base).embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
-
-    def blocks(host: Any) -> tuple[BlockView, ...]:
-        return tuple(_bert_block(layer, host.config) for layer in getattr(host, base).encoder.layer)
-
-    return Family(embed, blocks, head)
+def _bert_blocks(base: str, host: Any) -> tuple[Block, ...]:
+    return tuple(_bert_block(layer, host.config) for layer in getattr(host, base).encoder.layer)
 
 
-def _pooled_head(host: Any, hidden: Tensor) -> Tensor:
-    return host.classifier(host.dropout(host.bert.pooler(hidden)))
+def _bert_embed(base: str, host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+    return getattr(host, base).embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
 
 
-def _sequence_head(host: Any, hidden: Tensor) -> Tensor:
+def _pooled_head(base: str, host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    return host.classifier(host.dropout(getattr(host, base).pooler(hidden)))
+
+
+def _sequence_head(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     return host.classifier(hidden)
 
 
+_BERT = Family(
+    embed=partial(_bert_embed, "bert"),
+    blocks=partial(_bert_blocks, "bert"),
+    head=partial(_pooled_head, "bert"),
+    choice_head=partial(_pooled_head, "bert"),
+)
+_ROBERTA = Family(
+    embed=partial(_bert_embed, "roberta"),
+    blocks=partial(_bert_blocks, "roberta"),
+    head=_sequence_head,
+    choice_head=partial(_pooled_head, "roberta"),
+    position_offset=_after_padding,
+)
+
+# ELECTRA
+
+
+def _electra_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+    embedded = host.electra.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+    return host.electra.embeddings_project(embedded) if hasattr(host.electra, "embeddings_project") else embedded
+
+
+def _electra_choice(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    return host.classifier(host.sequence_summary(hidden))
+
+
+_ELECTRA = Family(_electra_embed, partial(_bert_blocks, "electra"), _sequence_head, _electra_choice)
+
+# ALBERT: the layers of a group share their weights
+
+
+def _albert_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+    embedded = host.albert.embeddings(input_ids, token_type_ids=token_type_ids)
+    return host.albert.encoder.embedding_hidden_mapping_in(embedded)
+
+
+def _albert_block(layer: Any, config: Any) -> Block:
+    attention = layer.attention
+    return PostNormBlock(
+        heads=config.num_attention_heads,
+        attention_dropout=config.attention_probs_dropout_prob,
+        query=attention.query,
+        key=attention.key,
+        value=attention.value,
+        output=attention.dense,
+        norm1=attention.LayerNorm,
+        up=layer.ffn,
+        activation=layer.activation,
+        down=layer.ffn_output,
+        norm2=layer.full_layer_layer_norm,
+        output_dropout=config.hidden_dropout_prob,
+        hidden_dropout=0.0,  # the host has none here
+    )
+
+
+def _albert_blocks(host: Any) -> tuple[Block, ...]:
+    config, groups = host.config, host.albert.encoder.albert_layer_groups
+    per_group = config.num_hidden_layers / config.num_hidden_groups
+    return tuple(
+        _albert_block(layer, config)
+        for i in range(config.num_hidden_layers)
+        for layer in groups[int(i / per_group)].albert_layers
+    )
+
+
+def _albert_head(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    pooled = host.albert.pooler_activation(host.albert.pooler(hidden[:, 0]))
+    return host.classifier(host.dropout(pooled))
+
+
+_ALBERT = Family(
+    _albert_embed,
+    _albert_blocks,
+    _albert_head,
+    _albert_head,
+    layers=lambda config: config.num_hidden_layers * config.inner_group_num,
+)
+
+# DistilBERT
+
+
+def _distilbert_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+    return host.distilbert.embeddings(input_ids)
+
+
+def _distilbert_blocks(host: Any) -> tuple[Block, ...]:
+    config = host.config
+    return tuple(
+        PostNormBlock(
+            heads=config.n_heads,
+            attention_dropout=config.attention_dropout,
+            query=layer.attention.q_lin,
+            key=layer.attention.k_lin,
+            value=layer.attention.v_lin,
+            output=layer.attention.out_lin,
+            norm1=layer.sa_layer_norm,
+            up=layer.ffn.lin1,
+            activation=layer.ffn.activation,
+            down=layer.ffn.lin2,
+            norm2=layer.output_layer_norm,
+            output_dropout=0.0,  # the host has none here
+            hidden_dropout=config.dropout,
+        )
+        for layer in host.distilbert.transformer.layer
+    )
+
+
+def _distilbert_head(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    return host.classifier(host.dropout(torch.relu(host.pre_classifier(hidden[:, 0]))))
+
+
+_DISTILBERT = Family(
+    _distilbert_embed,
+    _distilbert_blocks,
+    _distilbert_head,
+    _distilbert_head,
+    feed_forward=lambda config: config.hidden_dim,
+)
+
+# MPNet: all layers share one bias by relative position
+
+
+def _mpnet_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+    return host.mpnet.embeddings(input_ids=input_ids)
+
+
+def _mpnet_bias(encoder: Any, positions: Tensor) -> Tensor:
+    apart = positions[:, None, :] - positions[:, :, None]  # key minus query, (B, N, N)
+    buckets = encoder.relative_position_bucket(apart, num_buckets=encoder.config.relative_attention_num_buckets)
+    return encoder.relative_attention_bias(buckets).permute(0, 3, 1, 2)
+
+
+def _mpnet_blocks(host: Any) -> tuple[Block, ...]:
+    config, encoder = host.config, host.mpnet.encoder
+    return tuple(
+        PostNormBlock(
+            heads=config.num_attention_heads,
+            attention_dropout=config.attention_probs_dropout_prob,
+            query=layer.attention.attn.q,
+            key=layer.attention.attn.k,
+            value=layer.attention.attn.v,
+            output=layer.attention.attn.o,
+            norm1=layer.attention.LayerNorm,
+            up=layer.intermediate.dense,
+            activation=layer.intermediate.intermediate_act_fn,
+            down=layer.output.dense,
+            norm2=layer.output.LayerNorm,
+            output_dropout=config.hidden_dropout_prob,
+            hidden_dropout=config.hidden_dropout_prob,
+            relative_bias=partial(_mpnet_bias, encoder),
+        )
+        for layer in encoder.layer
+    )
+
+
+_MPNET = Family(
+    _mpnet_embed,
+    _mpnet_blocks,
+    _sequence_head,
+    partial(_pooled_head, "mpnet"),
+    position_offset=_after_padding,
+)
+
+# ModernBERT: norms lead, rotary positions, local windows
+
+
+def _modernbert_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+    return host.model.embeddings(input_ids=input_ids)
+
+
+def _modernbert_blocks(host: Any) -> tuple[Block, ...]:
+    config, rotary = host.config, host.model.rotary_emb
+    return tuple(
+        ModernBlock(
+            heads=config.num_attention_heads,
+            attention_dropout=config.attention_dropout,
+            norm1=layer.attn_norm,
+            attention=layer.attn,
+            norm2=layer.mlp_norm,
+            mlp=layer.mlp,
+            rotary=partial(rotary, layer_type=layer.attention_type),
+            window=config.sliding_window if layer.attention_type == "sliding_attention" else None,
+        )
+        for layer in host.model.layers
+    )
+
+
+def _modernbert_head(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """With classifier_pooling=mean the mean is over the word-vectors that the last layer kept."""
+    hidden = host.model.final_norm(hidden)
+    if host.config.classifier_pooling == "cls":
+        pooled = hidden[:, 0]
+    elif mask is None:
+        pooled = hidden.mean(dim=1)
+    else:
+        pooled = (hidden * mask.unsqueeze(-1)).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+    return host.classifier(host.drop(host.head(pooled)))
+
+
+_MODERNBERT = Family(
+    _modernbert_embed,
+    _modernbert_blocks,
+    _modernbert_head,
+    _modernbert_head,
+    feed_forward=lambda config: 1.5 * config.intermediate_size,  # gated: three matrices
+)
+
 FAMILIES: dict[str, Family] = {
-    "bert": _bert_like("bert", _pooled_head),
-    "roberta": _bert_like("roberta", _sequence_head),
+    "albert": _ALBERT,
+    "bert": _BERT,
+    "distilbert": _DISTILBERT,
+    "electra": _ELECTRA,
+    "modernbert": _MODERNBERT,
+    "mpnet": _MPNET,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
 }
 
 
@@ -101,16 +319,25 @@ def check_supported(model_type: str) -> None:
 
 
 def family_of(host: nn.Module) -> Family:
-    """The entry for a loaded sequence-classification model."""
-    model_type: str = host.config.model_type  # type: ignore[union-attr,assignment]
-    check_supported(model_type)
-    return FAMILIES[model_type]
+    """The entry for a loaded classifier."""
+    return family_of_config(host.config)
+
+
+def family_of_config(config: Any) -> Family:
+    """The entry for a transformers config.
+
+    Raises:
+        UnsupportedModelError: lists the families that have one.
+    """
+    check_supported(config.model_type)
+    return FAMILIES[config.model_type]
+
+
+def layers_of(config: Any) -> int:
+    """L: encoder layers, each of which can eliminate."""
+    return family_of_config(config).layers(config)
 
 
 def usable_positions(config: Any) -> int:
-    """Longest input that the position embeddings serve.
-
-    RoBERTa counts positions from padding_idx + 1, so two of its rows are never used.
-    """
-    offset = config.pad_token_id + 1 if config.model_type in {"roberta"} else 0
-    return int(config.max_position_embeddings) - offset
+    """Longest input that the position embeddings serve."""
+    return int(config.max_position_embeddings) - family_of_config(config).position_offset(config)

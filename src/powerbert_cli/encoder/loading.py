@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import (
     AutoConfig,
+    AutoModelForMultipleChoice,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
@@ -80,31 +81,42 @@ def load_tokenizer(model: ModelSettings) -> PreTrainedTokenizerBase | None:
         raise _unreachable(name, "its tokenizer", error) from error
 
 
+PROBLEMS = {
+    "classification": "single_label_classification",
+    "multiple_choice": "single_label_classification",
+    "regression": "regression",
+    "multi_label": "multi_label_classification",
+}
+
+
 def build_host(
-    model: ModelSettings, tokenizer: PreTrainedTokenizerBase, label_names: list[str] | None, seed: int
+    model: ModelSettings, tokenizer: PreTrainedTokenizerBase, kind: str, label_names: list[str] | None, seed: int
 ) -> PreTrainedModel:
-    """A sequence classifier: pretrained where there is something to load, else random.
+    """A classifier: pretrained where there is something to load, else random.
 
     Args:
         model: where the weights come from.
         tokenizer: gives the vocabulary's size and the padding id of random models.
+        kind: classification, regression, multiple_choice or multi_label.
         label_names: classes; None for a regression of one value.
         seed: of the new head, and of all weights of a random model.
     """
-    classes = label_names or ["value"]
+    choice = kind == "multiple_choice"
+    auto = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
+    classes = ["choice"] if choice else label_names or ["value"]
     labels = {
         "num_labels": len(classes),
         "id2label": dict(enumerate(classes)),
         "label2id": {name: i for i, name in enumerate(classes)},
-        "problem_type": "single_label_classification" if label_names else "regression",
+        "problem_type": PROBLEMS[kind],
     }
     torch.manual_seed(seed)
     if model.name_or_path is None:
         config = host_config(model, vocab_size=max(len(tokenizer), (model.config or {}).get("vocab_size", 0)))
         config.update({**labels, "pad_token_id": tokenizer.pad_token_id})
-        return AutoModelForSequenceClassification.from_config(config)
+        return auto.from_config(config)
     try:
-        return AutoModelForSequenceClassification.from_pretrained(
+        return auto.from_pretrained(
             _source(model.name_or_path),
             trust_remote_code=model.trust_remote_code,
             use_safetensors=True,
@@ -112,4 +124,4 @@ def build_host(
             **labels,
         )
     except (OSError, ValueError) as error:
-        raise _unreachable(model.name_or_path, "a sequence classifier in safetensors", error) from error
+        raise _unreachable(model.name_or_path, "its weights in safetensors", error) from error

@@ -1,8 +1,8 @@
 """The shortened encoder around a Hugging Face classifier."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,16 +11,27 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..method import soft_extract
-from ..method.retention import check_lengths
-from .block import attend, attend_and_extract, attend_and_scale, feed_forward
-from .families import BlockView, family_of
+from ..method.elimination import Elimination, shield_of
+from ..method.selection import significance_order
+from ..method.significance import normalise
+from ..method.soft_threshold import protect, threshold_factors
+from .attention import WordVectors, attend, attend_and_extract, attend_and_score
+from .block import Block
+from .families import family_of
 
 
 def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
-    """The loss that transformers' sequence classifiers compute for the same problem type."""
+    """The loss that transformers' classifiers compute for the same problem type."""
     if problem_type == "regression":
         return F.mse_loss(logits.squeeze(-1).float(), labels.float())
+    if problem_type == "multi_label_classification":
+        return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
     return F.cross_entropy(logits.float(), labels)
+
+
+def is_multiple_choice(config: Any) -> bool:
+    """Whether a model's config names a multiple-choice architecture."""
+    return any(name.endswith("ForMultipleChoice") for name in config.architectures or ())
 
 
 def _real_mask(attention_mask: Tensor | None) -> Tensor | None:
@@ -34,52 +45,76 @@ def _real_mask(attention_mask: Tensor | None) -> Tensor | None:
 
 
 class EliminationModel(nn.Module, ABC):
-    """A sequence classifier whose encoder eliminates, or softly scales, word-vectors.
+    """A classifier whose encoder eliminates, or softly scales, word-vectors.
 
     The host keeps its own modules and state-dict keys; this module only runs them in its own
     loop. Subclasses say what happens in the attention half of each block.
     """
 
-    def __init__(self, host: PreTrainedModel, seq_len: int, protected: int = 1) -> None:
+    def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
         super().__init__()
         self.host = host
         self.config = host.config
-        self.seq_len = seq_len
-        self.protected = protected
+        self.elimination = elimination
         self.attention_dropout: float | None = None  # in training, in place of the host's own
-        self._family = family_of(host)
+        family = family_of(host)
+        self._family = family
+        self._head = family.choice_head if type(host).__name__.endswith("ForMultipleChoice") else family.head
+        # The last positions of the order have the lowest priority.
+        order = elimination.random_order
+        priority = None if order is None else -torch.tensor(order).argsort().float()
+        self.register_buffer("_priority", priority, persistent=False)
+        self._tracks = elimination.ranking != "attention" or any(block.positional for block in self._blocks())
 
     @property
     def layers(self) -> int:
         return len(self._blocks())
 
-    def _blocks(self) -> tuple[BlockView, ...]:
+    @property
+    def seq_len(self) -> int:
+        return self.elimination.seq_len
+
+    def _blocks(self) -> tuple[Block, ...]:
         blocks = self._family.blocks(self.host)
         if self.attention_dropout is None:
             return blocks
         return tuple(replace(block, attention_dropout=self.attention_dropout) for block in blocks)
 
     @abstractmethod
-    def attention_half(
-        self, j: int, block: BlockView, hidden: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def attention_half(self, j: int, block: Block, state: WordVectors) -> tuple[WordVectors, Tensor | None]:
         """Attention of layer j (0-based) and what is done to its word-vectors.
 
         Returns:
-            hidden (B, K, D), its mask (B, K) or None, and the positions (B, K) that were kept
-            of the N that came in, or None if all were.
+            What goes on to the feed-forward part, and its places (B, K) among the N that came
+            in, or None if all go on.
         """
 
-    def _encode(self, hidden: Tensor, mask: Tensor | None, trace: list[Tensor] | None = None) -> Tensor:
-        """(B, N, D) -> (B, K_L, D). A given `trace` receives the kept positions of each layer."""
-        positions = torch.arange(hidden.shape[1], device=hidden.device).expand(hidden.shape[:2])
+    def _start(
+        self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None, track: bool = False
+    ) -> WordVectors:
+        mask = _real_mask(attention_mask)
+        positions = weights = None
+        if track or self._tracks:
+            positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
+        if self.elimination.merges:
+            weights = torch.ones(input_ids.shape, device=input_ids.device) if mask is None else mask.float()
+        return WordVectors(
+            self._family.embed(self.host, input_ids, token_type_ids),
+            mask,
+            positions,
+            shield_of(input_ids, self.elimination.protected_tokens),
+            weights,
+        )
+
+    def _encode(self, state: WordVectors, trace: list[Tensor] | None = None) -> WordVectors:
+        """All layers. A given `trace` receives the kept positions of each."""
         for j, block in enumerate(self._blocks()):
-            hidden, mask, index = self.attention_half(j, block, hidden, mask)
-            hidden = feed_forward(block, hidden, self.training)
+            state, _ = self.attention_half(j, block, state)
+            state = state._replace(vectors=block.feed_forward(state.vectors, self.training))
             if trace is not None:
-                positions = positions if index is None else positions.gather(1, index)
-                trace.append(positions if mask is None else positions.masked_fill(~mask, -1))
-        return hidden
+                assert state.positions is not None
+                trace.append(state.positions if state.mask is None else state.positions.masked_fill(~state.mask, -1))
+        return state
 
     def forward(
         self,
@@ -88,10 +123,19 @@ class EliminationModel(nn.Module, ABC):
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> SequenceClassifierOutput:
-        """Logits (B, C), and the loss if labels are given. Inputs are (B, N), N ≤ ℓ."""
-        mask = _real_mask(attention_mask)
-        hidden = self._family.embed(self.host, input_ids, token_type_ids)
-        logits = self._family.head(self.host, self._encode(hidden, mask))
+        """Logits (B, C), and the loss if labels are given.
+
+        Inputs are (B, N), N ≤ ℓ; of a multiple-choice model (B, C, N), one text for each choice.
+        """
+        choices = input_ids.shape[1] if input_ids.dim() == 3 else None
+        if choices is not None:
+            input_ids, attention_mask, token_type_ids = (
+                None if part is None else part.flatten(0, 1) for part in (input_ids, attention_mask, token_type_ids)
+            )
+        state = self._encode(self._start(input_ids, attention_mask, token_type_ids))
+        logits = self._head(self.host, state.vectors, state.mask)
+        if choices is not None:
+            logits = logits.view(-1, choices)
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
@@ -104,9 +148,8 @@ class EliminationModel(nn.Module, ABC):
         Returns:
             L tensors (B, K_j), ascending along the last dimension; padding is -1.
         """
-        mask = _real_mask(attention_mask)
         trace: list[Tensor] = []
-        self._encode(self._family.embed(self.host, input_ids, token_type_ids), mask, trace)
+        self._encode(self._start(input_ids, attention_mask, token_type_ids, track=True), trace)
         return trace
 
 
@@ -114,39 +157,106 @@ class ShortenedModel(EliminationModel):
     """Extract layers: layer j really drops all but the ℓ_j most significant word-vectors.
 
     Args:
-        host: a sequence classifier of a supported family.
-        lengths: the retention configuration (ℓ_1 … ℓ_L).
-        seq_len: ℓ.
-        protected: leading positions that are never dropped.
+        host: a classifier of a supported family.
+        elimination: with a retention configuration, or thresholds.
 
     Raises:
         RetentionError: if the configuration does not fit the model or ℓ.
     """
 
-    def __init__(self, host: PreTrainedModel, lengths: Sequence[int], seq_len: int, protected: int = 1) -> None:
-        super().__init__(host, seq_len, protected)
-        self.lengths = check_lengths(lengths, seq_len, self.layers)
+    def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
+        super().__init__(host, elimination)
+        self.elimination = elimination.checked(self.layers)
 
-    def attention_half(
-        self, j: int, block: BlockView, hidden: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        if self.lengths[j] >= hidden.shape[1]:
-            return attend(block, hidden, mask, self.training), mask, None
-        return attend_and_extract(block, hidden, mask, self.lengths[j], self.protected, self.training)
+    def attention_half(self, j: int, block: Block, state: WordVectors) -> tuple[WordVectors, Tensor | None]:
+        if self.elimination.keeps_all(j, state.vectors.shape[1]):
+            return attend(block, state, self.training), None
+        return attend_and_extract(block, state, self.elimination, j, self._priority, self.training)
 
 
-class SoftExtractModel(EliminationModel):
-    """Soft-extract layers: the model of the search.
+class SearchModel(EliminationModel):
+    """What all models of the search have: parameters that say how much each layer keeps.
 
-    `retention_parameters` (L, ℓ) start at 1; with all of them at 1 the model equals its host.
+    `retention_parameters` has one row for each layer. With their first values the model
+    equals its host.
     """
 
-    def __init__(self, host: PreTrainedModel, seq_len: int, protected: int = 1) -> None:
-        super().__init__(host, seq_len, protected)
-        self.retention_parameters = nn.Parameter(soft_extract.initial_parameters(self.layers, seq_len))
+    retention_parameters: nn.Parameter
 
-    def attention_half(
-        self, j: int, block: BlockView, hidden: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        r = self.retention_parameters[j]
-        return attend_and_scale(block, hidden, mask, r, self.protected, self.training), mask, None
+    @abstractmethod
+    def masses(self) -> Tensor:
+        """mass_j: how many word-vectors layer j keeps, (L,), with gradient."""
+
+    @abstractmethod
+    def shrink_(self, amount: float) -> None:
+        """Lets layer j keep less by j·amount in its parameters' own units, in place (decoupled regulariser)."""
+
+    @abstractmethod
+    def clip_(self) -> None:
+        """Brings the parameters back into their range, in place."""
+
+
+class SoftExtractModel(SearchModel):
+    """Soft-extract layers (section 3.3): `retention_parameters` (L, ℓ) scale by rank.
+
+    Args:
+        shield: hold the parameters of protected ranks at 1; the authors' code does not.
+    """
+
+    def __init__(self, host: PreTrainedModel, elimination: Elimination, shield: bool = True) -> None:
+        super().__init__(host, elimination)
+        self.shielded = elimination.protected if shield else 0
+        self.retention_parameters = nn.Parameter(soft_extract.initial_parameters(self.layers, self.seq_len))
+
+    def attention_half(self, j: int, block: Block, state: WordVectors) -> tuple[WordVectors, Tensor | None]:
+        state, scores = attend_and_score(block, state, self.elimination, self._priority, self.training)
+        order = significance_order(scores, state.mask, self.shielded, state.shield if self.shielded else None)
+        return state._replace(
+            vectors=soft_extract.scale_by_rank(state.vectors, self.retention_parameters[j], order)
+        ), None
+
+    def masses(self) -> Tensor:
+        return soft_extract.masses(self.retention_parameters)
+
+    @torch.no_grad()
+    def shrink_(self, amount: float) -> None:
+        soft_extract.shrink_(self.retention_parameters, amount)
+
+    def clip_(self) -> None:
+        soft_extract.clip_(self.retention_parameters.data, self.shielded)
+
+
+class SoftThresholdModel(SearchModel):
+    """Soft thresholds: `retention_parameters` (L, 1) are the negated thresholds -θ_j.
+
+    Each word-vector is scaled by a steep sigmoid of its normalised significance less θ_j; hard
+    thresholds follow in re-training. The mass of a layer is the mean of these factors over the
+    real word-vectors of the last batch, times ℓ, so that λ weighs as it does in soft-extract.
+    """
+
+    def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
+        super().__init__(host, elimination)
+        self.retention_parameters = nn.Parameter(torch.zeros(self.layers, 1))
+        self._shares: list[Tensor] = [torch.ones(())] * self.layers
+
+    def attention_half(self, j: int, block: Block, state: WordVectors) -> tuple[WordVectors, Tensor | None]:
+        state, scores = attend_and_score(block, state, self.elimination, self._priority, self.training)
+        factors = threshold_factors(normalise(scores, state.mask), -self.retention_parameters[j])
+        self._shares[j] = factors.mean() if state.mask is None else factors[state.mask].mean()
+        factors = protect(factors, self.elimination.protected, state.shield)
+        return state._replace(vectors=state.vectors * factors.unsqueeze(-1).to(state.vectors.dtype)), None
+
+    def masses(self) -> Tensor:
+        return self.seq_len * torch.stack([share.to(self.retention_parameters.device) for share in self._shares])
+
+    @torch.no_grad()
+    def shrink_(self, amount: float) -> None:
+        soft_extract.shrink_(self.retention_parameters, amount)
+
+    @torch.no_grad()
+    def clip_(self) -> None:
+        self.retention_parameters.clamp_(max=0.0)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        return tuple(float(-value) for value in self.retention_parameters.detach().flatten())

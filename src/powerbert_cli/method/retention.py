@@ -41,16 +41,38 @@ def check_lengths(lengths: Sequence[object], seq_len: int, layers: int | None = 
     return tuple(checked)
 
 
-def lengths_from_masses(masses: Sequence[float], seq_len: int) -> tuple[int, ...]:
+def check_thresholds(thresholds: Sequence[object] | None, layers: int | None = None) -> tuple[float, ...]:
+    """Checks (θ_1 … θ_L), the thresholds on normalised significance, and gives them back as floats.
+
+    Raises:
+        RetentionError: names the entry (0-based), its value and the rule that it breaks.
+    """
+    if not thresholds:
+        raise RetentionError("strategy=threshold needs one threshold for each layer, e.g. [0.5,0.6,0.8]")
+    if layers is not None and len(thresholds) != layers:
+        raise RetentionError(f"{len(thresholds)} thresholds are given for {layers} layers; give one for each layer")
+    checked: list[float] = []
+    for j, value in enumerate(thresholds):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+            raise RetentionError(f"thresholds[{j}]={value!r} must be a number ≥ 0; average significance is 1")
+        checked.append(float(value))
+    return tuple(checked)
+
+
+def lengths_from_masses(masses: Sequence[float], seq_len: int, rounding: str = "ceil") -> tuple[int, ...]:
     """ℓ_j = ceil(mass_j), then ℓ_j = min(ℓ_j, ℓ_(j-1)) (section 3.3, step 2).
 
     A mass within 1e-4 of an integer counts as that integer: float32 sums of clipped
-    parameters end a little above it.
+    parameters end a little beside it.
+
+    Args:
+        rounding: ceil, as in the paper, or floor (at least 1), as in the authors' code.
     """
     lengths: list[int] = []
     previous = seq_len
     for mass in masses:
-        previous = min(max(1, math.ceil(mass - 1e-4)), previous)
+        rounded = math.ceil(mass - 1e-4) if rounding == "ceil" else math.floor(mass + 1e-4)
+        previous = min(max(1, rounded), previous)
         lengths.append(previous)
     return tuple(lengths)
 

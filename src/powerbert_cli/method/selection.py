@@ -4,21 +4,25 @@ import torch
 from torch import Tensor
 
 
-def significance_order(scores: Tensor, mask: Tensor | None, protected: int = 1) -> Tensor:
+def significance_order(scores: Tensor, mask: Tensor | None, protected: int = 1, shield: Tensor | None = None) -> Tensor:
     """Positions of the word-vectors by falling score.
 
-    The first `protected` positions ([CLS]) lead, in their own order; padding comes last. Equal
-    scores keep their order in the text, so the result is deterministic.
+    The first `protected` positions ([CLS]) lead, then those under the shield, each in their own
+    order; padding comes last. Equal scores keep their order in the text, so the result is
+    deterministic.
 
     Args:
         scores: (B, N) float.
         mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
         protected: how many leading positions may never be eliminated.
+        shield: (B, N) bool, True for further word-vectors that may not; None for none.
 
     Returns:
         (B, N) int64: `order[b, k]` is the position of the word-vector of rank k.
     """
     scores = scores.float()
+    if shield is not None:
+        scores = scores.masked_fill(shield, torch.finfo(scores.dtype).max)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     if protected:
@@ -27,7 +31,7 @@ def significance_order(scores: Tensor, mask: Tensor | None, protected: int = 1) 
     return torch.sort(scores, dim=-1, descending=True, stable=True).indices
 
 
-def select(scores: Tensor, keep: int, mask: Tensor | None, protected: int = 1) -> Tensor:
+def select(scores: Tensor, keep: int, mask: Tensor | None, protected: int = 1, shield: Tensor | None = None) -> Tensor:
     """Positions of the `keep` most significant word-vectors, in the order of the text.
 
     The extract layer of the paper (section 3.3). An input with fewer than `keep` real
@@ -38,6 +42,7 @@ def select(scores: Tensor, keep: int, mask: Tensor | None, protected: int = 1) -
         keep: word-vectors to keep, 1 ≤ keep ≤ N.
         mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
         protected: leading positions that are always kept ([CLS]).
+        shield: (B, N) bool, True for further word-vectors that are kept as long as there is room.
 
     Returns:
         (B, keep) int64, ascending along the last dimension.
@@ -48,8 +53,40 @@ def select(scores: Tensor, keep: int, mask: Tensor | None, protected: int = 1) -
     n = scores.shape[-1]
     if not 1 <= keep <= n:
         raise ValueError(f"keep={keep} must be between 1 and the {n} word-vectors there are")
-    order = significance_order(scores, mask, protected)
+    order = significance_order(scores, mask, protected, shield)
     return order[:, :keep].sort(dim=-1).values
+
+
+def select_counts(
+    scores: Tensor, passing: Tensor, mask: Tensor | None, protected: int = 1, shield: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Positions of the word-vectors that pass, as many for each input as there are of its own.
+
+    Protected word-vectors pass in any case, and the most significant one if no other does.
+
+    Args:
+        scores: (B, N) float.
+        passing: (B, N) bool; each input's passing word-vectors must be its highest scores.
+        mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
+        protected: leading positions that are always kept ([CLS]).
+        shield: (B, N) bool, True for further word-vectors that are always kept.
+
+    Returns:
+        (B, K) int64, ascending, where K is the largest number that an input keeps, and (B, K)
+        bool, False for what fills the shorter ones; None if there is no such filling.
+    """
+    passing = passing.clone()
+    passing[:, :protected] = True
+    if shield is not None:
+        passing |= shield
+    if mask is not None:
+        passing &= mask
+    counts = passing.sum(dim=-1).clamp(min=1)
+    keep = int(counts.max())
+    order = significance_order(scores, mask, protected, shield)[:, :keep]
+    index, back = order.sort(dim=-1)
+    real = back < counts[:, None]  # rank of each chosen position against the input's own count
+    return index, None if bool(real.all()) else real
 
 
 def gather_vectors(vectors: Tensor, index: Tensor) -> Tensor:

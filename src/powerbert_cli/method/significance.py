@@ -10,34 +10,58 @@ from torch import Tensor
 _CPU_CHUNK_BYTES = 4 * 2**20
 
 
-def significance(attention: Tensor, mask: Tensor | None = None) -> Tensor:
+def significance(
+    attention: Tensor, mask: Tensor | None = None, diagonal: bool = True, pad_queries: bool = False
+) -> Tensor:
     """Attention that each word-vector receives: Sig(w) = Σ_h Σ_w' A_h[w', w].
 
-    The paper sums over all queries w'. Queries that are padding are left out here, so that
+    The paper sums over all queries w'. Queries that are padding are left out by default, so that
     the score of a word-vector, and thus what is eliminated, never depends on the padding.
 
     Args:
         attention: (B, H, N, N), rows (queries) sum to 1.
         mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
+        diagonal: count what a word-vector takes from itself (the authors' code does not).
+        pad_queries: count what padding takes (the authors' code does).
 
     Returns:
         (B, N) float32, without gradient: only the order of the scores is used.
     """
     with torch.no_grad():
         over_heads = attention.detach().sum(dim=1, dtype=torch.float32)  # (B, N, N)
-        if mask is None:
+        if not diagonal:
+            over_heads.diagonal(dim1=1, dim2=2).zero_()
+        if mask is None or pad_queries:
             return over_heads.sum(dim=1)
         queries = mask.to(over_heads.dtype).unsqueeze(1)  # (B, 1, N)
         return torch.bmm(queries, over_heads).squeeze(1)  # (B, N)
 
 
-def significance_from_projections(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
+def normalise(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scores over the mean score of the input's real word-vectors: 1 is average. (B, N) → (B, N)."""
+    if mask is None:
+        return scores / scores.mean(dim=-1, keepdim=True)
+    real = mask.to(scores.dtype)
+    return scores * real.sum(dim=-1, keepdim=True) / (scores * real).sum(dim=-1, keepdim=True)
+
+
+def significance_from_projections(
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+    diagonal: bool = True,
+    pad_queries: bool = False,
+) -> Tensor:
     """Significance without keeping the attention matrix: a light pass beside fused attention.
 
     Args:
         query: (B, H, N, D/H), not yet scaled.
         key: (B, H, N, D/H).
         mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
+        bias: (B or 1, H or 1, N, N) added to the scaled scores (relative positions, local
+            windows), without -inf; None for none.
+        diagonal, pad_queries: see `significance`.
 
     Returns:
         (B, N) float32, without gradient; equals `significance` of the softmax of the scaled scores.
@@ -53,8 +77,10 @@ def significance_from_projections(query: Tensor, key: Tensor, mask: Tensor | Non
         for start in range(0, batch, chunk):
             part = slice(start, start + chunk)
             scores = torch.matmul(query[part], key_t[part])  # (b, H, N, N)
+            if bias is not None:
+                scores += bias.detach() if len(bias) == 1 else bias[part].detach()
             part_mask = None if mask is None else mask[part]
             if part_mask is not None:
                 scores.masked_fill_(~part_mask[:, None, None, :], float("-inf"))
-            parts.append(significance(scores.softmax(dim=-1), part_mask))
+            parts.append(significance(scores.softmax(dim=-1), part_mask, diagonal, pad_queries))
         return torch.cat(parts)

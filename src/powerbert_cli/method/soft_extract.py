@@ -5,6 +5,8 @@ here) in encoder j (1-based in the paper, row j-1 here). The parameters of prote
 held at 1, as the extract layer that follows never eliminates those positions.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -36,10 +38,20 @@ def masses(r: Tensor) -> Tensor:
     return r.sum(dim=-1)
 
 
-def regularizer(r: Tensor) -> Tensor:
-    """Σ_j j · mass_j, the term that λ weighs in the search objective. (L, ℓ) → scalar."""
-    layer = torch.arange(1, r.shape[0] + 1, device=r.device, dtype=r.dtype)
-    return (layer * masses(r)).sum()
+def regularizer(masses: Tensor) -> Tensor:
+    """Σ_j j · mass_j, the term that λ weighs in the search objective. (L,) → scalar."""
+    layer = torch.arange(1, len(masses) + 1, device=masses.device, dtype=masses.dtype)
+    return (layer * masses).sum()
+
+
+@torch.no_grad()
+def shrink_(r: Tensor, amount: float) -> None:
+    """The decoupled regulariser: r_j falls by j · amount, in place, apart from the optimiser.
+
+    As AdamW does with weight decay: outside Adam's normalisation the strength of λ is kept.
+    (L, ℓ); j is 1-based.
+    """
+    r -= amount * torch.arange(1, r.shape[0] + 1, device=r.device, dtype=r.dtype).unsqueeze(-1)
 
 
 @torch.no_grad()
@@ -47,6 +59,20 @@ def clip_(r: Tensor, protected: int = 1) -> None:
     """Brings r back into [0, 1] in place, and the protected ranks to 1."""
     r.clamp_(0.0, 1.0)
     r[:, :protected] = 1.0
+
+
+def learning_rates(steps: int, warmup_ratio: float, peak: float) -> Tensor:
+    """Learning rate of each of the S steps of linear warm-up and decay, (S,) float64."""
+    warmup = math.ceil(steps * warmup_ratio)
+    step = torch.arange(steps, dtype=torch.float64)
+    rising = step / max(1, warmup)
+    falling = (steps - step) / max(1, steps - warmup)
+    return peak * torch.where(step < warmup, rising, falling)
+
+
+def learning_rate_for_reach(wanted: float, steps: int, warmup_ratio: float) -> float:
+    """The peak learning rate with which `reach` is what is wanted."""
+    return wanted / max(reach(learning_rates(steps, warmup_ratio, 1.0)), 1e-9)
 
 
 def reach(learning_rates: Tensor) -> float:

@@ -25,10 +25,16 @@ def say_metrics(path: Path, what: str) -> float:
 
 def say_retention(retention: RetentionFile) -> float:
     """Prints a retention configuration; returns the share of word-vectors kept."""
-    share = kept_share(retention.lengths, retention.seq_len)
+    elimination = retention.elimination
+    if elimination.thresholds:
+        console.print(f"thresholds: {', '.join(f'{value:.3f}' for value in elimination.thresholds)}")
+    if elimination.lengths is None:
+        return 1.0
+    share = kept_share(elimination.lengths, elimination.seq_len)
+    average = " on average over dev" if elimination.thresholds else ""
     console.print(
-        f"retention configuration (ℓ={retention.seq_len}): {','.join(map(str, retention.lengths))}"
-        f" keeps {share:.1%} of the word-vectors"
+        f"retention configuration (ℓ={elimination.seq_len}): {','.join(map(str, elimination.lengths))}"
+        f" keeps {share:.1%} of the word-vectors{average}"
     )
     return share
 

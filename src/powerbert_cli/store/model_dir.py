@@ -5,10 +5,16 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForMultipleChoice,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from ..encoder.loading import ModelError
-from ..encoder.shortened import ShortenedModel
+from ..encoder.shortened import ShortenedModel, is_multiple_choice
 from ..method.retention import RetentionError
 from .retention_file import RetentionFile
 from .retention_file import read as read_retention
@@ -33,9 +39,9 @@ def load_plain(folder: str | Path) -> PreTrainedModel:
         ModelError: if the folder holds no complete model.
     """
     try:
-        return AutoModelForSequenceClassification.from_pretrained(
-            str(folder), use_safetensors=True, dtype=torch.float32, local_files_only=True
-        )
+        choice = is_multiple_choice(AutoConfig.from_pretrained(str(folder), local_files_only=True))
+        kind = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
+        return kind.from_pretrained(str(folder), use_safetensors=True, dtype=torch.float32, local_files_only=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: the model cannot be loaded: {str(error).splitlines()[0]}") from error
 
@@ -59,7 +65,7 @@ def load_shortened(folder: str | Path) -> ShortenedModel:
     retention = read_retention(Path(folder) / RETENTION)
     host = load_plain(folder)
     try:
-        return ShortenedModel(host, retention.lengths, retention.seq_len, retention.protected).eval()
+        return ShortenedModel(host, retention.elimination).eval()
     except RetentionError as error:
         raise ModelError(f"{folder}: {error}") from error
 

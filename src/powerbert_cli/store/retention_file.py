@@ -1,12 +1,13 @@
 """retention.json: a retention configuration and where it comes from."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import PowerbertError
-from ..method.retention import RetentionError, check_lengths
+from ..method.elimination import Elimination
+from ..method.retention import RetentionError
 from .artifacts import write_json
 
 SCHEMA = "powerbert/retention"
@@ -19,23 +20,17 @@ class RetentionFileError(PowerbertError):
 
 @dataclass(frozen=True)
 class RetentionFile:
-    """Content of retention.json.
+    """Content of retention.json: an elimination and where it comes from.
 
     Attributes:
-        lengths: (ℓ_1 … ℓ_L).
-        seq_len: ℓ.
-        protected: leading positions that are always kept ([CLS]).
-        strategy: how word-vectors are chosen; 'attention' is Attn-WS.
+        elimination: the retention configuration and how word-vectors are chosen.
         task, model: what it was found on; None if given by hand.
         regularizer_weight: λ of the search, or None.
         masses: mass_j at the end of the search, or None.
-        provenance: versions, seed, identity of the stage.
+        provenance: seed, settings and identity of the stage.
     """
 
-    lengths: tuple[int, ...]
-    seq_len: int
-    protected: int = 1
-    strategy: str = "attention"
+    elimination: Elimination
     task: str | None = None
     model: str | None = None
     regularizer_weight: float | None = None
@@ -44,8 +39,9 @@ class RetentionFile:
 
     def write(self, path: Path) -> None:
         content = asdict(self)
+        elimination = content.pop("elimination")
         content["lambda"] = content.pop("regularizer_weight")
-        write_json(path, {"schema": SCHEMA, "version": VERSION, **content})
+        write_json(path, {"schema": SCHEMA, "version": VERSION, **elimination, **content})
 
 
 def read(path: Path) -> RetentionFile:
@@ -65,20 +61,34 @@ def read(path: Path) -> RetentionFile:
     if content.get("version") != VERSION:
         raise RetentionFileError(f"{path}: version {content.get('version')!r} is not {VERSION}; update powerbert")
     try:
-        seq_len, protected = content["seq_len"], content.get("protected", 1)
-        if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in (seq_len, protected)):
-            raise RetentionFileError(f"{path}: seq_len={seq_len!r} and protected={protected!r} must be integers ≥ 1")
-        lengths = check_lengths(content["lengths"], seq_len)
-    except (KeyError, TypeError) as error:
-        raise RetentionFileError(f"{path}: damaged: {error}") from error
-    except RetentionError as error:
+        elimination = _elimination(content)
+    except KeyError as error:
+        raise RetentionFileError(f"{path}: damaged: {error} is missing") from error
+    except (TypeError, RetentionError) as error:
         raise RetentionFileError(f"{path}: {error}") from error
     known = {name: content.get(name) for name in ("task", "model", "masses", "provenance")}
-    return RetentionFile(
-        lengths,
-        seq_len,
-        protected,
-        content.get("strategy", "attention"),
-        regularizer_weight=content.get("lambda"),
-        **known,
-    )
+    return RetentionFile(elimination, regularizer_weight=content.get("lambda"), **known)
+
+
+def _elimination(content: dict[str, Any]) -> Elimination:
+    """The elimination part of a retention.json, every value checked."""
+    given = {field.name: content[field.name] for field in fields(Elimination) if field.name in content}
+    for name, least in (("seq_len", 1), ("protected", 0)):
+        value = given.get(name, least)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise RetentionError(f"{name}={value!r} must be an integer ≥ {least}")
+    for name in ("diagonal", "pad_queries"):
+        if not isinstance(given.get(name, False), bool):
+            raise RetentionError(f"{name}={given[name]!r} must be true or false")
+    for name in ("random_order", "protected_tokens"):
+        value = given.get(name) or []
+        if not isinstance(value, list) or not all(isinstance(n, int) and n >= 0 for n in value):
+            raise RetentionError(f"{name} must be a list of integers ≥ 0")
+    for name in ("lengths", "thresholds", "random_order", "protected_tokens"):
+        if isinstance(given.get(name), list):
+            given[name] = tuple(given[name])
+        elif given.get(name) is not None:
+            raise RetentionError(f"{name} must be a list")
+    seq_len, lengths = content["seq_len"], content["lengths"]
+    layers = len(lengths if lengths is not None else content.get("thresholds") or ())
+    return Elimination(**{**given, "seq_len": seq_len}).checked(layers)

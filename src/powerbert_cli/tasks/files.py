@@ -5,6 +5,7 @@ import csv
 import gzip
 import hashlib
 import io
+import json
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,7 +13,7 @@ import datasets
 
 from ..errors import PowerbertError
 
-FORMATS = ("tsv", "csv", "jsonl", "parquet")
+FORMATS = ("tsv", "csv", "jsonl", "json", "parquet")
 SPLIT_FILES = {"train": ("train",), "dev": ("dev", "validation"), "test": ("test",)}
 
 
@@ -121,16 +122,24 @@ def columns_of(path: Path) -> list[str]:
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: is no Parquet file: {error}") from error
     with io.TextIOWrapper(_open(path), encoding="utf-8", newline="") as stream:
-        if kind_of(path) == "jsonl":
-            import json
-
-            try:
-                row = json.loads(stream.readline())
-                return list(row)
-            except (ValueError, TypeError) as error:
-                raise DataError(f"{path}: line 1 is no JSON object: {error}") from error
+        if kind_of(path) in ("json", "jsonl"):
+            return _json_columns(path, stream)
         options = _delimited(path)
         return next(csv.reader(stream, delimiter=options["sep"], quoting=options["quoting"]), [])
+
+
+def _json_columns(path: Path, stream: io.TextIOWrapper) -> list[str]:
+    """Keys of the first object: of the first line, or of a file that is one list of objects."""
+    line = stream.readline()
+    try:
+        first = json.loads(line if line.strip() not in ("[", "[{") else line + stream.read())
+        row = first[0] if isinstance(first, list) else first
+        if isinstance(row, dict):
+            return list(row)
+        reason = f"it is {type(row).__name__}"
+    except (ValueError, IndexError) as error:
+        reason = str(error)
+    raise DataError(f"{path}: line 1 is no JSON object: {reason}")
 
 
 def read(path: Path) -> datasets.Dataset:

@@ -1,6 +1,7 @@
 """Task metrics with intervals, by scikit-learn and scipy."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -9,6 +10,12 @@ from sklearn import metrics as sk
 Array = np.ndarray
 _RESAMPLES = 1000
 _CONFIDENCE = 0.95
+
+
+def right(labels: Array, predictions: Array) -> Array:
+    """Whether each example is answered right, (n,) bool: in all its labels if there are several."""
+    same = labels == predictions
+    return same if same.ndim == 1 else same.all(axis=-1)
 
 
 def _correlation(function: Callable[[Array, Array], float]) -> Callable[[Array, Array], float]:
@@ -20,9 +27,15 @@ def _correlation(function: Callable[[Array, Array], float]) -> Callable[[Array, 
     return score
 
 
+def _f1(labels: Array, predictions: Array) -> float:
+    """Of the second class; with several labels per example over all of them (micro average)."""
+    average = "binary" if labels.ndim == 1 else "micro"
+    return float(sk.f1_score(labels, predictions, average=average, zero_division=0))
+
+
 METRICS: dict[str, Callable[[Array, Array], float]] = {
     "accuracy": lambda labels, predictions: float(sk.accuracy_score(labels, predictions)),
-    "f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, zero_division=0)),
+    "f1": _f1,
     "matthews": _correlation(sk.matthews_corrcoef),
     "pearson": _correlation(lambda labels, predictions: stats.pearsonr(labels, predictions).statistic),
     "spearman": _correlation(lambda labels, predictions: stats.spearmanr(labels, predictions).statistic),
@@ -37,9 +50,27 @@ COMPANIONS = {
 }
 
 
-def predictions_of(logits: Array, regression: bool) -> Array:
-    """Logits (n, C) to classes (n,), or to the value of a regression."""
-    return logits.reshape(-1) if regression else logits.argmax(axis=-1)
+def predictions_of(logits: Array, kind: str) -> Array:
+    """Logits (n, C) of a kind of task to what is predicted.
+
+    Returns:
+        (n,) classes or choices, (n,) values of a regression, or (n, C) 0 and 1 of a multi-label task.
+    """
+    if kind == "regression":
+        return logits.reshape(-1)
+    if kind == "multi_label":
+        return (logits > 0).astype(np.int64)
+    return logits.argmax(axis=-1)
+
+
+def score_of_authors_code(labels: Array, predictions: Array, regression: bool, batch_size: int) -> float:
+    """What the authors' code selects models by: accuracy, or Pearson averaged over batches."""
+    if not regression:
+        return METRICS["accuracy"](labels, predictions)
+    starts = range(0, len(labels), batch_size)
+    return float(
+        np.mean([METRICS["pearson"](labels[i : i + batch_size], predictions[i : i + batch_size]) for i in starts])
+    )
 
 
 def all_scores(metric: str, labels: Array, predictions: Array) -> dict[str, float]:
@@ -47,12 +78,11 @@ def all_scores(metric: str, labels: Array, predictions: Array) -> dict[str, floa
     return {name: METRICS[name](labels, predictions) for name in (metric, *COMPANIONS[metric])}
 
 
-def _bootstrap(statistic: Callable[[Array], float], n: int) -> tuple[float, float]:
-    indices = np.arange(n)
+def _bootstrap(statistic: Callable[..., Any], sample: Array, vectorized: bool) -> tuple[float, float]:
     result = stats.bootstrap(
-        (indices,),
+        (sample,),
         statistic,
-        vectorized=False,
+        vectorized=vectorized,
         n_resamples=_RESAMPLES,
         confidence_level=_CONFIDENCE,
         method="percentile",
@@ -63,13 +93,18 @@ def _bootstrap(statistic: Callable[[Array], float], n: int) -> tuple[float, floa
 
 def interval(metric: str, labels: Array, predictions: Array) -> tuple[float, float]:
     """95% bootstrap interval of the metric over the examples."""
-    return _bootstrap(lambda i: METRICS[metric](labels[i], predictions[i]), len(labels))
+    if metric == "accuracy":  # a mean over examples: all resamples at once
+        return _bootstrap(np.mean, right(labels, predictions).astype(float), vectorized=True)
+    return _bootstrap(lambda i: METRICS[metric](labels[i], predictions[i]), np.arange(len(labels)), vectorized=False)
 
 
 def drop_interval(metric: str, labels: Array, baseline: Array, shortened: Array) -> tuple[float, float]:
     """95% paired bootstrap interval of metric(baseline) - metric(shortened) on the same examples."""
+    if metric == "accuracy":
+        lost = right(labels, baseline).astype(float) - right(labels, shortened)
+        return _bootstrap(np.mean, lost, vectorized=True)
 
     def drop(i: Array) -> float:
         return METRICS[metric](labels[i], baseline[i]) - METRICS[metric](labels[i], shortened[i])
 
-    return _bootstrap(drop, len(labels))
+    return _bootstrap(drop, np.arange(len(labels)), vectorized=False)

@@ -1,8 +1,8 @@
-"""A task's rows in one form: columns text, text_pair (pairs only) and label."""
+"""A task's rows in one form: columns text, text_pair (pairs), choices (multiple choice) and label."""
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ datasets.disable_progress_bars()
 
 # Column names that local copies of GLUE often use whatever the hub calls them.
 UNIFORM_COLUMNS = {1: ["sentence"], 2: ["sentence1", "sentence2"]}
+# Names that the original RACE files use for the questions of one passage, all in one row.
+_RACE = {"questions": "question", "options": "options", "answers": "answer"}
 _SUBSET_SEED = 0
 
 
@@ -42,9 +44,31 @@ def check_source(task: TaskSettings) -> None:
     for path in filter(None, paths[:2]):
         if kind_of(path) != "parquet":
             check_text(path)
-        _text_columns(path, columns_of(path), task)
-        if task.label_column not in (columns := columns_of(path)):
-            raise _no_column(path, task.label_column, columns, "task.label_column")
+        columns = columns_of(path)
+        if _is_race(columns):
+            continue
+        _text_columns(path, columns, task)
+        for column, setting in ((task.label_column, "label_column"), (task.options_column, "options_column")):
+            if column is not None and column not in columns:
+                raise _no_column(path, column, columns, f"task.{setting}")
+
+
+def load_test(task: TaskSettings) -> datasets.Dataset:
+    """The test rows in the same form, without labels.
+
+    Raises:
+        DataError: if there is no test split.
+    """
+    if task.data_dir:
+        path = find_file(Path(task.data_dir), "test")
+        if path is None:
+            raise DataError(f"predict_test=true needs a test.* file in task.data_dir={task.data_dir}")
+        if kind_of(path) != "parquet":
+            check_text(path)
+        return _normalise(read(path), task, str(path), labelled=False)
+    if task.synthetic:
+        raise DataError("predict_test=true: the generated task has no test split; set task and task.data_dir")
+    return _normalise(_hub_split(task, task.test_split), task, f"{task.hub_path} {task.test_split}", labelled=False)
 
 
 def load_task(task: TaskSettings) -> TaskData:
@@ -81,11 +105,12 @@ def _generated(sizes: dict[str, int]) -> dict[str, datasets.Dataset]:
 
 
 def _from_hub(task: TaskSettings) -> dict[str, datasets.Dataset]:
+    return {"train": _hub_split(task, "train"), "dev": _hub_split(task, task.dev_split)}
+
+
+def _hub_split(task: TaskSettings, split: str) -> datasets.Dataset:
     try:
-        splits = {"train": "train", "dev": task.dev_split}
-        return {
-            name: datasets.load_dataset(task.hub_path, task.hub_name, split=split) for name, split in splits.items()
-        }
+        return datasets.load_dataset(task.hub_path, task.hub_name, split=split)
     except (OSError, ValueError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise DataError(
@@ -117,10 +142,16 @@ def _text_columns(where: Any, columns: list[str], task: TaskSettings) -> list[st
     raise _no_column(where, missing, columns, "task.text_columns")
 
 
-def _normalise(rows: datasets.Dataset, task: TaskSettings, where: str) -> datasets.Dataset:
+def _normalise(rows: datasets.Dataset, task: TaskSettings, where: str, labelled: bool = True) -> datasets.Dataset:
+    if _is_race(rows.column_names):
+        rows = _one_row_for_each_question(rows)
     columns = _text_columns(where, rows.column_names, task)
-    if task.label_column not in rows.column_names:
-        raise _no_column(where, task.label_column, rows.column_names, "task.label_column")
+    wanted = [(task.label_column, "task.label_column")] if labelled else []
+    if task.options_column:
+        wanted.append((task.options_column, "task.options_column"))
+    for column, setting in wanted:
+        if column not in rows.column_names:
+            raise _no_column(where, column, rows.column_names, setting)
     targets = ["text", "text_pair"][: len(columns)]
 
     def convert(batch: dict[str, list[Any]], index: list[int]) -> dict[str, list[Any]]:
@@ -128,14 +159,53 @@ def _normalise(rows: datasets.Dataset, task: TaskSettings, where: str) -> datase
             target: [_text(value, where, i, column) for value, i in zip(batch[column], index, strict=True)]
             for target, column in zip(targets, columns, strict=True)
         }
-        out["label"] = [_label(v, task, where, i) for v, i in zip(batch[task.label_column], index, strict=True)]
+        if task.options_column:
+            out["choices"] = [
+                _choices(v, task, where, i) for v, i in zip(batch[task.options_column], index, strict=True)
+            ]
+        if labelled:
+            out["label"] = [_label(v, task, where, i) for v, i in zip(batch[task.label_column], index, strict=True)]
         return out
 
-    kinds = {target: datasets.Value("string") for target in targets}
-    kinds["label"] = datasets.Value("float32" if task.regression else "int64")
+    kinds: dict[str, Any] = {target: datasets.Value("string") for target in targets}
+    if task.options_column:
+        kinds["choices"] = datasets.List(datasets.Value("string"))
+    if labelled:
+        kinds["label"] = {
+            "regression": datasets.Value("float32"),
+            "multi_label": datasets.List(datasets.Value("float32")),
+        }.get(task.kind, datasets.Value("int64"))
     return rows.map(
         convert, batched=True, with_indices=True, remove_columns=rows.column_names, features=datasets.Features(kinds)
     )
+
+
+def _is_race(columns: list[str]) -> bool:
+    return {"article", *_RACE} <= set(columns)
+
+
+def _one_row_for_each_question(rows: datasets.Dataset) -> datasets.Dataset:
+    """The original RACE files have a passage with the lists of its questions, options and answers in a row."""
+
+    def spread(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        out: dict[str, list[Any]] = {"article": [], "question": [], "options": [], "answer": []}
+        for i, article in enumerate(batch["article"]):
+            out["article"] += [article] * len(batch["questions"][i])
+            for many, one in _RACE.items():
+                out[one] += batch[many][i]
+        return out
+
+    return rows.map(spread, batched=True, remove_columns=rows.column_names)
+
+
+def _choices(value: Any, task: TaskSettings, where: str, row: int) -> list[str]:
+    count = len(task.label_names or ())
+    if not isinstance(value, list) or len(value) != count or any(choice is None for choice in value):
+        raise DataError(
+            f"{where}: row {row + 1} has {task.options_column}={value!r}; it must be a list of {count} choices "
+            "(task.label_names)"
+        )
+    return [str(choice) for choice in value]
 
 
 def _text(value: Any, where: str, row: int, column: str) -> str:
@@ -144,8 +214,10 @@ def _text(value: Any, where: str, row: int, column: str) -> str:
     return str(value)
 
 
-def _label(value: Any, task: TaskSettings, where: str, row: int) -> int | float:
+def _label(value: Any, task: TaskSettings, where: str, row: int) -> int | float | list[float]:
     names = task.label_names
+    if task.kind == "multi_label":
+        return _label_set(value, task, where, row)
     if names is None:
         try:
             number = float(value)
@@ -166,3 +238,15 @@ def _label(value: Any, task: TaskSettings, where: str, row: int) -> int | float:
             " (task.label_names)"
         )
     return int(number)
+
+
+def _label_set(value: Any, task: TaskSettings, where: str, row: int) -> list[float]:
+    """One 0 or 1 for each class, from a list of names or numbers, or a text of them with commas between."""
+    assert task.label_names is not None
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list):
+        value = [] if value is None else [value]
+    single = replace(task, kind="classification", metric="accuracy")
+    found = {_label(part, single, where, row) for part in value}
+    return [float(c in found) for c in range(len(task.label_names))]

@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import datasets
+import numpy as np
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+SEQ_LENS = (64, 128, 256, 512)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -30,13 +33,55 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     return BertTokenizer(vocab={token: i for i, token in enumerate(entries)})
 
 
-def tokenize(rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, seq_len: int) -> datasets.Dataset:
-    """Adds input_ids (at most ℓ), length and, for pairs, token_type_ids; drops the texts."""
-    columns = [name for name in ("text", "text_pair") if name in rows.column_names]
+def tokenize(rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, seq_len: int | None) -> datasets.Dataset:
+    """Adds input_ids (at most ℓ, None for all), length and what else the tokenizer gives; drops the texts.
+
+    Of a multiple choice each column has a list with one entry for each choice, and length is
+    that of the longest.
+    """
+    columns = [name for name in ("text", "text_pair", "choices") if name in rows.column_names]
 
     def encode(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        encoded = tokenizer(*(batch[name] for name in columns), truncation=True, max_length=seq_len)
+        if "choices" in columns:
+            return _encode_choices(batch, tokenizer, seq_len)
+        encoded = tokenizer(*(batch[name] for name in columns), **_cut(seq_len))
         encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
         return dict(encoded)
 
     return rows.map(encode, batched=True, remove_columns=columns).rename_column("label", "labels")
+
+
+def _cut(seq_len: int | None) -> dict[str, Any]:
+    return {"truncation": seq_len is not None, "max_length": seq_len, "verbose": False}
+
+
+def _encode_choices(
+    batch: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, seq_len: int | None
+) -> dict[str, list[Any]]:
+    """(context, question and choice) for each choice; a cloze question has the choice in its gap."""
+    contexts, questions = [], []
+    counts = [len(choices) for choices in batch["choices"]]
+    for context, question, choices in zip(batch["text"], batch["text_pair"], batch["choices"], strict=True):
+        contexts += [context] * len(choices)
+        questions += [
+            question.replace("_", choice, 1) if "_" in question else f"{question} {choice}" for choice in choices
+        ]
+    flat = tokenizer(contexts, questions, **_cut(seq_len))
+    nested: dict[str, list[Any]] = {name: [] for name in flat}
+    start = 0
+    for count in counts:
+        for name, values in flat.items():
+            nested[name].append(values[start : start + count])
+        start += count
+    nested["length"] = [max(map(len, ids)) for ids in nested["input_ids"]]
+    return nested
+
+
+def nearest_seq_len(lengths: Any) -> int:
+    """ℓ by the paper's rule (section 4): the value of {64, 128, 256, 512} nearest to the 99th percentile.
+
+    Args:
+        lengths: word-pieces of each training input.
+    """
+    percentile = float(np.percentile(lengths, 99))
+    return min(SEQ_LENS, key=lambda seq_len: abs(seq_len - percentile))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from transformers import (
+    DataCollatorForMultipleChoice,
     DataCollatorWithPadding,
     EvalPrediction,
     PreTrainedTokenizerBase,
@@ -23,10 +24,10 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..encoder.shortened import EliminationModel, ShortenedModel, SoftExtractModel
+from ..encoder.shortened import EliminationModel, SearchModel, ShortenedModel
 from ..method import soft_extract
-from ..method.retention import lengths_from_masses
-from ..tasks.metrics import all_scores, predictions_of
+from ..tasks.metrics import all_scores, predictions_of, score_of_authors_code
+from ..tasks.tokenizing import MODEL_INPUTS
 from .trainer import Plan, SearchTrainer, arguments
 
 
@@ -39,13 +40,14 @@ class Material:
     tokenizer: PreTrainedTokenizerBase
     seq_len: int
     metric: str
-    regression: bool
+    kind: str
 
-    def collator(self, padding: str) -> DataCollatorWithPadding:
+    def collator(self, padding: str) -> Any:
         """padding: longest (of the batch) or max (ℓ)."""
+        cls = DataCollatorForMultipleChoice if self.kind == "multiple_choice" else DataCollatorWithPadding
         if padding == "max":
-            return DataCollatorWithPadding(self.tokenizer, padding="max_length", max_length=self.seq_len)
-        return DataCollatorWithPadding(self.tokenizer, padding="longest")
+            return cls(self.tokenizer, padding="max_length", max_length=self.seq_len)
+        return cls(self.tokenizer, padding="longest")
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,11 @@ class Searched:
     """Result of a search.
 
     Attributes:
-        lengths: the retention configuration.
         masses: mass_j at the end, (L,).
-        retention_parameters: r at the end, (L, ℓ).
+        retention_parameters: r at the end, (L, ℓ), or -θ, (L, 1).
         trained: dev results of the soft-extract model itself.
     """
 
-    lengths: tuple[int, ...]
     masses: tuple[float, ...]
     retention_parameters: torch.Tensor
     trained: Trained
@@ -85,18 +85,19 @@ def train_classifier(
     set_seed(plan.seed)
     trainer = Trainer(
         model=model,
-        args=arguments(plan, folder, keep_best_by=material.metric),
+        args=arguments(plan, folder, keep_best_by=material.metric if plan.best_by == "metric" else plan.best_by),
         **_shared(material, plan, callbacks),
     )
     return _run(trainer, plan, material, folder)
 
 
 def search_retention(
-    model: SoftExtractModel,
+    model: SearchModel,
     material: Material,
     plan: Plan,
     regularizer_weight: float,
     lr_soft: float,
+    decoupled: bool,
     folder: Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Searched:
@@ -107,22 +108,29 @@ def search_retention(
         args=arguments(plan, folder, keep_best_by=None),
         regularizer_weight=regularizer_weight,
         lr_soft=lr_soft,
+        decoupled=decoupled,
         **_shared(material, plan, callbacks),
     )
     trainer.add_callback(_MassHistory(trainer))
     trained = _run(trainer, plan, material, folder)
     r = model.retention_parameters.detach().float().cpu()
-    masses = tuple(float(mass) for mass in soft_extract.masses(r))
-    return Searched(lengths_from_masses(masses, model.seq_len), masses, r, trained)
+    masses = tuple(float(mass) for mass in model.masses().detach())
+    return Searched(masses, r, trained)
 
 
-def learning_rates(steps: int, warmup_ratio: float, peak: float) -> torch.Tensor:
-    """Learning rate of each of the S steps of linear warm-up and decay, (S,)."""
-    warmup = math.ceil(steps * warmup_ratio)
-    step = torch.arange(steps, dtype=torch.float64)
-    rising = step / max(1, warmup)
-    falling = (steps - step) / max(1, steps - warmup)
-    return peak * torch.where(step < warmup, rising, falling)
+@torch.no_grad()
+def mean_kept(model: ShortenedModel, material: Material, batch_size: int) -> list[float]:
+    """Real word-vectors that leave each layer, averaged over the dev inputs: L numbers."""
+    model.eval()
+    device, totals, inputs = next(model.parameters()).device, [0] * model.layers, 0
+    collate = material.collator("longest")
+    for start in range(0, len(material.dev), batch_size):
+        batch = collate([material.dev[i] for i in range(start, min(start + batch_size, len(material.dev)))])
+        given = {name: part.flatten(0, -2).to(device) for name, part in batch.items() if name in MODEL_INPUTS}
+        kept = model.kept_positions(**given)
+        totals = [total + int((positions >= 0).sum()) for total, positions in zip(totals, kept, strict=True)]
+        inputs += len(given["input_ids"])
+    return [total / inputs for total in totals]
 
 
 def search_steps(rows: int, plan: Plan) -> int:
@@ -132,8 +140,13 @@ def search_steps(rows: int, plan: Plan) -> int:
 
 def _shared(material: Material, plan: Plan, callbacks: Sequence[TrainerCallback]) -> dict[str, Any]:
     def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
-        predictions = predictions_of(np.asarray(prediction.predictions), material.regression)
-        return all_scores(material.metric, np.asarray(prediction.label_ids), predictions)
+        labels = np.asarray(prediction.label_ids)
+        predictions = predictions_of(np.asarray(prediction.predictions), material.kind)
+        scores = all_scores(material.metric, labels, predictions)
+        if plan.best_by == "ibm":
+            regression = material.kind == "regression"
+            scores["ibm"] = score_of_authors_code(labels, predictions, regression, plan.batch_size)
+        return scores
 
     return {
         "train_dataset": material.train,
@@ -171,11 +184,11 @@ class _MassHistory(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        target: SoftExtractModel = getattr(model, "module", model)
-        r = target.retention_parameters.detach()
+        target: SearchModel = getattr(model, "module", model)
+        masses = target.masses().detach()
         row: dict[str, float] = {"step": state.global_step, "epoch": state.epoch or 0.0}
         if self.trainer.task_loss is not None:
             row["task_loss"] = float(self.trainer.task_loss)
-        row["regularizer"] = self.trainer.regularizer_weight * float(soft_extract.regularizer(r))
-        row |= {f"mass_{j}": float(mass) for j, mass in enumerate(soft_extract.masses(r), start=1)}
+        row["regularizer"] = self.trainer.regularizer_weight * float(soft_extract.regularizer(masses))
+        row |= {f"mass_{j}": float(mass) for j, mass in enumerate(masses, start=1)}
         state.log_history.append(row)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..encoder.shortened import SoftExtractModel
+from ..encoder.shortened import SearchModel
 from ..method import soft_extract
 from ..settings import TrainingSettings
 
@@ -23,6 +23,7 @@ class Plan:
     training: TrainingSettings
     device: str
     workers: int
+    best_by: str = "metric"  # of the task, or ibm: as the authors' code
 
 
 def resolve_device(device: str) -> str:
@@ -81,14 +82,17 @@ class SearchTrainer(Trainer):
     Args:
         regularizer_weight: λ.
         lr_soft: learning rate of the retention parameters.
+        decoupled: shrink them by their learning rate times λ·j in each step, apart from Adam, in
+            place of λ Σ_j j · mass_j in the loss.
     """
 
-    def __init__(self, *args: Any, regularizer_weight: float, lr_soft: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, regularizer_weight: float, lr_soft: float, decoupled: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.regularizer_weight = regularizer_weight
         self.lr_soft = lr_soft
+        self.decoupled = decoupled
         self.task_loss: torch.Tensor | None = None
-        self.add_callback(_ClipRetentionParameters())
+        self.add_callback(_AfterStep(self))
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -120,17 +124,24 @@ class SearchTrainer(Trainer):
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         if model.training:
             self.task_loss = loss.detach()
-            retention = self.accelerator.unwrap_model(model).retention_parameters
-            penalty = self.regularizer_weight * soft_extract.regularizer(retention)
-            loss = loss + penalty  # accumulation averages both alike
+            if not self.decoupled:
+                masses = self.accelerator.unwrap_model(model).masses()
+                loss = loss + self.regularizer_weight * soft_extract.regularizer(masses)  # accumulation averages both
         return (loss, outputs) if return_outputs else loss
 
 
-class _ClipRetentionParameters(TrainerCallback):
-    """Clips r to [0, 1] after each optimiser step, before anything reads it."""
+class _AfterStep(TrainerCallback):
+    """Shrinks (decoupled) and clips the retention parameters after each optimiser step, before anything reads them."""
+
+    def __init__(self, trainer: SearchTrainer) -> None:
+        self.trainer = trainer
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        target: SoftExtractModel = getattr(model, "module", model)
-        soft_extract.clip_(target.retention_parameters.data, target.protected)
+        target: SearchModel = getattr(model, "module", model)
+        if self.trainer.decoupled:
+            assert self.trainer.optimizer is not None
+            lr = self.trainer.optimizer.param_groups[-1]["lr"]
+            target.shrink_(lr * self.trainer.regularizer_weight)
+        target.clip_()

@@ -1,0 +1,64 @@
+"""From settings to what is eliminated and how."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..encoder.families import layers_of
+from ..errors import PowerbertError
+from ..method.elimination import Elimination, draw_random_order
+from ..method.retention import RetentionError
+from ..settings import RetrainSettings, SearchSettings
+from ..store import retention_file
+from ..store.retention_file import RetentionFile
+
+
+class RetentionSettingError(PowerbertError):
+    """A retention configuration that cannot be used with these settings."""
+
+
+def open_elimination(settings: SearchSettings) -> Elimination:
+    """The elimination of these settings with its retention configuration still open."""
+    return Elimination(
+        None,
+        settings.seq_len,
+        settings.strategy,
+        random_order=draw_random_order(settings.seq_len, settings.seed) if settings.strategy == "random" else None,
+        diagonal=settings.variant.diagonal,
+        pad_queries=settings.variant.pad_queries,
+    )
+
+
+def full_elimination(seq_len: int, layers: int) -> Elimination:
+    """The one that eliminates nothing: the plain model."""
+    return Elimination((seq_len,) * layers, seq_len)
+
+
+def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | None:
+    """The retention configuration that the settings name, checked against ℓ and the model.
+
+    None if it is to be searched. How word-vectors are chosen is the settings' in any case, so that
+    strategies can be compared at one configuration.
+
+    Raises:
+        RetentionSettingError
+    """
+    given, layers, elimination = settings.retention, layers_of(config), open_elimination(settings)
+    try:
+        if given.path:
+            found = retention_file.read(Path(given.path))
+            elimination = replace(
+                elimination, lengths=found.elimination.lengths, thresholds=found.elimination.thresholds
+            )
+            return replace(found, elimination=elimination.checked(layers))
+        if given.lengths == "full" or settings.strategy == "none":
+            return RetentionFile(replace(full_elimination(settings.seq_len, layers), strategy=settings.strategy))
+        if given.thresholds is not None:
+            return RetentionFile(replace(elimination, thresholds=tuple(given.thresholds)).checked(layers))
+        if given.lengths is None:
+            return None
+        if not isinstance(given.lengths, list):
+            raise RetentionError(f"retention.lengths={given.lengths!r} must be a list such as [153,125,111], or full")
+        return RetentionFile(replace(elimination, lengths=tuple(given.lengths)).checked(layers))
+    except RetentionError as error:
+        raise RetentionSettingError(str(error)) from error

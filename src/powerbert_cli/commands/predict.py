@@ -1,0 +1,66 @@
+"""Answers for the test split: the GLUE server's file, or a plain table for other tasks."""
+
+import csv
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..encoder.shortened import ShortenedModel
+from ..settings import FinetuneSettings, TaskSettings
+from ..store.artifacts import whole_file
+from ..tasks.metrics import predictions_of
+from ..tasks.sources import load_test
+from ..tasks.tokenizing import MODEL_INPUTS, tokenize
+from ..training.trainer import resolve_device
+from .pipeline import Pipeline
+
+log = logging.getLogger(__name__)
+
+
+def write_test_predictions(
+    model: ShortenedModel, settings: FinetuneSettings, pipeline: Pipeline, run_dir: Path
+) -> None:
+    """Answers the test split and writes `<name>.tsv` with columns index and prediction.
+
+    For a GLUE task the file's name, its labels and its header are those that the server asks for.
+    """
+    rows = load_test(settings.task).map(lambda row: {"label": 0})
+    tokens = tokenize(rows, pipeline.tokenizer, settings.seq_len)
+    device = resolve_device(settings.device)
+    model.to(device).eval()
+    collate = pipeline.material.collator(settings.training.padding)
+    order = np.argsort(-np.asarray(tokens["length"]), kind="stable")  # length-sorted; answers go back in order
+    logits: list[Any] = [None] * len(tokens)
+    with torch.inference_mode():
+        for start in range(0, len(order), settings.batch_size):
+            part = order[start : start + settings.batch_size]
+            batch = collate([{k: v for k, v in tokens[int(i)].items() if k != "length"} for i in part])
+            given = {name: tensor.to(device) for name, tensor in batch.items() if name in MODEL_INPUTS}
+            for i, row in zip(part, model(**given).logits.float().cpu().numpy(), strict=True):
+                logits[int(i)] = row
+    predictions = predictions_of(np.stack(logits), settings.task.kind)
+    name = (settings.task.submission or {}).get("file", "test_predictions.tsv")
+    with whole_file(run_dir / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        writer.writerow(["index", "prediction"])
+        writer.writerows(enumerate(_answers(predictions, settings.task)))
+    log.info("test split: %d answers in %s", len(predictions), run_dir / name)
+
+
+def _answers(predictions: np.ndarray, task: TaskSettings) -> Iterable[str]:
+    """Each prediction as the file has it: a label name, its number, or a value in the task's range."""
+    if task.submission is not None:
+        labels = task.submission["labels"]
+        if task.kind == "regression":  # STS-B: similarity from 0 to 5
+            return (f"{min(5.0, max(0.0, float(value))):.3f}" for value in predictions)
+        return (labels[int(value)] if labels else str(int(value)) for value in predictions)
+    names = task.label_names
+    if names is None:
+        return (f"{float(value):.6g}" for value in predictions)
+    if task.kind == "multi_label":
+        return (",".join(name for name, on in zip(names, row, strict=True) if on) for row in predictions)
+    return (names[int(value)] for value in predictions)

@@ -1,0 +1,13 @@
+"""The strategies of word-vector selection by name. Imports nothing, so that help can list them."""
+
+# The ranking that each strategy uses. `merge` differs from `attention` in what becomes of the
+# dropped word-vectors, `threshold` in how many are kept.
+RANKING = {
+    "attention": "attention",
+    "head": "head",
+    "random": "random",
+    "threshold": "attention",
+    "merge": "attention",
+    "none": "attention",
+}
+STRATEGIES = tuple(RANKING)

@@ -1,0 +1,49 @@
+"""The picture of a search: what its retention parameters became, and the way there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+
+def draw_search(r: torch.Tensor, history: pd.DataFrame, lengths: Sequence[int], path: Path) -> None:
+    """r over rank for each layer (or the thresholds by layer), and mass over steps.
+
+    Args:
+        r: retention parameters, (L, ℓ), or negated thresholds, (L, 1).
+        history: columns step and mass_1 … mass_L.
+        lengths: the configuration that was found.
+    """
+    from matplotlib import colormaps
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    layers = len(r)
+    colors = [colormaps["viridis"](j / max(1, layers - 1)) for j in range(layers)]
+    labels = [f"layer {j + 1}" + (f": {lengths[j]}" if j < len(lengths) else "") for j in range(layers)]
+    if r.shape[1] == 1:
+        left.bar(range(1, layers + 1), -r[:, 0].numpy(), color=colors)
+        left.set(xlabel="layer", ylabel="threshold θ on normalised significance", title="thresholds")
+    else:
+        for j in range(layers):
+            left.plot(range(1, r.shape[1] + 1), r[j].numpy(), color=colors[j], lw=1.2)
+        left.set(xlabel="rank by significance", ylabel="retention parameter r", title="what each rank is worth")
+        left.set_ylim(-0.02, 1.02)
+    steps = history[history["mass_1"].notna()]
+    for j in range(layers):
+        right.plot(steps["step"], steps[f"mass_{j + 1}"], color=colors[j], lw=1.2, label=labels[j])
+    right.set(xlabel="step", ylabel="mass (word-vectors)", title="mass of each layer; what it keeps")
+    right.set_ylim(bottom=0)
+    _outside_legend(right, layers)
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=130, format="png")
+
+
+def _outside_legend(axis: Any, layers: int) -> None:
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, ncols=1 if layers <= 14 else 2)
