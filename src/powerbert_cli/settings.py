@@ -295,7 +295,10 @@ class RetrainSettings(SearchSettings):
         if self.retention.lengths not in (None, "full") and self.strategy == "threshold":
             raise SettingsError("strategy=threshold takes retention.thresholds, not retention.lengths")
         _positive("retrain.lr", self.retrain.lr)
-        _at_least_one("retrain.epochs", self.retrain.epochs)
+        if self.retrain.epochs < 0:
+            raise SettingsError(
+                f"retrain.epochs={self.retrain.epochs} must be at least 0 (0: shorten, do not re-train)"
+            )
 
 
 @dataclass(kw_only=True)

@@ -79,6 +79,7 @@ def train_classifier(
 ) -> Trained:
     """Fine-tunes a model with its extract layers; with full retention that is plain fine-tuning.
 
+    With 0 epochs the model is only measured, which shows what elimination does without re-training.
     The epoch with the best headline metric on dev is kept. A run that was stopped goes on from
     the last checkpoint in `folder`.
     """
@@ -163,7 +164,8 @@ def _run(trainer: Trainer, plan: Plan, material: Material, folder: Path) -> Trai
     assert isinstance(trainer.model, EliminationModel)
     trainer.model.attention_dropout = plan.training.attention_dropout
     last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    if plan.epochs:
+        trainer.train(resume_from_checkpoint=last)
     output = trainer.predict(material.dev)
     history = pd.DataFrame(trainer.state.log_history)
     return Trained(np.asarray(output.predictions, dtype=np.float64), np.asarray(output.label_ids), history)
