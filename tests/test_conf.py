@@ -34,7 +34,8 @@ def test_each_option_composes_and_validates(verb, group, name, tmp_path):
 
 def test_every_yaml_is_an_option_or_a_verb():
     found = {str(p.relative_to(conf_dir()).with_suffix("")) for p in conf_dir().rglob("*.yaml")}
-    reached = {f"{group}/{name}" for _, group, name in options()} | set(VERBS) | {"hydra/job_logging/powerbert"}
+    reached = {f"{group}/{name}" for _, group, name in options()} | set(VERBS) | {f"verb/{verb}" for verb in VERBS}
+    reached |= {"hydra/job_logging/powerbert"}
     assert found == reached
 
 

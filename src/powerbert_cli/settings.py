@@ -249,7 +249,7 @@ class FinetuneSettings:
 @dataclass(kw_only=True)
 class SearchSettings(FinetuneSettings):
     regularizer_weight: float = key("weight λ of the regulariser Σ_j j · mass_j")
-    lr_soft: float = key("learning rate of the retention parameters; auto lets them fall by 3 in the steps there are")
+    lr_soft: float = key("learning rate of the retention parameters; auto fits it to the number of steps")
     strategy: str = key("word-vector selection: " + ", ".join(STRATEGIES))
     protect_separators: bool = key("never eliminate separators ([SEP]); [CLS] never is")
     regularizer: str = key(

@@ -113,16 +113,17 @@ def _keys(cls: type, prefix: str, defaults: dict[str, Any]) -> Any:
 
 
 def shipped_defaults(verb: str, conf: Path) -> dict[str, Any]:
-    """The keys of a verb's primary config and of those it builds on, as they are written."""
+    """The keys of a verb and of those it builds on, as they are written."""
     import yaml
 
-    content = yaml.safe_load((conf / f"{verb}.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load((conf / "verb" / f"{verb}.yaml").read_text(encoding="utf-8"))
     merged: dict[str, Any] = {}
     for entry in content.pop("defaults", []):
         if isinstance(entry, str) and entry in VERBS:
             merged = shipped_defaults(entry, conf)
         elif isinstance(entry, dict):
-            merged |= {f"group {name}": value for name, value in entry.items() if not name.startswith("override")}
+            groups_of = {name.lstrip("/"): value for name, value in entry.items() if not name.startswith("override")}
+            merged |= {f"group {name}": value for name, value in groups_of.items()}
     content.pop("hydra", None)
     for name, value in content.items():
         both = isinstance(value, dict) and isinstance(merged.get(name), dict)
@@ -136,9 +137,20 @@ def groups(verb: str, conf: Path) -> dict[str, list[str]]:
         ["retention"] if "retention" in VERBS[verb].__dataclass_fields__ else []
     )
     return {
-        group: sorted(str(path.relative_to(conf / group).with_suffix("")) for path in (conf / group).rglob("*.yaml"))
+        group: sorted(
+            str(path.relative_to(conf / group).with_suffix(""))
+            for path in (conf / group).rglob("*.yaml")
+            if group != "experiment" or _serves(path, verb)
+        )
         for group in wanted
     }
+
+
+def _serves(experiment: Path, verb: str) -> bool:
+    """An experiment with jobs of its own (a key `hydra`) is for `bench`; the others are for all verbs."""
+    import yaml
+
+    return verb == "bench" or "hydra" not in yaml.safe_load(experiment.read_text(encoding="utf-8"))
 
 
 def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> str:

@@ -129,7 +129,7 @@ def test_bench_with_random_weights(folder):
         folder, "bench", "model=bert-base-random", "retention=paper/rte", *sizes, "bench.rounds=3", "bench.examples=32"
     )
     timing = json.loads((newest_run(folder, "bench") / "timing.json").read_text())
-    assert timing["seq_len"] == 256 and timing["lengths"][:2] == [153, 125]
+    assert timing["seq_len"] == 256 and timing["elimination"]["lengths"][:2] == [153, 125]
 
 
 def test_own_files_regression(folder):
@@ -138,7 +138,8 @@ def test_own_files_regression(folder):
     for name in ("train", "dev"):
         (data / f"{name}.csv").write_text("body,score\n" + "".join(f'"a, {"b " * i}",{i / 4}\n' for i in range(16)))
     own = ["task=custom", f"task.data_dir={data}", "task.text_columns=[body]", "task.label_column=score"]
-    powerbert(folder, "finetune", *own, "task.label_names=null", "task.metric=spearman", "epochs=1", "batch_size=8")
+    own += ["task.kind=regression", "task.label_names=null", "task.metric=spearman"]
+    powerbert(folder, "finetune", *own, "epochs=1", "batch_size=8")
     metrics = json.loads((newest_run(folder, "finetune") / "metrics.json").read_text())
     assert metrics["metric"] == "spearman" and "pearson" in metrics
 

@@ -5,7 +5,7 @@ from transformers import BertConfig, GPT2Config, GPT2ForSequenceClassification, 
 
 from powerbert_cli.encoder.families import UnsupportedModelError, layers_of, usable_positions
 from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel, SoftThresholdModel
-from powerbert_cli.method.elimination import Elimination
+from powerbert_cli.method.elimination import Elimination, draw_random_order
 from powerbert_cli.method.retention import RetentionError
 
 LENGTHS = (8, 5, 2)
@@ -127,6 +127,82 @@ def test_shortened_equals_masked_reference(host, batch):
     assert [tuple(k.shape) for k in kept] == [(4, 8), (4, 5), (4, 2)]
     for b in range(4):
         assert sorted(p for p in kept[-1][b].tolist() if p >= 0) == alive[b].nonzero().flatten().tolist()
+
+
+STRATEGIES = {
+    "attention": Elimination(LENGTHS, 16),
+    "head": Elimination(LENGTHS, 16, "head"),
+    "random": Elimination(LENGTHS, 16, "random", random_order=draw_random_order(16, 3)),
+    "threshold": Elimination(None, 16, "threshold", thresholds=(0.7, 0.8, 1.1)),
+    "merge": Elimination(LENGTHS, 16, "merge"),
+    "none": Elimination(None, 16, "none"),
+    "attention-separators": Elimination(LENGTHS, 16, protected_tokens=(5, 6, 7, 8, 9, 10)),
+    "attention-diagonal": Elimination(LENGTHS, 16, diagonal=False),
+}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_no_strategy_depends_on_padding(name, host, batch):
+    model = ShortenedModel(host, STRATEGIES[name]).eval()
+    with torch.no_grad():
+        together, kept = model(**batch).logits, model.kept_positions(**batch)
+        for b, n in enumerate(batch["attention_mask"].sum(1).tolist()):
+            alone = batch["input_ids"][b : b + 1, :n]
+            assert torch.allclose(model(alone).logits[0], together[b], atol=1e-5)
+            for one, many in zip(model.kept_positions(alone), kept, strict=True):
+                assert one[0].tolist() == [p for p in many[b].tolist() if p >= 0]
+
+
+def test_counting_padding_does_depend_on_it(host, batch):
+    """The authors' switch, so that the test above is known to see a difference."""
+    model = ShortenedModel(host, Elimination(LENGTHS, 16, pad_queries=True)).eval()
+    alone = batch["input_ids"][2:3, :3]
+    longer = {"input_ids": batch["input_ids"][1:2], "attention_mask": batch["attention_mask"][1:2]}
+    assert model(alone).logits.shape == (1, 2)
+    short = {name: part[:, :9] for name, part in longer.items()}
+    assert not torch.allclose(model(**short).logits, model(**longer).logits, atol=1e-5)
+
+
+def test_each_strategy_keeps_what_it_says(host, batch):
+    def kept(name):
+        return ShortenedModel(host, STRATEGIES[name]).eval().kept_positions(**batch)
+
+    assert kept("head")[0][0].tolist() == list(range(8))
+    order = STRATEGIES["random"].random_order
+    first_eight = sorted([0, *[p for p in order if p != 0][:7]])
+    assert kept("random")[0][0].tolist() == first_eight
+    assert (
+        kept("merge")[0].tolist() == kept("attention")[0].tolist()
+    )  # what is kept is the same, not what becomes of it
+    sizes = {tuple((k >= 0).sum(1).tolist()) for k in kept("threshold")}
+    assert len(sizes) > 1  # as many as each input calls for
+    separators = (batch["input_ids"] >= 5) & (batch["input_ids"] <= 10) & batch["attention_mask"].bool()
+    for b in range(4):
+        wanted = separators[b].nonzero().flatten().tolist()
+        assert set(wanted[: 8 - 1]) <= set(kept("attention-separators")[0][b].tolist())
+
+
+def test_strategy_none_is_the_plain_model(host, batch):
+    assert torch.allclose(
+        ShortenedModel(host, STRATEGIES["none"]).eval()(**batch).logits, host(**batch).logits, atol=1e-5
+    )
+
+
+def test_merging_carries_weights_through_the_layers(host, batch):
+    """Merged and lost word-vectors give different answers, and gradients reach the host through the average."""
+    lost, merged = (ShortenedModel(host, STRATEGIES[name]).eval() for name in ("attention", "merge"))
+    assert not torch.allclose(lost(**batch).logits, merged(**batch).logits, atol=1e-3)
+    merged(**batch, labels=torch.tensor([0, 1, 0, 1])).loss.backward()
+    assert host.bert.embeddings.word_embeddings.weight.grad.abs().sum() > 0
+
+
+def test_soft_extract_shields_cls_unless_told(host):
+    with_shield, without = (SoftExtractModel(host, Elimination(None, 16), shield=s) for s in (True, False))
+    for model in (with_shield, without):
+        model.shrink_(2.0)
+        model.clip_()
+    assert with_shield.retention_parameters[:, 0].tolist() == [1.0] * 3
+    assert without.retention_parameters[:, 0].tolist() == [0.0] * 3
 
 
 def test_soft_extract_with_zeros_differs_and_r_gets_a_gradient(host, batch):

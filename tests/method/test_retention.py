@@ -40,3 +40,9 @@ def test_lengths_from_masses_are_always_valid(masses):
 
 def test_kept_share_by_hand():
     assert kept_share((4, 2), 8) == 6 / 16
+
+
+def test_floor_as_in_the_authors_code():
+    assert lengths_from_masses([7.9, 5.0001, 0.3], 16, "floor") == (7, 5, 1)
+    assert lengths_from_masses([7.99999, 5.0, 0.3], 16, "floor") == (8, 5, 1)
+    assert lengths_from_masses([7.2, 5.0, 0.3], 16) == (8, 5, 1)

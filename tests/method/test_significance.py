@@ -1,6 +1,6 @@
 import torch
 
-from powerbert_cli.method.significance import significance, significance_from_projections
+from powerbert_cli.method.significance import normalise, significance, significance_from_projections
 
 
 def test_column_sums_over_heads_and_queries_by_hand():
@@ -31,3 +31,28 @@ def test_light_pass_equals_the_full_matrix():
 def test_no_gradient():
     q = torch.randn(1, 2, 4, 8, requires_grad=True)
     assert not significance_from_projections(q, q).requires_grad
+
+
+def test_switches_of_the_authors_code_by_hand():
+    attention = torch.tensor([[[[0.9, 0.1, 0.0], [0.4, 0.6, 0.0], [0.0, 1.0, 0.0]]]])
+    mask = torch.tensor([[True, True, False]])
+    assert torch.allclose(significance(attention, mask, diagonal=False), torch.tensor([[0.4, 0.1, 0.0]]))
+    assert torch.allclose(significance(attention, mask, pad_queries=True), torch.tensor([[1.3, 1.7, 0.0]]))
+
+
+def test_light_pass_with_a_bias_and_switches():
+    generator = torch.Generator().manual_seed(0)
+    q, k = (torch.randn(3, 2, 9, 8, generator=generator) for _ in range(2))
+    mask = torch.arange(9) < torch.tensor([9, 3, 7])[:, None]
+    for shape in ((1, 2, 9, 9), (3, 1, 9, 9)):
+        bias = torch.randn(shape, generator=generator)
+        scores = (q @ k.transpose(-1, -2) / 8**0.5 + bias).masked_fill(~mask[:, None, None], float("-inf"))
+        expected = significance(scores.softmax(-1), mask, diagonal=False, pad_queries=True)
+        found = significance_from_projections(q, k, mask, bias, diagonal=False, pad_queries=True)
+        assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_normalised_significance_has_mean_1_over_the_real_ones():
+    scores, mask = torch.tensor([[1.0, 3.0, 50.0]]), torch.tensor([[True, True, False]])
+    assert normalise(scores, mask)[0, :2].tolist() == [0.5, 1.5]
+    assert normalise(scores[:, :2]).tolist() == [[0.5, 1.5]]

@@ -1,10 +1,11 @@
-from powerbert_cli.report.sweep import best_within, draw, pareto_front, sweep_table
+from powerbert_cli.report.sweep import best_within, draw, over_seeds, pareto_front, sweep_table
 
 
 def result(lam, value, speed, **more):
     return {
         "status": "ok", "lambda": lam, "seed": 0, "job": 0, "task": "rte", "metric": "accuracy", "value": value,
         "baseline": 0.9, "drop": 0.9 - value, "drop_low": 0.0, "drop_high": 0.02, "max_drop": 0.01, "kept_share": 0.5,
+        "confidence": 0.9,
         "lengths": [3, 2], "flops_ratio": speed, "run_dir": "x", "plain_max_ms": 2.0, "plain_sorted_ms": 1.0,
         **{f"speedup_{p}": speed for p in ("max", "longest", "sorted")}, **more,
     }  # fmt: skip
@@ -32,6 +33,17 @@ def test_table_has_the_promised_columns_first_and_lists_failures():
     assert list(table.columns)[:16] == promised.split()
     assert table["status"].tolist() == ["ok"] * 4 + ["failed"]
     assert table["on_front"].tolist() == [True, True, False, True, False]
+
+
+def test_seeds_are_aggregated_for_each_lambda():
+    two = [result(1e-4, 0.90, 1.5), result(1e-4, 0.88, 2.5, seed=1), result(1e-3, 0.8, 2.0)]
+    table = over_seeds(two)
+    row = table.iloc[0]
+    assert len(table) == 1 and (row["lambda"], row["seeds"], row["speedup_sorted"]) == (1e-4, 2, 2.0)
+    assert abs(row["value_mean"] - 0.89) < 1e-12 and abs(row["drop_mean"] - 0.01) < 1e-12
+    assert abs(row["value_std"] - 0.02 / 2**0.5) < 1e-12
+    assert row["drop_low"] < 0.01 < row["drop_high"]
+    assert over_seeds(RESULTS).empty
 
 
 def test_picture_is_drawn(tmp_path):

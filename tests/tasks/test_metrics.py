@@ -1,6 +1,14 @@
 import numpy as np
 
-from powerbert_cli.tasks.metrics import METRICS, all_scores, drop_interval, interval, predictions_of
+from powerbert_cli.tasks.metrics import (
+    METRICS,
+    all_scores,
+    interval,
+    paired_drop,
+    predictions_of,
+    score_of_authors_code,
+    spread,
+)
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 1, 0])
 GUESSES = np.array([1, 1, 0, 0, 0, 1, 1, 0])
@@ -28,6 +36,41 @@ def test_intervals():
     low, high = interval("accuracy", np.tile(LABELS, 50), np.tile(GUESSES, 50))
     assert low < 0.75 < high and high - low < 0.12
     labels = np.tile(LABELS, 50)
-    assert drop_interval("accuracy", labels, labels, labels) == (0.0, 0.0)
-    low, high = drop_interval("accuracy", labels, labels, np.tile(GUESSES, 50))
-    assert 0 < low < 0.25 < high
+    none = paired_drop("accuracy", labels, labels, labels, 0.0)
+    assert (none.low, none.high, none.confidence) == (0.0, 0.0, 1.0)
+    for metric in ("accuracy", "f1"):
+        lost = paired_drop(metric, labels, labels, np.tile(GUESSES, 50), 0.25)
+        assert 0 < lost.low < 0.25 < lost.high and 0.3 < lost.confidence < 0.7
+
+
+def test_all_resamples_at_once_is_what_one_by_one_gives():
+    """The fast way for accuracy against the general one, on the same resamples."""
+    from powerbert_cli.tasks import metrics
+
+    labels, guesses = np.tile(LABELS, 9), np.tile(GUESSES, 9)
+    slow = metrics._bootstrap(
+        lambda i: METRICS["accuracy"](labels[i], guesses[i]), np.arange(len(labels)), vectorized=False
+    )
+    assert np.allclose(metrics._percentiles(slow), interval("accuracy", labels, guesses), atol=0.03)
+
+
+def test_several_labels_for_each_example():
+    labels = np.array([[1, 0], [1, 1]])
+    guesses = predictions_of(np.array([[2.0, -1.0], [0.5, -0.5]]), "multi_label")
+    assert guesses.tolist() == [[1, 0], [1, 0]]
+    assert METRICS["accuracy"](labels, guesses) == 0.5  # every label of an example right
+    assert abs(METRICS["f1"](labels, guesses) - 0.8) < 1e-12  # micro: TP 2, FN 1, FP 0
+    assert interval("accuracy", np.tile(labels, (50, 1)), np.tile(guesses, (50, 1)))[0] > 0.35
+
+
+def test_authors_selection_metric_averages_pearson_over_batches():
+    labels, values = np.array([1.0, 2.0, 3.0, 1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0, 3.0, 2.0, 1.0])
+    assert abs(score_of_authors_code(labels, values, True, 3)) < 1e-12
+    assert score_of_authors_code(LABELS, GUESSES, False, 3) == 0.75
+
+
+def test_spread_over_seeds_by_hand():
+    """t(0.975, 2) = 4.303; standard deviation 1 over 3 seeds."""
+    found = spread(np.array([1.0, 2.0, 3.0]))
+    assert (found.mean, found.std) == (2.0, 1.0)
+    assert abs(found.high - 2.0 - 4.303 / 3**0.5) < 1e-3

@@ -14,9 +14,11 @@ from .typed import from_config
 
 log = logging.getLogger(__name__)
 
-# An undefended retention parameter can then fall three times the way from 1 to 0: enough for the
-# ranks that the task defends for a while, as the runs at two step budgets in docs/results show.
-REACH = 3.0
+# Sum of the learning rates of r over a search, by regulariser. In the loss a lone L1 gradient moves
+# r by the learning rate in each step, so 3 is three times the way from 1 to 0. Decoupled, r falls by
+# λ·j times the sum: at 10 and λ=0.1 just the whole way in the first layer, while λ·j stays below 1,
+# the most that Adam can hold against it, in the upper ones.
+REACH = {"loss": 3.0, "decoupled": 10.0}
 
 
 def settle(cfg: Any, cls: type[FinetuneSettings]) -> None:
@@ -56,6 +58,7 @@ def _lr_soft(cfg: Any, cls: type[SearchSettings]) -> float:
     settings = from_config(_with(cfg, lr_soft=1.0), cls)
     pipeline = Pipeline(settings)
     steps = search_steps(len(pipeline.data.train), pipeline.plan(settings.search))
-    lr = learning_rate_for_reach(REACH, steps, settings.training.warmup_ratio)
-    log.info("lr_soft=auto: %.3g, with which a retention parameter can fall by %g in %d steps", lr, REACH, steps)
+    wanted = REACH[settings.regularizer]
+    lr = learning_rate_for_reach(wanted, steps, settings.training.warmup_ratio)
+    log.info("lr_soft=auto: %.3g, which adds up to %g over %d steps", lr, wanted, steps)
     return lr

@@ -39,6 +39,32 @@ class SweepReport(Callback):
             raise SystemExit(code)  # an ordinary exception of a callback is only a warning to Hydra
 
 
+class PublishedReport(Callback):
+    """Hydra callback of `bench experiment=paper/table1` and `table2`: lays what was measured beside what was published.
+
+    Args:
+        rows: the published table: task, baseline and shortened metric, speedup, and the option of
+            the group `retention` that has its configuration, or null if it is not known.
+        borrowed: the configurations are of another model than the table's.
+    """
+
+    def __init__(self, rows: list[dict[str, Any]], borrowed: bool) -> None:
+        self.rows = rows
+        self.borrowed = borrowed
+
+    def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
+        from omegaconf import OmegaConf
+
+        from ..report.published import write_and_say
+
+        folder = Path(config.hydra.sweep.dir)
+        timings = {}
+        for path in folder.glob("*/timing.csv"):
+            choices = OmegaConf.load(path.parent / ".hydra" / "hydra.yaml").hydra.runtime.choices
+            timings[choices["retention"]] = path
+        write_and_say(folder, [dict(row) for row in self.rows], timings, self.borrowed)
+
+
 def report_sweep(folder: Path) -> int:
     """Writes sweep.csv, sweep.json and sweep.png from the jobs' results, and shows them.
 

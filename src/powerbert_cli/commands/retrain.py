@@ -28,7 +28,8 @@ def run(cfg: Any) -> float:
     export(stage.folder, run_dir)
     if settings.predict_test:
         write_test_predictions(load_shortened(stage.folder / "model"), settings, pipeline, run_dir)
-    value = say_metrics(run_dir / "metrics.json", "shortened and re-trained")
+    done = "shortened and re-trained" if settings.retrain.epochs else "shortened, not re-trained"
+    value = say_metrics(run_dir / "metrics.json", done)
     say_retention(retention)
     say_run_dir(run_dir)
     return value

@@ -15,7 +15,7 @@ from ..settings import SweepSettings
 from ..store.artifacts import read_json, write_json
 from ..store.model_dir import load_shortened
 from ..store.stages import Stage, export
-from ..tasks.metrics import drop_interval
+from ..tasks.metrics import paired_drop
 from .bench import time_model
 from .gather import RESULT, sweep_token
 from .pipeline import Pipeline
@@ -86,11 +86,16 @@ def _better(stages: list[Stage]) -> Path:
 
 def _compare(settings: SweepSettings, baseline: Path, shortened: Path) -> dict[str, Any]:
     plain, short = (pd.read_csv(folder / "predictions.csv") for folder in (baseline, shortened))
-    low, high = drop_interval(
-        settings.task.metric, _values(plain, "label"), _values(plain, "prediction"), _values(short, "prediction")
-    )
+    columns = _values(plain, "label"), _values(plain, "prediction"), _values(short, "prediction")
+    drop = paired_drop(settings.task.metric, *columns, settings.max_drop)
     values = [read_json(folder / "metrics.json")["value"] for folder in (baseline, shortened)]
-    return {"baseline": values[0], "drop": values[0] - values[1], "drop_low": low, "drop_high": high}
+    return {
+        "baseline": values[0],
+        "drop": values[0] - values[1],
+        "drop_low": drop.low,
+        "drop_high": drop.high,
+        "confidence": drop.confidence,
+    }
 
 
 def _values(table: pd.DataFrame, name: str) -> np.ndarray:

@@ -83,7 +83,7 @@ def load_tokenizer(model: ModelSettings) -> PreTrainedTokenizerBase | None:
 
 PROBLEMS = {
     "classification": "single_label_classification",
-    "multiple_choice": "single_label_classification",
+    "multiple_choice": None,  # transformers' multiple-choice models know one loss only
     "regression": "regression",
     "multi_label": "multi_label_classification",
 }

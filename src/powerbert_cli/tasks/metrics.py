@@ -1,6 +1,7 @@
 """Task metrics with intervals, by scikit-learn and scipy."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -78,33 +79,78 @@ def all_scores(metric: str, labels: Array, predictions: Array) -> dict[str, floa
     return {name: METRICS[name](labels, predictions) for name in (metric, *COMPANIONS[metric])}
 
 
-def _bootstrap(statistic: Callable[..., Any], sample: Array, vectorized: bool) -> tuple[float, float]:
+def _bootstrap(statistic: Callable[..., Any], sample: Array, vectorized: bool) -> Array:
+    """Values of the statistic on resamples of the examples, (resamples,)."""
     result = stats.bootstrap(
         (sample,),
         statistic,
         vectorized=vectorized,
         n_resamples=_RESAMPLES,
-        confidence_level=_CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(0),
     )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    return np.asarray(result.bootstrap_distribution)
+
+
+def _percentiles(values: Array) -> tuple[float, float]:
+    low, high = np.percentile(values, [50 * (1 - _CONFIDENCE), 50 * (1 + _CONFIDENCE)])
+    return float(low), float(high)
 
 
 def interval(metric: str, labels: Array, predictions: Array) -> tuple[float, float]:
     """95% bootstrap interval of the metric over the examples."""
     if metric == "accuracy":  # a mean over examples: all resamples at once
-        return _bootstrap(np.mean, right(labels, predictions).astype(float), vectorized=True)
-    return _bootstrap(lambda i: METRICS[metric](labels[i], predictions[i]), np.arange(len(labels)), vectorized=False)
+        return _percentiles(_bootstrap(np.mean, right(labels, predictions).astype(float), vectorized=True))
+    scores = _bootstrap(lambda i: METRICS[metric](labels[i], predictions[i]), np.arange(len(labels)), vectorized=False)
+    return _percentiles(scores)
 
 
-def drop_interval(metric: str, labels: Array, baseline: Array, shortened: Array) -> tuple[float, float]:
-    """95% paired bootstrap interval of metric(baseline) - metric(shortened) on the same examples."""
+@dataclass(frozen=True)
+class Drop:
+    """metric(baseline) - metric(shortened) on the same examples.
+
+    Attributes:
+        low, high: 95% paired bootstrap interval.
+        confidence: share of the resamples in which the drop is within the limit.
+    """
+
+    low: float
+    high: float
+    confidence: float
+
+
+def paired_drop(metric: str, labels: Array, baseline: Array, shortened: Array, limit: float) -> Drop:
+    """Paired bootstrap over the examples of how much of the metric is lost.
+
+    Args:
+        limit: largest drop that counts as none.
+    """
     if metric == "accuracy":
         lost = right(labels, baseline).astype(float) - right(labels, shortened)
-        return _bootstrap(np.mean, lost, vectorized=True)
+        drops = _bootstrap(np.mean, lost, vectorized=True)
+    else:
+        score = METRICS[metric]
+        drops = _bootstrap(
+            lambda i: score(labels[i], baseline[i]) - score(labels[i], shortened[i]),
+            np.arange(len(labels)),
+            vectorized=False,
+        )
+    # a hair above the limit is rounding: 0.01 is no sum of binary fractions
+    return Drop(*_percentiles(drops), float(np.mean(drops <= limit + 1e-9)))
 
-    def drop(i: Array) -> float:
-        return METRICS[metric](labels[i], baseline[i]) - METRICS[metric](labels[i], shortened[i])
 
-    return _bootstrap(drop, np.arange(len(labels)), vectorized=False)
+@dataclass(frozen=True)
+class Spread:
+    """Mean of a value over seeds, standard deviation, and 95% t-interval of the mean."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
+def spread(values: Array) -> Spread:
+    """Of at least two values, one for each seed."""
+    mean, std = float(np.mean(values)), float(np.std(values, ddof=1))
+    half = float(stats.t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1)) * std / len(values) ** 0.5
+    return Spread(mean, std, mean - half, mean + half)

@@ -175,8 +175,14 @@ def _normalise(rows: datasets.Dataset, task: TaskSettings, where: str, labelled:
             "regression": datasets.Value("float32"),
             "multi_label": datasets.List(datasets.Value("float32")),
         }.get(task.kind, datasets.Value("int64"))
+    decides = (rows._fingerprint, columns, wanted, task.kind, task.label_names, labelled)
     return rows.map(
-        convert, batched=True, with_indices=True, remove_columns=rows.column_names, features=datasets.Features(kinds)
+        convert,
+        batched=True,
+        with_indices=True,
+        remove_columns=rows.column_names,
+        features=datasets.Features(kinds),
+        new_fingerprint=hashlib.sha256(repr(decides).encode()).hexdigest()[:16],
     )
 
 
