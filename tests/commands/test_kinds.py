@@ -1,0 +1,166 @@
+"""Kinds of task, strategies and variants through whole commands, in this process."""
+
+import json
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from powerbert_cli.cli import dispatch
+
+TINY = ["epochs=1", "batch_size=8", "model.config.num_hidden_layers=2", "seq_len=32", "runtime.log_seconds=60"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    return tmp_path
+
+
+def newest(verb: str) -> Path:
+    return max(Path("outputs", verb).glob("*/*"))
+
+
+def words(n: int, seed: int) -> str:
+    return " ".join(random.Random(seed).choices(["sun", "rain", "wind", "snow", "fog"], k=n))
+
+
+def rows(count: int, make) -> str:
+    return "".join(json.dumps(make(i)) + "\n" for i in range(count))
+
+
+def test_multiple_choice_from_the_original_and_the_hub_form(folder):
+    """One passage with its questions in a row, or one question in a row; all the way to a bench."""
+
+    def passage(i):
+        options = [words(2, i + k) for k in range(4)]
+        return {
+            "article": words(20, i), "questions": ["what _ ?", "who ?"],
+            "options": [options, options], "answers": ["A", "D"],
+        }  # fmt: skip
+
+    def question(i):
+        return {
+            "article": words(9 + i, i), "question": "why ?",
+            "options": [words(2, i + k) for k in range(4)], "answer": "B",
+        }  # fmt: skip
+
+    Path("data/train.jsonl").write_text(rows(8, passage))
+    Path("data/dev.json").write_text(json.dumps([question(i) for i in range(8)]))
+    Path("data/test.jsonl").write_text(rows(3, question))
+    race = ["task=race", "task.data_dir=data", *TINY]
+    assert dispatch(["retrain", *race, "retention.lengths=[9,4]", "predict_test=true"]) == 0
+    run = newest("retrain")
+    assert json.loads((run / "model/config.json").read_text())["architectures"] == ["BertForMultipleChoice"]
+    answers = pd.read_csv(run / "test_predictions.tsv", sep="\t")
+    assert len(answers) == 3 and set(answers["prediction"]) <= set("ABCD")
+    timed = ["bench.rounds=3", "bench.examples=8", f"shortened={run / 'model'}"]
+    assert dispatch(["bench", *race, *timed]) == 0
+    assert (pd.read_csv(newest("bench") / "timing.csv")["flops_ratio"] >= 1).all()
+
+
+def test_multi_label(folder):
+    for name in ("train", "dev", "test"):
+        Path(f"data/{name}.jsonl").write_text(
+            rows(16, lambda i: {"text": words(5, i), "label": [["wet"], [], ["wet", "cold"]][i % 3]})
+        )
+    own = ["task=custom", "task.kind=multi_label", "task.data_dir=data", "task.label_names=[wet,cold,dark]"]
+    assert dispatch(["sweep", *own, *TINY, "task.metric=f1", "lambda=1e-2", "bench.rounds=3"]) == 0
+    result = json.loads((newest("sweep") / "0/result.json").read_text())
+    assert result["metric"] == "f1" and 0 <= result["confidence"] <= 1
+    assert "label_2" in pd.read_csv(newest("sweep") / "0/predictions.csv")
+    Path("data/test.jsonl").write_text(rows(2, lambda i: {"text": words(5, i)}))
+    assert dispatch(["finetune", *own, *TINY, "task.metric=f1", "predict_test=true"]) == 0
+    answers = pd.read_csv(newest("finetune") / "test_predictions.tsv", sep="\t", keep_default_na=False)
+    assert all(set(filter(None, a.split(","))) <= {"wet", "cold", "dark"} for a in answers["prediction"])
+
+
+SUBMISSIONS = {
+    "cola": ("CoLA.tsv", {"0", "1"}), "sst2": ("SST-2.tsv", {"0", "1"}), "mrpc": ("MRPC.tsv", {"0", "1"}),
+    "qqp": ("QQP.tsv", {"0", "1"}), "wnli": ("WNLI.tsv", {"0", "1"}), "stsb": ("STS-B.tsv", None),
+    "rte": ("RTE.tsv", {"entailment", "not_entailment"}), "qnli": ("QNLI.tsv", {"entailment", "not_entailment"}),
+    "mnli-m": ("MNLI-m.tsv", {"entailment", "neutral", "contradiction"}),
+    "mnli-mm": ("MNLI-mm.tsv", {"entailment", "neutral", "contradiction"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", SUBMISSIONS)
+def test_submission_file_of_each_glue_task(folder, task):
+    """Header, labels, one line for each test row in its order; answers do not depend on the batch."""
+    single = task in ("cola", "sst2")
+    columns = ["sentence"] if single else ["sentence1", "sentence2"]
+    for name, count in (("train", 12), ("dev", 6), ("test", 9)):
+        table = pd.DataFrame({column: [words(3 + i, i) for i in range(count)] for column in columns})
+        if name != "test":
+            table["label"] = [float(i % 5) if task == "stsb" else i % 2 for i in range(count)]
+        table.to_csv(f"data/{name}.tsv", sep="\t", index=False)
+    args = [f"task={task}", "task.data_dir=data", *TINY, "retention.lengths=[9,4]"]
+    assert dispatch(["retrain", *args, "predict_test=true"]) == 0
+    name, labels = SUBMISSIONS[task]
+    lines = (newest("retrain") / name).read_text().splitlines()
+    assert lines[0] == "index\tprediction" and [line.split("\t")[0] for line in lines[1:]] == [*map(str, range(9))]
+    answers = [line.split("\t")[1] for line in lines[1:]]
+    if labels is None:
+        assert all(0 <= float(answer) <= 5 for answer in answers)
+    else:
+        assert set(answers) <= labels
+
+
+@pytest.mark.parametrize("strategy", ["head", "random", "threshold", "merge"])
+def test_each_strategy_is_searched_and_retrained(folder, strategy):
+    args = ["experiment=smoke", "seq_len=32", "model.config.num_hidden_layers=2", f"strategy={strategy}"]
+    assert dispatch(["retrain", *args, "lambda=1e-2", "task.synthetic.train=64", "protect_separators=true"]) == 0
+    found = json.loads((newest("retrain") / "model/retention.json").read_text())
+    assert found["strategy"] == strategy and len(found["protected_tokens"]) == 1
+    assert (found["thresholds"] is not None) == (strategy == "threshold")
+    assert (found["random_order"] is not None) == (strategy == "random")
+
+
+@pytest.mark.parametrize("variant", ["paper", "ibm"])
+def test_variants(folder, variant):
+    args = ["experiment=smoke", "seq_len=32", "task.synthetic.train=64", f"variant={variant}", "lambda=1e-2"]
+    assert dispatch(["retrain", *args]) == 0
+    found = json.loads((newest("retrain") / "retention.json").read_text())
+    assert found["pad_queries"] is True and found["diagonal"] is (variant == "paper")
+    history = pd.read_csv(newest("retrain") / "history.csv")
+    assert ("eval_ibm" in history) == (variant == "ibm")
+    stages = [json.loads(p.read_text()) for p in Path("outputs/stages").glob("retrain-*/stage.json")]
+    searches = {p.parent.name.partition("-")[2] for p in Path("outputs/stages").glob("search-*/stage.json")}
+    assert (stages[0]["settings"]["start"] in searches) == (variant == "ibm")
+
+
+def test_auto_settles_seq_len_and_lr_soft(folder, capfd):
+    args = ["experiment=smoke", "seq_len=auto", "lr_soft=auto", "lambda=1e-2", "regularizer=decoupled"]
+    assert dispatch(["search", *args]) == 0
+    out = capfd.readouterr().out
+    assert "99% ≤" in out and "seq_len=auto: ℓ=64" in out and "which adds up to 10 over 8 steps" in out
+    config = (newest("search") / "config.yaml").read_text()
+    assert "seq_len: 64" in config and "auto" not in config.partition("lr_soft:")[2].splitlines()[0]
+    assert (newest("search") / "search.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_command_gives_the_same_to_the_last_digit(folder):
+    args = ["retrain", "experiment=smoke", "task.synthetic.train=128", "lambda=3e-3"]
+    found = []
+    for where in ("one", "two"):
+        assert dispatch([*args, f"output_dir={where}"]) == 0
+        run = max(Path(where, "retrain").glob("*/*"))
+        found.append([(run / name).read_text() for name in ("metrics.json", "predictions.csv")])
+        found[-1].append(json.loads((run / "retention.json").read_text())["masses"])
+    assert found[0] == found[1]
+
+
+def test_published_table_says_what_is_known(folder, capfd):
+    sizes = ["num_hidden_layers=12", "hidden_size=32", "num_attention_heads=2", "intermediate_size=64"]
+    small = [*(f"+model.config.{size}" for size in sizes), "batch_size=4", "bench.examples=4", "bench.rounds=3"]
+    assert dispatch(["bench", "experiment=paper/table1", *small]) == 0
+    table = pd.read_csv(max(Path("outputs/bench").glob("*/*/published.csv"))).set_index("task")
+    assert table["measured"].notna().sum() == 2 and table.loc["CoLA", "measured"] > 0
+    assert capfd.readouterr().out.count("not published") == 9
+
+
+def test_strategy_none_has_nothing_to_search(folder, capfd):
+    assert dispatch(["search", "strategy=none"]) == 2
+    assert "there is nothing to search" in capfd.readouterr().err
