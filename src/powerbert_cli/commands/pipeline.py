@@ -143,20 +143,22 @@ class Pipeline:
 
         return self.store.ensure("search", decides, make, self._is_fresh("search"))
 
-    def retrained(self, retention: RetentionFile, start: Start | None = None) -> Stage:
-        """Re-training of the fine-tuned model, or of another start, with a retention configuration."""
+    def retrained(
+        self, retention: RetentionFile, start: Start | None = None, stage: StageSettings | None = None
+    ) -> Stage:
+        """Re-training with a retention configuration, of the fine-tuned model unless another start is given."""
         settings = self.settings
         assert isinstance(settings, RetrainSettings)
-        begin = start or self.finetuned
+        begin, how = start or self.finetuned, stage or settings.retrain
         decides = {
-            **self._decides(settings.retrain),
+            **self._decides(how),
             "start": begin.identity,
             "elimination": asdict(retention.elimination),
         }
 
         def make(result: Path, checkpoints: Path) -> None:
             model = ShortenedModel(load_plain(begin.model_dir), retention.elimination)
-            self._train(model, "retrain", settings.retrain, result, checkpoints, retention)
+            self._train(model, "retrain", how, result, checkpoints, retention)
             retention.write(result / "retention.json")
 
         return self.store.ensure("retrain", decides, make, self._is_fresh("retrain"))
@@ -166,10 +168,13 @@ class Pipeline:
         """L of the fine-tuned model."""
         return layers_of(AutoConfig.from_pretrained(self.finetuned.model_dir))
 
-    def trained_as_long(self) -> Stage:
-        """The plain model with as many epochs as a shortened one had: the fair baseline."""
-        full = full_elimination(self.settings.seq_len, self.layers)
-        return self.retrained(RetentionFile(full, task=self.settings.task.name))
+    def baselines(self) -> tuple[Stage, Stage]:
+        """The plain model as it is, and with as many epochs more as a shortened one has."""
+        settings = self.settings
+        assert isinstance(settings, RetrainSettings)
+        full = RetentionFile(full_elimination(settings.seq_len, self.layers), task=settings.task.name)
+        as_it_is = self.finetuned.stage or self.retrained(full, stage=replace(settings.retrain, epochs=0))
+        return as_it_is, self.retrained(full)
 
     def _is_fresh(self, stage: str) -> bool:
         return self.fresh == stage

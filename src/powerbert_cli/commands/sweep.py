@@ -1,6 +1,7 @@
 """powerbert sweep, one job: search, re-train and bench for one λ."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def run(cfg: Any) -> None:
 def _job(cfg: Any) -> dict[str, Any]:
     settings, run_dir = begin(cfg, SweepSettings)
     pipeline = Pipeline(settings)
-    start, long_trained = pipeline.finetuned, pipeline.trained_as_long()
+    baselines = pipeline.baselines()
     retention, beginning = retention_for(settings, pipeline)
     retrained = pipeline.retrained(retention, beginning)
     export(retrained.folder, run_dir)
@@ -62,8 +63,7 @@ def _job(cfg: Any) -> dict[str, Any]:
     value = say_metrics(run_dir / "metrics.json", f"λ={settings.regularizer_weight:g}")
     timing = time_model(settings, pipeline, load_shortened(retrained.folder / "model"), run_dir)
     say_timing(timing)
-    baseline_folder = _better([stage for stage in (start.stage, long_trained) if stage is not None])
-    comparison = _compare(settings, baseline_folder, retrained.folder)
+    comparison = _compare(settings, _better(baselines), retrained.folder)
     return {
         "task": settings.task.name,
         "strategy": settings.strategy,
@@ -79,8 +79,8 @@ def _job(cfg: Any) -> dict[str, Any]:
     }
 
 
-def _better(stages: list[Stage]) -> Path:
-    """The plain model with the better metric: fine-tuned, or trained as long as a shortened one."""
+def _better(stages: Sequence[Stage]) -> Path:
+    """The one with the better metric."""
     return max((stage.folder for stage in stages), key=lambda folder: read_json(folder / "metrics.json")["value"])
 
 

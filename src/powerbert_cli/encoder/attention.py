@@ -15,7 +15,7 @@ from ..method.elimination import Elimination, choose, position_scores
 from ..method.merge import merge_dropped
 from ..method.selection import gather_vectors
 from ..method.significance import significance_from_projections
-from .block import Block, Projections
+from .block import Block, Projections, split_heads
 
 
 class WordVectors(NamedTuple):
@@ -105,11 +105,11 @@ def attend_and_extract(
         merged, weights = merge_dropped(block.join(context, state.vectors, training), index, kept_mask, state.weights)
         return state.keep(merged, index, kept_mask)._replace(weights=weights), index
     q, k, v = projections
-    rows = index[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[-1])
+    kept_q = split_heads(gather_vectors(q.transpose(1, 2).flatten(2), index), block.heads)
     if bias is not None:
         rows_of_bias = index[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[-1])
         bias = bias.expand(len(index), -1, -1, -1).gather(2, rows_of_bias)
-    context = _attend(block, (q.gather(2, rows), k, v), state, bias, training)
+    context = _attend(block, (kept_q, k, v), state, bias, training)
     kept = block.join(context, gather_vectors(state.vectors, index), training)
     return state.keep(kept, index, kept_mask), index
 

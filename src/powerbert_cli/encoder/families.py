@@ -56,22 +56,29 @@ def _after_padding(config: Any) -> int:
 # BERT, RoBERTa and those with the same block
 
 
+def _beside_attention(layer: Any, config: Any) -> dict[str, Any]:
+    """What BERT's relatives name alike in a block: all but the attention's own parts."""
+    return {
+        "heads": config.num_attention_heads,
+        "attention_dropout": config.attention_probs_dropout_prob,
+        "up": layer.intermediate.dense,
+        "activation": layer.intermediate.intermediate_act_fn,
+        "down": layer.output.dense,
+        "norm2": layer.output.LayerNorm,
+        "output_dropout": config.hidden_dropout_prob,
+        "hidden_dropout": config.hidden_dropout_prob,
+    }
+
+
 def _bert_block(layer: Any, config: Any) -> Block:
     attention = layer.attention
     return PostNormBlock(
-        heads=config.num_attention_heads,
-        attention_dropout=config.attention_probs_dropout_prob,
         query=attention.self.query,
         key=attention.self.key,
         value=attention.self.value,
         output=attention.output.dense,
         norm1=attention.output.LayerNorm,
-        up=layer.intermediate.dense,
-        activation=layer.intermediate.intermediate_act_fn,
-        down=layer.output.dense,
-        norm2=layer.output.LayerNorm,
-        output_dropout=config.hidden_dropout_prob,
-        hidden_dropout=config.hidden_dropout_prob,
+        **_beside_attention(layer, config),
     )
 
 
@@ -227,20 +234,13 @@ def _mpnet_blocks(host: Any) -> tuple[Block, ...]:
     config, encoder = host.config, host.mpnet.encoder
     return tuple(
         PostNormBlock(
-            heads=config.num_attention_heads,
-            attention_dropout=config.attention_probs_dropout_prob,
             query=layer.attention.attn.q,
             key=layer.attention.attn.k,
             value=layer.attention.attn.v,
             output=layer.attention.attn.o,
             norm1=layer.attention.LayerNorm,
-            up=layer.intermediate.dense,
-            activation=layer.intermediate.intermediate_act_fn,
-            down=layer.output.dense,
-            norm2=layer.output.LayerNorm,
-            output_dropout=config.hidden_dropout_prob,
-            hidden_dropout=config.hidden_dropout_prob,
             relative_bias=partial(_mpnet_bias, encoder),
+            **_beside_attention(layer, config),
         )
         for layer in encoder.layer
     )

@@ -44,12 +44,19 @@ def _real_mask(attention_mask: Tensor | None) -> Tensor | None:
     return mask
 
 
+def _flat(part: Any) -> Any:
+    """(B, C, N) of a multiple choice → (B · C, N); all else as it is."""
+    return part.flatten(0, 1) if part is not None and part.dim() == 3 else part
+
+
 class EliminationModel(nn.Module, ABC):
     """A classifier whose encoder eliminates, or softly scales, word-vectors.
 
     The host keeps its own modules and state-dict keys; this module only runs them in its own
     loop. Subclasses say what happens in the attention half of each block.
     """
+
+    _priority: Tensor | None
 
     def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
         super().__init__()
@@ -127,17 +134,15 @@ class EliminationModel(nn.Module, ABC):
 
         Inputs are (B, N), N ≤ ℓ; of a multiple-choice model (B, C, N), one text for each choice.
         """
-        choices = input_ids.shape[1] if input_ids.dim() == 3 else None
-        if choices is not None:
-            input_ids, attention_mask, token_type_ids = (
-                None if part is None else part.flatten(0, 1) for part in (input_ids, attention_mask, token_type_ids)
-            )
-        state = self._encode(self._start(input_ids, attention_mask, token_type_ids))
-        logits = self._head(self.host, state.vectors, state.mask)
-        if choices is not None:
-            logits = logits.view(-1, choices)
+        logits = self._logits(*(_flat(part) for part in (input_ids, attention_mask, token_type_ids)))
+        if input_ids.dim() == 3:
+            logits = logits.view(input_ids.shape[:2])
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
         return SequenceClassifierOutput(loss=loss, logits=logits)
+
+    def _logits(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
+        state = self._encode(self._start(input_ids, attention_mask, token_type_ids))
+        return self._head(self.host, state.vectors, state.mask)
 
     @torch.no_grad()
     def kept_positions(

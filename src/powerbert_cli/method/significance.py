@@ -71,12 +71,14 @@ def significance_from_projections(
     if query.device.type == "cpu":
         chunk = max(1, min(batch, _CPU_CHUNK_BYTES // (heads * n * n * query.element_size())))
     with torch.no_grad():
-        query = query.detach() * (1.0 / math.sqrt(query.shape[-1]))
-        key_t = key.detach().transpose(-1, -2)
+        query, key, scale = query.detach(), key.detach(), 1.0 / math.sqrt(query.shape[-1])
         parts = []
         for start in range(0, batch, chunk):
             part = slice(start, start + chunk)
-            scores = torch.matmul(query[part], key_t[part])  # (b, H, N, N)
+            # scaling inside the product saves a pass over the queries
+            flat_query, flat_key = query[part].flatten(0, 1), key[part].flatten(0, 1)
+            scores = torch.baddbmm(query.new_empty(()), flat_query, flat_key.mT, beta=0, alpha=scale)
+            scores = scores.unflatten(0, (-1, heads))  # (b, H, N, N)
             if bias is not None:
                 scores += bias.detach() if len(bias) == 1 else bias[part].detach()
             part_mask = None if mask is None else mask[part]
