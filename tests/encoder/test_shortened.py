@@ -243,3 +243,25 @@ def test_gpu_equals_cpu(host, batch):
     expected = model(**batch).logits
     moved = model.cuda()(**{name: tensor.cuda() for name, tensor in batch.items()}).logits
     assert torch.allclose(moved.cpu(), expected, atol=1e-3)
+
+
+def test_answers_follow_weights_that_change_after_the_first(host, batch):
+    """Query, key and value are joined for inference; what is joined is never out of date."""
+    model = ShortenedModel(host, Elimination(LENGTHS, 16)).eval()
+
+    def both():
+        with torch.no_grad():
+            fast = model(**batch).logits
+        return fast, model(**batch).logits.detach()  # with gradient nothing is joined
+
+    first = both()
+    assert torch.allclose(*first, atol=1e-5)
+    with torch.no_grad():
+        host.bert.encoder.layer[1].attention.self.key.weight.mul_(-1)
+    changed = both()
+    assert torch.allclose(*changed, atol=1e-5) and not torch.allclose(changed[0], first[0], atol=1e-3)
+    other = make_host(initializer_range=0.2)
+    host.load_state_dict(other.state_dict())
+    assert torch.allclose(*both(), atol=1e-5)
+    assert model.double()(**batch).logits.dtype == torch.float64
+    assert torch.allclose(*both(), atol=1e-9)

@@ -64,6 +64,7 @@ class EliminationModel(nn.Module, ABC):
         self.config = host.config
         self.elimination = elimination
         self.attention_dropout: float | None = None  # in training, in place of the host's own
+        self._arranged: tuple[Any, tuple[Block, ...]] | None = None
         family = family_of(host)
         self._family = family
         self._head = family.choice_head if type(host).__name__.endswith("ForMultipleChoice") else family.head
@@ -83,9 +84,26 @@ class EliminationModel(nn.Module, ABC):
 
     def _blocks(self) -> tuple[Block, ...]:
         blocks = self._family.blocks(self.host)
+        if not self.training and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            return self._for_inference(blocks)
         if self.attention_dropout is None:
             return blocks
         return tuple(replace(block, attention_dropout=self.attention_dropout) for block in blocks)
+
+    def _for_inference(self, blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+        """The blocks arranged for inference: made once, and anew when a weight was changed or moved."""
+        sources = [block.sources() for block in blocks]
+        state = tuple((part.data_ptr(), 0 if part.is_inference() else part._version) for s in sources for part in s)
+        if self._arranged is None or self._arranged[0] != state:
+            made: dict[tuple[int, ...], Block] = {}  # ALBERT's layers share theirs
+            arranged = []
+            for block, parts in zip(blocks, sources, strict=True):
+                known = tuple(map(id, parts))
+                if known not in made or not parts:
+                    made[known] = block.for_inference()
+                arranged.append(made[known])
+            self._arranged = (state, tuple(arranged))
+        return self._arranged[1]
 
     @abstractmethod
     def attention_half(self, j: int, block: Block, state: WordVectors) -> tuple[WordVectors, Tensor | None]:
