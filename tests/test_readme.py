@@ -39,13 +39,13 @@ def test_there_are_commands():
 def test_command(line, folder):
     args = shlex.split(line)[1:]
     # FOLDER, MODEL, RUN, the hub's data and large models are what only the reader has
-    if re.search(r"\b[A-Z_]{3,}\b|task=|model=", line):
+    if re.search(r"\b[A-Z_]{3,}\b|task=|model=|paper/", line):
         kept = [arg for arg in args if not re.search(r"\b[A-Z_]{3,}\b", arg)]
         one_job = [re.sub(r"^([\w.]+=[^,\[]+),.*", r"\1", arg) for arg in kept]  # --cfg shows one job of a sweep
         done = run([*one_job, "--cfg", "job"], folder)
     elif "--help" in args or args == ["--help"]:
         done = run(args, folder)
     else:
-        quick = ["experiment=smoke", *(["bench.rounds=3"] if args[0] in ("bench", "sweep") else [])]
+        quick = ["experiment=smoke", *(["bench.rounds=3", "bench.examples=32"] if args[0] in ("bench", "sweep") else [])]
         done = run([*args, *quick], folder)
     assert done.returncode == 0, done.stdout + done.stderr
