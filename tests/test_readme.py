@@ -46,6 +46,6 @@ def test_command(line, folder):
     elif "--help" in args or args == ["--help"]:
         done = run(args, folder)
     else:
-        quick = ["experiment=smoke", *(["bench.rounds=3", "bench.examples=32"] if args[0] in ("bench", "sweep") else [])]
-        done = run([*args, *quick], folder)
+        timed = ["bench.rounds=3", "bench.examples=32"] if args[0] in ("bench", "sweep") else []
+        done = run([*args, "experiment=smoke", *timed], folder)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from safetensors.torch import save_file
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -22,18 +21,16 @@ from ..method.soft_extract import learning_rates, reach
 from ..report.progress import TrainingProgress
 from ..report.search import draw_search
 from ..settings import FinetuneSettings, RetrainSettings, SearchSettings, StageSettings
-from ..store.artifacts import whole_file, write_csv, write_json
+from ..store.artifacts import whole_file
 from ..store.model_dir import fingerprint, load_plain, save_model_dir
 from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
 from ..store.stages import Stage, StageStore
-from ..tasks.metrics import all_scores, interval, predictions_of
 from ..tasks.sources import TaskData, load_task
-from ..tasks.tokenizing import build_tokenizer, tokenize
+from ..tasks.tokenizing import build_tokenizer, texts_of, tokenize
 from ..training.stages import (
     Material,
     Searched,
-    Trained,
     mean_kept,
     search_retention,
     search_steps,
@@ -41,6 +38,7 @@ from ..training.stages import (
 )
 from ..training.trainer import Plan
 from .elimination import full_elimination, open_elimination
+from .results import write_results
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +70,7 @@ class Pipeline:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         model = self.settings.start_model
-        return load_tokenizer(model) or build_tokenizer(self.data.train["text"], model.vocab_size or 30000)
+        return load_tokenizer(model) or build_tokenizer(texts_of(self.data.train), model.vocab_size or 30000)
 
     @cached_property
     def material(self) -> Material:
@@ -230,7 +228,7 @@ class Pipeline:
             lambda progress: train_classifier(model, self.material, self.plan(stage), checkpoints, [progress]),
         )
         save_model_dir(result / "model", model.host, self.tokenizer, retention)
-        self._write_results(trained, result)
+        write_results(trained, self.settings.task, self.settings.seed, result)
 
     def _search(
         self, start: Start, settings: SearchSettings, decides: dict[str, Any], result: Path, checkpoints: Path
@@ -253,7 +251,7 @@ class Pipeline:
         )
         save_model_dir(result / "model", model.host, self.tokenizer)
         save_file({"retention_parameters": searched.retention_parameters}, result / "retention_parameters.safetensors")
-        self._write_results(searched.trained, result)
+        write_results(searched.trained, settings.task, settings.seed, result)
         found = self._found(model, searched, settings)
         RetentionFile(
             found,
@@ -302,33 +300,6 @@ class Pipeline:
                 settings.lr_soft / fall,
                 int(np.ceil(plan.epochs / fall)),
             )
-
-    def _write_results(self, trained: Trained, result: Path) -> None:
-        """metrics.json, predictions.csv and history.csv."""
-        task = self.settings.task
-        predictions = predictions_of(trained.logits, task.kind)
-        low, high = interval(task.metric, trained.labels, predictions)
-        scores = all_scores(task.metric, trained.labels, predictions)
-        metrics = {
-            "task": task.name,
-            "split": "dev",
-            "metric": task.metric,
-            "value": scores[task.metric],
-            "interval": [low, high],
-            "n": len(trained.labels),
-            "seed": self.settings.seed,
-            **{name: value for name, value in scores.items() if name != task.metric},
-        }
-        write_json(result / "metrics.json", metrics)
-        columns = {**_columns("label", trained.labels), **_columns("prediction", predictions)}
-        columns |= {f"logit_{c}": column for c, column in enumerate(np.atleast_2d(trained.logits.T))}
-        write_csv(result / "predictions.csv", pd.DataFrame(columns))
-        write_csv(result / "history.csv", trained.history)
-
-
-def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
-    """One column, or one for each label of a multi-label task."""
-    return {name: values} if values.ndim == 1 else {f"{name}_{c}": values[:, c] for c in range(values.shape[1])}
 
 
 def _with(progress: TrainingProgress, work: Callable[[TrainingProgress], Any]) -> Any:

@@ -92,7 +92,8 @@ def load_task(task: TaskSettings) -> TaskData:
         names = {split: f"{task.hub_path} {split}" for split in raw}
     limits = {"train": task.max_train, "dev": task.max_dev}
     rows = {split: _normalise(_subset(raw[split], limits[split]), task, names[split]) for split in ("train", "dev")}
-    decides = (source, task.text_columns, task.label_column, task.label_names, limits)
+    columns = (task.text_columns, task.options_column, task.label_column)
+    decides = (source, task.kind, columns, task.label_names, limits)
     return TaskData(rows["train"], rows["dev"], hashlib.sha256(repr(decides).encode()).hexdigest()[:16])
 
 

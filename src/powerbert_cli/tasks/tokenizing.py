@@ -13,6 +13,16 @@ SEQ_LENS = (64, 128, 256, 512)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
+def texts_of(rows: datasets.Dataset) -> Iterable[str]:
+    """Every text of the rows: first and second ones, and choices."""
+    for name in ("text", "text_pair"):
+        if name in rows.column_names:
+            yield from rows[name]
+    if "choices" in rows.column_names:
+        for choices in rows["choices"]:
+            yield from choices
+
+
 def build_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
     """A WordPiece tokenizer for these texts: every character, then the most frequent words.
 

@@ -1,0 +1,38 @@
+"""What every training stage leaves beside its model."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..settings import TaskSettings
+from ..store.artifacts import write_csv, write_json
+from ..tasks.metrics import all_scores, interval, predictions_of
+from ..training.stages import Trained
+
+
+def write_results(trained: Trained, task: TaskSettings, seed: int, folder: Path) -> None:
+    """metrics.json, predictions.csv and history.csv of the dev split."""
+    predictions = predictions_of(trained.logits, task.kind)
+    low, high = interval(task.metric, trained.labels, predictions)
+    scores = all_scores(task.metric, trained.labels, predictions)
+    metrics = {
+        "task": task.name,
+        "split": "dev",
+        "metric": task.metric,
+        "value": scores[task.metric],
+        "interval": [low, high],
+        "n": len(trained.labels),
+        "seed": seed,
+        **{name: value for name, value in scores.items() if name != task.metric},
+    }
+    write_json(folder / "metrics.json", metrics)
+    columns = {**_columns("label", trained.labels), **_columns("prediction", predictions)}
+    columns |= _columns("logit", trained.logits.reshape(len(predictions), -1))
+    write_csv(folder / "predictions.csv", pd.DataFrame(columns))
+    write_csv(folder / "history.csv", trained.history)
+
+
+def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """(n,) as one column, (n, C) as one for each class: name_0 …"""
+    return {name: values} if values.ndim == 1 else {f"{name}_{c}": values[:, c] for c in range(values.shape[1])}
