@@ -54,7 +54,7 @@ def main() -> None:
     print("| " + " | ".join(columns.values()) + " |")
     print("| " + " | ".join("---" for _ in columns) + " |")
     for row in table.to_dict("records"):
-        print("| " + " | ".join(str(row[name]) for name in columns) + " |")
+        print("| " + " | ".join("–" if pd.isna(row[name]) else str(row[name]) for name in columns) + " |")
 
 
 if __name__ == "__main__":

@@ -24,16 +24,19 @@ EXAMPLES = {
         "powerbert search lambda=3e-3",
         "powerbert search task=rte lambda=3e-4 checkpoint=RUN/model",
         "powerbert search -m lambda=1e-4,3e-4",
+        "powerbert search regularizer=decoupled lr_soft=auto lambda=0.05",
     ],
     "retrain": [
         "powerbert retrain",
         "powerbert retrain retention.path=RUN/retention.json",
         "powerbert retrain retention.lengths=[20,12,6,2]",
+        "powerbert retrain strategy=head retention.lengths=[20,12,6,2] retrain.epochs=0",
     ],
     "bench": [
         "powerbert bench",
         "powerbert bench model=bert-base-random retention=paper/cola batch_size=32 precision=bf16",
         "powerbert bench shortened=RUN/model bench.engines=[eager,compile]",
+        "powerbert bench experiment=paper/table1 batch_size=32",
     ],
     "sweep": [
         "powerbert sweep",

@@ -161,6 +161,15 @@ def test_published_table_says_what_is_known(folder, capfd):
     assert capfd.readouterr().out.count("not published") == 9
 
 
+@pytest.mark.parametrize("how", [["strategy=none"], ["strategy=random", "retention=full"]])
+def test_full_retention_without_re_training_is_the_fine_tuned_model(folder, how):
+    args = ["experiment=smoke", "task.synthetic.train=64", "model.config.num_hidden_layers=2"]
+    assert dispatch(["retrain", *args, *how, "retrain.epochs=0"]) == 0
+    assert dispatch(["finetune", *args]) == 0
+    found = [json.loads((newest(verb) / "metrics.json").read_text()) for verb in ("retrain", "finetune")]
+    assert found[0] == found[1]
+
+
 def test_strategy_none_has_nothing_to_search(folder, capfd):
     assert dispatch(["search", "strategy=none"]) == 2
     assert "there is nothing to search" in capfd.readouterr().err

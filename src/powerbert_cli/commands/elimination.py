@@ -52,7 +52,7 @@ def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | N
             )
             return replace(found, elimination=elimination.checked(layers))
         if given.lengths == "full" or settings.strategy == "none":
-            return RetentionFile(replace(full_elimination(settings.seq_len, layers), strategy=settings.strategy))
+            return RetentionFile(full_elimination(settings.seq_len, layers))
         if given.thresholds is not None:
             return RetentionFile(replace(elimination, thresholds=tuple(given.thresholds)).checked(layers))
         if given.lengths is None:
