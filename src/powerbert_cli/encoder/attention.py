@@ -86,14 +86,11 @@ def attend(block: Block, state: WordVectors, training: bool) -> WordVectors:
 
 def attend_and_extract(
     block: Block, state: WordVectors, elimination: Elimination, j: int, priority: Tensor | None, training: bool
-) -> tuple[WordVectors, Tensor]:
+) -> WordVectors:
     """Self-attention, then only the word-vectors that layer j (0-based) keeps.
 
     Args:
         priority: (ℓ,) of Rand-WS, see `position_scores`; else None.
-
-    Returns:
-        The kept word-vectors, and their places (B, K) among the N that came in.
     """
     projections = block.project(state.vectors, state.positions)
     bias = _bias(block, state)
@@ -103,7 +100,7 @@ def attend_and_extract(
         assert state.weights is not None
         context = _attend(block, projections, state, bias, training)
         merged, weights = merge_dropped(block.join(context, state.vectors, training), index, kept_mask, state.weights)
-        return state.keep(merged, index, kept_mask)._replace(weights=weights), index
+        return state.keep(merged, index, kept_mask)._replace(weights=weights)
     q, k, v = projections
     kept_q = split_heads(gather_vectors(q.transpose(1, 2).flatten(2), index), block.heads)
     if bias is not None:
@@ -111,7 +108,7 @@ def attend_and_extract(
         bias = bias.expand(len(index), -1, -1, -1).gather(2, rows_of_bias)
     context = _attend(block, (kept_q, k, v), state, bias, training)
     kept = block.join(context, gather_vectors(state.vectors, index), training)
-    return state.keep(kept, index, kept_mask), index
+    return state.keep(kept, index, kept_mask)
 
 
 def attend_and_score(

@@ -64,7 +64,7 @@ class EliminationModel(nn.Module, ABC):
         self.config = host.config
         self.elimination = elimination
         self.attention_dropout: float | None = None  # in training, in place of the host's own
-        self._arranged: tuple[Any, tuple[Block, ...]] | None = None
+        self._arranged: tuple[Any, tuple[Block, ...], Any] | None = None
         family = family_of(host)
         self._family = family
         self._head = family.choice_head if type(host).__name__.endswith("ForMultipleChoice") else family.head
@@ -93,7 +93,11 @@ class EliminationModel(nn.Module, ABC):
     def _for_inference(self, blocks: tuple[Block, ...]) -> tuple[Block, ...]:
         """The blocks arranged for inference: made once, and anew when a weight was changed or moved."""
         sources = [block.sources() for block in blocks]
-        state = tuple((part.data_ptr(), 0 if part.is_inference() else part._version) for s in sources for part in s)
+        state = [
+            (id(part), part.data_ptr(), part.dtype, 0 if part.is_inference() else part._version)
+            for parts in sources
+            for part in parts
+        ]
         if self._arranged is None or self._arranged[0] != state:
             made: dict[tuple[int, ...], Block] = {}  # ALBERT's layers share theirs
             arranged = []
@@ -102,17 +106,12 @@ class EliminationModel(nn.Module, ABC):
                 if known not in made or not parts:
                     made[known] = block.for_inference()
                 arranged.append(made[known])
-            self._arranged = (state, tuple(arranged))
+            self._arranged = (state, tuple(arranged), sources)  # sources: as long as they live, no id comes twice
         return self._arranged[1]
 
     @abstractmethod
-    def attention_half(self, j: int, block: Block, state: WordVectors) -> tuple[WordVectors, Tensor | None]:
-        """Attention of layer j (0-based) and what is done to its word-vectors.
-
-        Returns:
-            What goes on to the feed-forward part, and its places (B, K) among the N that came
-            in, or None if all go on.
-        """
+    def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
+        """Attention of layer j (0-based), and of its word-vectors what goes on to the feed-forward part."""
 
     def _start(
         self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None, track: bool = False
@@ -134,7 +133,7 @@ class EliminationModel(nn.Module, ABC):
     def _encode(self, state: WordVectors, trace: list[Tensor] | None = None) -> WordVectors:
         """All layers. A given `trace` receives the kept positions of each."""
         for j, block in enumerate(self._blocks()):
-            state, _ = self.attention_half(j, block, state)
+            state = self.attention_half(j, block, state)
             state = state._replace(vectors=block.feed_forward(state.vectors, self.training))
             if trace is not None:
                 assert state.positions is not None
@@ -191,9 +190,9 @@ class ShortenedModel(EliminationModel):
         super().__init__(host, elimination)
         self.elimination = elimination.checked(self.layers)
 
-    def attention_half(self, j: int, block: Block, state: WordVectors) -> tuple[WordVectors, Tensor | None]:
+    def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
         if self.elimination.keeps_all(j, state.vectors.shape[1]):
-            return attend(block, state, self.training), None
+            return attend(block, state, self.training)
         return attend_and_extract(block, state, self.elimination, j, self._priority, self.training)
 
 
@@ -231,12 +230,10 @@ class SoftExtractModel(SearchModel):
         self.shielded = elimination.protected if shield else 0
         self.retention_parameters = nn.Parameter(soft_extract.initial_parameters(self.layers, self.seq_len))
 
-    def attention_half(self, j: int, block: Block, state: WordVectors) -> tuple[WordVectors, Tensor | None]:
+    def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
         state, scores = attend_and_score(block, state, self.elimination, self._priority, self.training)
         order = significance_order(scores, state.mask, self.shielded, state.shield if self.shielded else None)
-        return state._replace(
-            vectors=soft_extract.scale_by_rank(state.vectors, self.retention_parameters[j], order)
-        ), None
+        return state._replace(vectors=soft_extract.scale_by_rank(state.vectors, self.retention_parameters[j], order))
 
     def masses(self) -> Tensor:
         return soft_extract.masses(self.retention_parameters)
@@ -262,12 +259,12 @@ class SoftThresholdModel(SearchModel):
         self.retention_parameters = nn.Parameter(torch.zeros(self.layers, 1))
         self._shares: list[Tensor] = [torch.ones(())] * self.layers
 
-    def attention_half(self, j: int, block: Block, state: WordVectors) -> tuple[WordVectors, Tensor | None]:
+    def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
         state, scores = attend_and_score(block, state, self.elimination, self._priority, self.training)
         factors = threshold_factors(normalise(scores, state.mask), -self.retention_parameters[j])
         self._shares[j] = factors.mean() if state.mask is None else factors[state.mask].mean()
         factors = protect(factors, self.elimination.protected, state.shield)
-        return state._replace(vectors=state.vectors * factors.unsqueeze(-1).to(state.vectors.dtype)), None
+        return state._replace(vectors=state.vectors * factors.unsqueeze(-1).to(state.vectors.dtype))
 
     def masses(self) -> Tensor:
         return self.seq_len * torch.stack([share.to(self.retention_parameters.device) for share in self._shares])
