@@ -182,6 +182,16 @@ def test_each_strategy_keeps_what_it_says(host, batch):
         assert set(wanted[: 8 - 1]) <= set(kept("attention-separators")[0][b].tolist())
 
 
+def test_random_positions_are_the_same_in_every_precision():
+    """Beyond 256 bfloat16 does not tell neighbouring integers apart; the stored order must not pass through it."""
+    host, ids = make_host(max_position_embeddings=512), torch.randint(5, 100, (1, 512))
+    elimination = Elimination((300, 200, 100), 512, "random", random_order=draw_random_order(512, 0))
+    model = ShortenedModel(host, elimination).eval()
+    kept = [k.tolist() for k in model.kept_positions(ids)]
+    assert [k.tolist() for k in model.to(torch.bfloat16).kept_positions(ids)] == kept
+    assert sorted(kept[0][0]) == sorted([0, *[p for p in elimination.random_order if p != 0][:299]])
+
+
 def test_strategy_none_is_the_plain_model(host, batch):
     assert torch.allclose(
         ShortenedModel(host, STRATEGIES["none"]).eval()(**batch).logits, host(**batch).logits, atol=1e-5

@@ -54,7 +54,7 @@ def test_head_and_random_look_at_positions_alone():
     head = position_scores(Elimination((2,), 6, "head"), positions, None)
     assert head.argsort(descending=True).tolist() == [[0, 1, 2]]
     order = (0, 5, 1, 2, 3, 4)
-    priority = -torch.tensor(order).argsort().float()
+    priority = -torch.tensor(order).argsort()
     random = position_scores(Elimination((2,), 6, "random", random_order=order), positions, priority)
     assert random.argsort(descending=True).tolist() == [[0, 2, 1]]  # 5 comes before 2 in the order
 

@@ -68,9 +68,9 @@ class EliminationModel(nn.Module, ABC):
         family = family_of(host)
         self._family = family
         self._head = family.choice_head if type(host).__name__.endswith("ForMultipleChoice") else family.head
-        # The last positions of the order have the lowest priority.
+        # The last positions of the order have the lowest priority. Integers: bfloat16 has no 257.
         order = elimination.random_order
-        priority = None if order is None else -torch.tensor(order).argsort().float()
+        priority = None if order is None else -torch.tensor(order).argsort()
         self.register_buffer("_priority", priority, persistent=False)
         self._tracks = elimination.ranking != "attention" or any(block.positional for block in self._blocks())
 

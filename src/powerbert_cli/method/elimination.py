@@ -92,7 +92,7 @@ def position_scores(elimination: Elimination, positions: Tensor, priority: Tenso
 
     Args:
         positions: (B, N) int64.
-        priority: (ℓ,) float of `random`: higher is kept longer.
+        priority: (ℓ,) int64 of `random`: higher is kept longer.
 
     Returns:
         (B, N) float32.
@@ -100,7 +100,7 @@ def position_scores(elimination: Elimination, positions: Tensor, priority: Tenso
     if elimination.ranking == "head":
         return -positions.float()
     assert priority is not None
-    return priority[positions]
+    return priority[positions].float()
 
 
 def choose(

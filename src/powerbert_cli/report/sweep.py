@@ -202,13 +202,13 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> None:
     axis.plot(plain, baseline, "s", color="black", label="plain model")
     front = sorted(pareto_front(good, speed), key=time)
     axis.plot([time(r) for r in front], [r["value"] for r in front], "-", color="tab:blue", lw=1, label="Pareto front")
-    for result in good:
+    for i, result in enumerate(sorted(good, key=time)):
         marker = dict(color="tab:blue", ms=7) if result in front else dict(color="tab:gray", ms=5)
         axis.plot(time(result), result["value"], "o", **marker)
         axis.annotate(
             f"λ={result['lambda']:g}",
             (time(result), result["value"]),
-            xytext=(5, 5),
+            xytext=(6, -14 if i % 2 else 6),  # neighbours' labels on either side
             textcoords="offset points",
             fontsize=8,
         )
