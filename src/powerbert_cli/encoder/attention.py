@@ -16,6 +16,7 @@ from ..method.merge import merge_dropped
 from ..method.selection import gather_vectors
 from ..method.significance import significance_from_projections
 from .block import Block, Projections, split_heads
+from .parts import part
 
 
 class WordVectors(NamedTuple):
@@ -79,9 +80,20 @@ def _scores(
 
 def attend(block: Block, state: WordVectors, training: bool) -> WordVectors:
     """Self-attention that keeps every word-vector."""
-    projections = block.project(state.vectors, state.positions)
-    context = _attend(block, projections, state, _bias(block, state), training)
-    return state._replace(vectors=block.join(context, state.vectors, training))
+    with part("project"):
+        projections = block.project(state.vectors, state.positions)
+    with part("attention"):
+        context = _attend(block, projections, state, _bias(block, state), training)
+    with part("output"):
+        return state._replace(vectors=block.join(context, state.vectors, training))
+
+
+def attend_for_first(block: Block, state: WordVectors, training: bool) -> WordVectors:
+    """Self-attention for the first word-vector ([CLS]) alone, over all: exact where only it is read."""
+    index = torch.zeros(len(state.vectors), 1, dtype=torch.long, device=state.vectors.device)
+    with part("project"):
+        projections = block.project(state.vectors, state.positions, index)
+    return _attend_for_kept(block, projections, state, _bias(block, state), index, None, training)
 
 
 def attend_and_extract(
@@ -92,22 +104,51 @@ def attend_and_extract(
     Args:
         priority: (ℓ,) of Rand-WS, see `position_scores`; else None.
     """
-    projections = block.project(state.vectors, state.positions)
     bias = _bias(block, state)
-    scores = _scores(elimination, projections, state, bias, priority)
-    index, kept_mask = choose(elimination, j, scores, state.mask, state.shield)
+    if elimination.ranking != "attention":  # the choice needs no queries: project those of the kept ones only
+        assert state.positions is not None
+        scores = position_scores(elimination, state.positions, priority)
+        index, kept_mask = choose(elimination, j, scores, state.mask, state.shield)
+        with part("project"):
+            projections = block.project(state.vectors, state.positions, index)
+        return _attend_for_kept(block, projections, state, bias, index, kept_mask, training)
+    with part("project"):
+        q, k, v = projections = block.project(state.vectors, state.positions)
+    with part("significance"):
+        scores = _scores(elimination, projections, state, bias, priority)
+    with part("select"):
+        index, kept_mask = choose(elimination, j, scores, state.mask, state.shield)
     if elimination.merges:
         assert state.weights is not None
-        context = _attend(block, projections, state, bias, training)
-        merged, weights = merge_dropped(block.join(context, state.vectors, training), index, kept_mask, state.weights)
+        with part("attention"):
+            context = _attend(block, projections, state, bias, training)
+        with part("output"):
+            joined = block.join(context, state.vectors, training)
+        with part("select"):
+            merged, weights = merge_dropped(joined, index, kept_mask, state.weights)
         return state.keep(merged, index, kept_mask)._replace(weights=weights)
-    q, k, v = projections
-    kept_q = split_heads(gather_vectors(q.transpose(1, 2).flatten(2), index), block.heads)
-    if bias is not None:
-        rows_of_bias = index[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[-1])
-        bias = bias.expand(len(index), -1, -1, -1).gather(2, rows_of_bias)
-    context = _attend(block, (kept_q, k, v), state, bias, training)
-    kept = block.join(context, gather_vectors(state.vectors, index), training)
+    with part("select"):
+        kept_q = split_heads(gather_vectors(q.transpose(1, 2).flatten(2), index), block.heads)
+    return _attend_for_kept(block, (kept_q, k, v), state, bias, index, kept_mask, training)
+
+
+def _attend_for_kept(
+    block: Block,
+    projections: Projections,
+    state: WordVectors,
+    bias: Tensor | None,
+    index: Tensor,
+    kept_mask: Tensor | None,
+    training: bool,
+) -> WordVectors:
+    """Attention's output for the word-vectors at `index` (B, K), whose queries are given, over all keys."""
+    with part("attention"):
+        if bias is not None:
+            rows_of_bias = index[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[-1])
+            bias = bias.expand(len(index), -1, -1, -1).gather(2, rows_of_bias)
+        context = _attend(block, projections, state, bias, training)
+    with part("output"):
+        kept = block.join(context, gather_vectors(state.vectors, index), training)
     return state.keep(kept, index, kept_mask)
 
 
@@ -115,8 +156,12 @@ def attend_and_score(
     block: Block, state: WordVectors, elimination: Elimination, priority: Tensor | None, training: bool
 ) -> tuple[WordVectors, Tensor]:
     """Self-attention that keeps every word-vector, and their scores (B, N)."""
-    projections = block.project(state.vectors, state.positions)
+    with part("project"):
+        projections = block.project(state.vectors, state.positions)
     bias = _bias(block, state)
-    scores = _scores(elimination, projections, state, bias, priority)
-    context = _attend(block, projections, state, bias, training)
-    return state._replace(vectors=block.join(context, state.vectors, training)), scores
+    with part("significance"):
+        scores = _scores(elimination, projections, state, bias, priority)
+    with part("attention"):
+        context = _attend(block, projections, state, bias, training)
+    with part("output"):
+        return state._replace(vectors=block.join(context, state.vectors, training)), scores

@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..method.selection import gather_vectors
+from .linear import ArrangedLinear, arranged, is_linear, joined
+
 Layer = Callable[[Tensor], Tensor]
 Projections = tuple[Tensor, Tensor, Tensor]
 
@@ -33,8 +36,17 @@ class Block(ABC):
     attention_dropout: float
 
     @abstractmethod
-    def project(self, x: Tensor, positions: Tensor | None) -> Projections:
-        """(B, N, D) and the positions (B, N) in the input → query, key, value, each (B, H, N, D/H)."""
+    def project(self, x: Tensor, positions: Tensor | None, index: Tensor | None = None) -> Projections:
+        """Query, key and value.
+
+        Args:
+            x: (B, N, D).
+            positions: (B, N), places in the input.
+            index: (B, K), for which word-vectors there shall be queries; None for all.
+
+        Returns:
+            (B, H, K or N, D/H), and twice (B, H, N, D/H).
+        """
 
     @abstractmethod
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
@@ -70,8 +82,8 @@ class PostNormBlock(Block):
     """The block of BERT and its relatives: each norm follows the residual.
 
     Attributes:
-        joined: weight (3·D, D) and bias (3·D,) of query, key and value in one: with few rows one
-            product is faster than three.
+        joined: query, key and value of all word-vectors in one product; in inference only.
+        joined_kv: key and value in one.
     """
 
     query: Any
@@ -86,21 +98,38 @@ class PostNormBlock(Block):
     output_dropout: float
     hidden_dropout: float
     relative_bias: Callable[[Tensor], Tensor] | None = None
-    joined: tuple[Tensor, Tensor] | None = None
+    joined: ArrangedLinear | None = None
+    joined_kv: ArrangedLinear | None = None
 
     def sources(self) -> tuple[Tensor, ...]:
-        return tuple(part for layer in (self.query, self.key, self.value) for part in (layer.weight, layer.bias))
+        layers: list[Any] = [self.query, self.key, self.value, self.output, self.up, self.down]
+        if not all(map(is_linear, layers)):
+            return ()
+        return tuple(part for layer in layers for part in (layer.weight, layer.bias))
 
     def for_inference(self) -> "Block":
-        weights = self.sources()
-        return replace(self, joined=(torch.cat(weights[0::2]), torch.cat(weights[1::2])))
+        if not self.sources():
+            return self
+        weight, bias = joined(self.query, self.key, self.value)
+        size = len(self.query.weight)
+        return replace(
+            self,
+            joined=ArrangedLinear(weight, bias),
+            joined_kv=ArrangedLinear(weight[size:], None if bias is None else bias[size:]),
+            query=arranged(self.query),
+            output=arranged(self.output),  # type: ignore[arg-type]
+            up=arranged(self.up),  # type: ignore[arg-type]
+            down=arranged(self.down),  # type: ignore[arg-type]
+        )
 
-    def project(self, x: Tensor, positions: Tensor | None) -> Projections:
-        if self.joined is not None:
-            q, k, v = F.linear(x, *self.joined).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
-            return q, k, v
-        q, k, v = (split_heads(layer(x), self.heads) for layer in (self.query, self.key, self.value))
-        return q, k, v
+    def project(self, x: Tensor, positions: Tensor | None, index: Tensor | None = None) -> Projections:
+        if index is None and self.joined is not None:
+            return _heads_of(self.joined(x), 3, self.heads)
+        rows = x if index is None else gather_vectors(x, index)
+        q = split_heads(self.query(rows), self.heads)
+        if self.joined_kv is not None:
+            return q, *_heads_of(self.joined_kv(x), 2, self.heads)
+        return q, split_heads(self.key(x), self.heads), split_heads(self.value(x), self.heads)
 
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
         return self.norm1(residual + F.dropout(self.output(context), self.output_dropout, training))
@@ -132,11 +161,17 @@ class ModernBlock(Block):
     rotary: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     window: int | None
 
-    def project(self, x: Tensor, positions: Tensor | None) -> Projections:
-        qkv = self.attention.Wqkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1))
-        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(dim=-3))
-        cos, sin = (part.unsqueeze(1) for part in self.rotary(x, positions))  # type: ignore[arg-type]
-        return _rotate(q, cos, sin), _rotate(k, cos, sin), v
+    def project(self, x: Tensor, positions: Tensor | None, index: Tensor | None = None) -> Projections:
+        assert positions is not None
+        normed, turns = self.norm1(x), self.rotary(x, positions)
+        if index is None:
+            q, k, v = _heads_of(self.attention.Wqkv(normed), 3, self.heads)
+            return _rotate(q, *turns), _rotate(k, *turns), v
+        weight, bias, size = self.attention.Wqkv.weight, self.attention.Wqkv.bias, x.shape[-1]
+        of_q, of_kv = (None, None) if bias is None else (bias[:size], bias[size:])
+        q = split_heads(F.linear(gather_vectors(normed, index), weight[:size], of_q), self.heads)
+        k, v = _heads_of(F.linear(normed, weight[size:], of_kv), 2, self.heads)
+        return _rotate(q, *self.rotary(x, positions.gather(1, index))), _rotate(k, *turns), v
 
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
         return residual + self.attention.out_drop(self.attention.Wo(context))
@@ -156,8 +191,14 @@ class ModernBlock(Block):
         return weight.new_zeros(()).expand(far.shape).masked_fill(far, 0.5 * torch.finfo(weight.dtype).min).unsqueeze(1)
 
 
+def _heads_of(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """(B, N, P·D) → P times (B, H, N, D/H), as views."""
+    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+
+
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding in float32, as the host computes it."""
+    """Rotary position embedding in float32, as the host computes it; cos and sin are (B, N, D/H)."""
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
     first, second = x.float().chunk(2, dim=-1)
     turned = torch.cat((-second, first), dim=-1)
     return (x.float() * cos + turned * sin).to(x.dtype)

@@ -30,6 +30,8 @@ class Family:
         blocks: host → one view for each encoder layer.
         head: (host, last hidden states (B, K, D) with [CLS] at 0, their mask) → logits (B, C).
         choice_head: the same of a multiple-choice model, → (B, 1).
+        reads_first_only: (config, whether it is a multiple-choice model) → whether the head reads
+            the hidden state of [CLS] alone.
         layers: config → L.
         feed_forward: config → F of a block with two feed-forward matrices of the same cost.
         position_offset: config → rows of the position embeddings that no input uses.
@@ -39,6 +41,7 @@ class Family:
     blocks: Callable[[Any], tuple[Block, ...]]
     head: Head
     choice_head: Head
+    reads_first_only: Callable[[Any, bool], bool] = lambda config, choice: True
     layers: Callable[[Any], int] = lambda config: config.num_hidden_layers
     feed_forward: Callable[[Any], float] = lambda config: config.intermediate_size
     position_offset: Callable[[Any], int] = lambda config: 0
@@ -124,7 +127,13 @@ def _electra_choice(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     return host.classifier(host.sequence_summary(hidden))
 
 
-_ELECTRA = Family(_electra_embed, partial(_bert_blocks, "electra"), _sequence_head, _electra_choice)
+_ELECTRA = Family(
+    _electra_embed,
+    partial(_bert_blocks, "electra"),
+    _sequence_head,
+    _electra_choice,
+    reads_first_only=lambda config, choice: not choice or config.summary_type == "first",
+)
 
 # ALBERT: the layers of a group share their weights
 
@@ -295,6 +304,7 @@ _MODERNBERT = Family(
     _modernbert_blocks,
     _modernbert_head,
     _modernbert_head,
+    reads_first_only=lambda config, choice: config.classifier_pooling == "cls",
     feed_forward=lambda config: 1.5 * config.intermediate_size,  # gated: three matrices
 )
 

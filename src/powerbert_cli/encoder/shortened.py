@@ -15,9 +15,10 @@ from ..method.elimination import Elimination, shield_of
 from ..method.selection import significance_order
 from ..method.significance import normalise
 from ..method.soft_threshold import protect, threshold_factors
-from .attention import WordVectors, attend, attend_and_extract, attend_and_score
+from .attention import WordVectors, attend, attend_and_extract, attend_and_score, attend_for_first
 from .block import Block
 from .families import family_of
+from .parts import part
 
 
 def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
@@ -67,7 +68,12 @@ class EliminationModel(nn.Module, ABC):
         self._arranged: tuple[Any, tuple[Block, ...], Any] | None = None
         family = family_of(host)
         self._family = family
-        self._head = family.choice_head if type(host).__name__.endswith("ForMultipleChoice") else family.head
+        choice = type(host).__name__.endswith("ForMultipleChoice")
+        self._head = family.choice_head if choice else family.head
+        # In the last layer the others are then not needed; merging still puts them into [CLS].
+        self._ends_in_first = (
+            family.reads_first_only(host.config, choice) and not elimination.merges and elimination.protected > 0
+        )
         # The last positions of the order have the lowest priority. Integers: bfloat16 has no 257.
         order = elimination.random_order
         priority = None if order is None else -torch.tensor(order).argsort()
@@ -109,6 +115,9 @@ class EliminationModel(nn.Module, ABC):
             self._arranged = (state, tuple(arranged), sources)  # sources: as long as they live, no id comes twice
         return self._arranged[1]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_arranged": None}  # made again on the first call
+
     @abstractmethod
     def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
         """Attention of layer j (0-based), and of its word-vectors what goes on to the feed-forward part."""
@@ -132,9 +141,11 @@ class EliminationModel(nn.Module, ABC):
 
     def _encode(self, state: WordVectors, trace: list[Tensor] | None = None) -> WordVectors:
         """All layers. A given `trace` receives the kept positions of each."""
+        last = self.layers - 1 if self._ends_in_first and trace is None else None
         for j, block in enumerate(self._blocks()):
-            state = self.attention_half(j, block, state)
-            state = state._replace(vectors=block.feed_forward(state.vectors, self.training))
+            state = attend_for_first(block, state, self.training) if j == last else self.attention_half(j, block, state)
+            with part("feed-forward"):
+                state = state._replace(vectors=block.feed_forward(state.vectors, self.training))
             if trace is not None:
                 assert state.positions is not None
                 trace.append(state.positions if state.mask is None else state.positions.masked_fill(~state.mask, -1))
@@ -158,8 +169,11 @@ class EliminationModel(nn.Module, ABC):
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
     def _logits(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
-        state = self._encode(self._start(input_ids, attention_mask, token_type_ids))
-        return self._head(self.host, state.vectors, state.mask)
+        with part("embed"):
+            start = self._start(input_ids, attention_mask, token_type_ids)
+        state = self._encode(start)
+        with part("head"):
+            return self._head(self.host, state.vectors, state.mask)
 
     @torch.no_grad()
     def kept_positions(
@@ -228,6 +242,7 @@ class SoftExtractModel(SearchModel):
     def __init__(self, host: PreTrainedModel, elimination: Elimination, shield: bool = True) -> None:
         super().__init__(host, elimination)
         self.shielded = elimination.protected if shield else 0
+        self._ends_in_first = self._ends_in_first and self.shielded > 0  # else [CLS] is scaled in the last layer too
         self.retention_parameters = nn.Parameter(soft_extract.initial_parameters(self.layers, self.seq_len))
 
     def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
@@ -257,6 +272,7 @@ class SoftThresholdModel(SearchModel):
     def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
         super().__init__(host, elimination)
         self.retention_parameters = nn.Parameter(torch.zeros(self.layers, 1))
+        self._ends_in_first = False  # the mass of the last layer is measured on all its word-vectors
         self._shares: list[Tensor] = [torch.ones(())] * self.layers
 
     def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:

@@ -1,0 +1,95 @@
+"""Arrangements that make inference faster and must not change what is answered."""
+
+import copy
+
+import pytest
+import torch
+from hosts import FAMILIES, make_host
+
+from powerbert_cli.encoder.linear import FEW_ROWS, ArrangedLinear
+from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
+from powerbert_cli.method.elimination import Elimination, draw_random_order
+
+LENGTHS = (8, 5, 2)
+
+
+@pytest.mark.parametrize("strategy", ["attention", "head", "random", "threshold"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_last_layer_for_cls_only_is_exact(family, strategy, batch):
+    """Logits and gradients equal those of a model whose last layer answers for all that it keeps."""
+    order = draw_random_order(16, 0) if strategy == "random" else None
+    elimination = Elimination(LENGTHS, 16, strategy, (0.5, 0.8, 0.8), random_order=order)
+    model = ShortenedModel(make_host(family), elimination).eval()
+    assert model._ends_in_first
+    logits = {}
+    gradients = {}
+    for ends_in_first in (True, False):
+        model._ends_in_first = ends_in_first
+        model.zero_grad()
+        logits[ends_in_first] = model(**batch).logits
+        logits[ends_in_first].sum().backward()
+        gradients[ends_in_first] = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    assert torch.allclose(logits[True], logits[False], atol=1e-5)
+    for one, other in zip(gradients[True], gradients[False], strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_soft_extract_ends_in_cls_only_if_cls_is_shielded(host, batch):
+    """Without the shield r of the last layer scales [CLS] too."""
+    shielded, open_ = (SoftExtractModel(host, Elimination(None, 16), shield).eval() for shield in (True, False))
+    assert shielded._ends_in_first and not open_._ends_in_first
+    with torch.no_grad():
+        shielded.retention_parameters[-1, 1:] = 0.25
+        before = shielded(**batch).logits
+        shielded._ends_in_first = False
+        assert torch.allclose(shielded(**batch).logits, before, atol=1e-6)
+
+
+def test_heads_that_read_more_than_cls_keep_the_last_layer(batch):
+    for host in (
+        make_host("modernbert", classifier_pooling="mean"),
+        make_host("electra", choice=True, summary_type="mean"),
+    ):
+        assert not ShortenedModel(host, Elimination(LENGTHS, 16))._ends_in_first
+    assert not ShortenedModel(make_host(), Elimination(LENGTHS, 16, "merge"))._ends_in_first
+
+
+@pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1])
+@pytest.mark.parametrize("bias", [True, False])
+def test_arranged_linear_equals_linear(rows, bias):
+    layer = torch.nn.Linear(24, 40, bias=bias)
+    with torch.inference_mode():
+        x = torch.randn(1, rows, 24)
+        assert torch.allclose(ArrangedLinear(layer.weight, layer.bias)(x), layer(x), atol=1e-5)
+
+
+def test_model_can_be_copied_and_moved_after_it_has_answered(host, batch):
+    model = ShortenedModel(host, Elimination(LENGTHS, 16)).eval()
+    one = {name: part[:1] for name, part in batch.items()}
+    with torch.inference_mode():
+        expected = model(**one).logits
+        assert torch.equal(copy.deepcopy(model)(**one).logits, expected)
+        assert torch.allclose(model.to(torch.bfloat16)(**one).logits.float(), expected, atol=0.5)
+
+
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("strategy", ["attention", "head", "merge"])
+def test_compiles_as_one_graph_for_each_shape(strategy, padded, batch):
+    """fullgraph raises where a graph breaks; a second batch of the same shape compiles nothing."""
+    model = ShortenedModel(make_host(), Elimination(LENGTHS, 16, strategy)).eval()
+    torch._dynamo.reset()
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(model, dynamic=False, fullgraph=True, backend=backend)
+    if not padded:
+        del batch["attention_mask"]
+    with torch.no_grad():
+        for _ in range(2):
+            assert torch.allclose(compiled(**batch).logits, model(**batch).logits, atol=1e-5)
+        assert len(graphs) == 1
+        compiled(batch["input_ids"][:2])
+    assert len(graphs) == 2
