@@ -52,12 +52,12 @@ def test_top_level_keys_reach_the_stages():
     )
     assert (settings.finetune.epochs, settings.search.epochs, settings.retrain.epochs) == (7, 7, 2)
     assert settings.finetune.lr == settings.retrain.lr == 1e-4
-    assert settings.training.precision == settings.bench.precision == "bf16"
+    assert [settings.training.precision] == settings.bench.precisions == ["bf16"]
 
 
 def test_precision_of_bench_is_that_of_timing():
     settings = from_config(composed("bench", "precision=bf16"), VERBS["bench"])
-    assert (settings.bench.precision, settings.training.precision) == ("bf16", "fp32")
+    assert (settings.bench.precisions, settings.training.precision) == (["bf16"], "fp32")
 
 
 @pytest.mark.parametrize("verb", VERBS)

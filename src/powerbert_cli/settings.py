@@ -7,7 +7,7 @@ can be known to be wrong from the config itself is refused here.
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .errors import PowerbertError, nearest
 from .method.strategies import STRATEGIES
@@ -17,7 +17,10 @@ REGULARIZERS = ("loss", "decoupled")
 METRICS = ("accuracy", "f1", "matthews", "pearson", "spearman")
 PRECISIONS = ("fp32", "bf16", "fp16")
 PADDINGS = ("max", "longest", "sorted")
-ENGINES = ("eager", "compile")
+ENGINES = ("eager", "compile", "onnx", "openvino")
+BENCH_PRECISIONS = (*PRECISIONS, "int8")
+BENCH_MODELS = ("plain", "plain-cls", "shortened")
+KERNELS = ("auto", "torch", "triton")
 AUTO = "auto"  # seq_len and lr_soft: settled from the data before the settings are typed
 # `lambda` is the user's key and a keyword of Python.
 RENAMED = {"lambda": "regularizer_weight"}
@@ -190,6 +193,8 @@ class RuntimeSettings:
 class FinetuneSettings:
     """What every verb has."""
 
+    PRECISIONS_HERE: ClassVar[tuple[str, ...]] = PRECISIONS
+
     task: TaskSettings = key("task (group): see the list below")
     model: ModelSettings = key("model (group): see the list below")
     lr: float = key("learning rate of the model's own parameters")
@@ -218,7 +223,7 @@ class FinetuneSettings:
         if self.seq_len < 8:
             raise SettingsError(f"seq_len={self.seq_len} must be at least 8: [CLS], [SEP] and some words have to fit")
         _at_least_one("finetune.epochs", self.finetune.epochs)
-        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("precision", self.precision, self.PRECISIONS_HERE)
         _one_of("device", self.device, ("auto", "cpu", "cuda"))
         if self.batch_size % self.training.accumulation:
             raise SettingsError(
@@ -303,23 +308,34 @@ class RetrainSettings(SearchSettings):
 
 @dataclass(kw_only=True)
 class BenchOptions:
-    precision: str = key("precision of timing")
-    engines: list[str] = key("how models are run: eager, and compile (torch.compile, padded to ℓ only)")
+    precisions: list[str] = key("precisions of timing: fp32, bf16, fp16, int8 (engine onnx)")
+    models: list[str] = key(
+        "plain (transformers' own), plain-cls (last layer for [CLS] only, nothing eliminated), shortened"
+    )
+    engines: list[str] = key(
+        "how models are run: eager, compile (torch.compile, one graph for each batch size and length), onnx (ONNX "
+        "Runtime), openvino; what is not installed or cannot run here is skipped, with the reason"
+    )
     paddings: list[str] = key("padded to ℓ (max), to the batch's longest, length-sorted batches")
+    batch_sizes: list[int] | None = key("examples in a batch, one table for each; null is batch_size")
+    seq_lens: list[int] | None = key("in place of ℓ, one table for each; longer inputs are cut; null is ℓ")
+    threads: list[int] | None = key("CPU threads, one table for each; null is runtime.threads")
+    profile: bool = key("also time each part of each layer, plain and shortened (eager): profile.csv, profile.png")
     examples: int = key("dev examples that one round times")
     rounds: int = key("rounds; in each every contender runs once, in shuffled order")
     max_seconds: float = key("stop after this time if at least 3 rounds are done")
 
     def __post_init__(self) -> None:
-        _one_of("bench.precision", self.precision, PRECISIONS)
-        for engine in self.engines:
-            _one_of("bench.engines", engine, ENGINES)
-        for padding in self.paddings:
-            _one_of("bench.paddings", padding, PADDINGS)
-        if not self.engines or not self.paddings:
-            raise SettingsError("bench.engines and bench.paddings must each name at least one")
-        if "compile" in self.engines and "max" not in self.paddings:
-            raise SettingsError("bench.engines=compile needs max in bench.paddings: it compiles for one length")
+        allowed = {"precisions": BENCH_PRECISIONS, "models": BENCH_MODELS, "engines": ENGINES, "paddings": PADDINGS}
+        for name, values in allowed.items():
+            given = getattr(self, name)
+            if not given:
+                raise SettingsError(f"bench.{name}=[] must name at least one of {', '.join(values)}")
+            for value in given:
+                _one_of(f"bench.{name}", value, values)
+        for name in ("batch_sizes", "seq_lens", "threads"):
+            for value in getattr(self, name) or ():
+                _at_least_one(f"bench.{name}", value)
         if self.rounds < 3:
             raise SettingsError(f"bench.rounds={self.rounds} must be at least 3, so that an interval can be given")
         _at_least_one("bench.examples", self.examples)
@@ -327,11 +343,16 @@ class BenchOptions:
 
 @dataclass(kw_only=True)
 class BenchSettings(RetrainSettings):
+    PRECISIONS_HERE: ClassVar[tuple[str, ...]] = BENCH_PRECISIONS
+
     shortened: str | None = key("time this re-trained model directory instead of the pipeline's own")
     bench: BenchOptions = key("")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for seq_len in self.bench.seq_lens or ():
+            if seq_len > self.seq_len:
+                raise SettingsError(f"bench.seq_lens={seq_len} exceeds seq_len={self.seq_len}")
         if self.shortened and not (Path(self.shortened) / "retention.json").is_file():
             raise SettingsError(
                 f"shortened={self.shortened} is no re-trained model directory (no retention.json in it); "

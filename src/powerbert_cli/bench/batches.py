@@ -16,12 +16,25 @@ def choose_rows(count: int, examples: int, batch_size: int) -> list[int]:
     return [i % count for i in range(wanted)]
 
 
+def bucket(length: int) -> int:
+    """The length that a compiled model pads to: the next power of two, or one and a half of one, from 8 on.
+
+    So an engine that compiles for each length does so a few times only.
+    """
+    size = 8
+    while size < length:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size
+
+
 def make_batches(
     rows: Sequence[dict[str, Any]],
     padding: str,
     batch_size: int,
-    collate: dict[str, Callable[[list[dict[str, Any]]], Any]],
+    pad: Callable[[list[dict[str, Any]]], Any],
     device: str,
+    seq_len: int,
+    buckets: bool = False,
 ) -> list[Batch]:
     """Batches on the device.
 
@@ -29,7 +42,9 @@ def make_batches(
         rows: tokenised examples (input_ids and what else the tokenizer gives).
         padding: max (to ℓ), longest (of the batch, rows in given order), or sorted (by length,
             then as longest).
-        collate: a collator for 'max' and one for 'longest'.
+        pad: a collator that pads to ℓ, on the right.
+        seq_len: no input is longer: ℓ, or less to cut.
+        buckets: longest and sorted pad on to the next `bucket`.
 
     Returns:
         Batches of the same rows whatever the padding; a batch without padding has no
@@ -37,12 +52,15 @@ def make_batches(
     """
     if padding == "sorted":
         rows = sorted(rows, key=lambda row: row["length"], reverse=True)
-    pad = collate["max" if padding == "max" else "longest"]
     batches = []
     for start in range(0, len(rows), batch_size):
         part = [{k: v for k, v in row.items() if k in (*MODEL_INPUTS, "labels")} for row in rows[start:][:batch_size]]
-        batch = {name: tensor.to(device) for name, tensor in pad(part).items() if name in MODEL_INPUTS}
+        batch = {name: tensor[..., :seq_len] for name, tensor in pad(part).items() if name in MODEL_INPUTS}
+        if padding != "max":
+            longest = int(batch["attention_mask"].sum(dim=-1).max())
+            length = bucket(longest) if buckets else longest
+            batch = {name: tensor[..., :length] for name, tensor in batch.items()}
         if bool(batch["attention_mask"].all()):
             del batch["attention_mask"]
-        batches.append(batch)
+        batches.append({name: tensor.contiguous().to(device) for name, tensor in batch.items()})
     return batches

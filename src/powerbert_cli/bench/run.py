@@ -1,67 +1,125 @@
-"""From a shortened model and tokenised rows to measured contenders."""
+"""From a shortened model and tokenised rows to contenders."""
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..encoder.shortened import ShortenedModel
 from .batches import Batch, make_batches
-from .flops import EncoderShape, encoder_flops
+from .cost import Cost, EncoderShape, Peaks, encoder_cost, roofline_seconds, total
+from .engines import DTYPES, Place, Unavailable, runner
 from .timing import Contender
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+TORCH_ENGINES = ("eager", "compile")
+
+
+@dataclass(frozen=True)
+class Field:
+    """What contends: every combination, as far as it can be had.
+
+    Attributes:
+        models: of plain, plain-cls and shortened, see `models_of`.
+        engines, paddings, precisions: see the settings of `bench`.
+    """
+
+    models: Sequence[str]
+    engines: Sequence[str]
+    paddings: Sequence[str]
+    precisions: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A contender that could not be had, and why."""
+
+    model: str
+    engine: str
+    precision: str
+    reason: str
+
+
+def models_of(shortened: ShortenedModel) -> dict[str, nn.Module]:
+    """The models that contend, around one set of weights: speed does not depend on them.
+
+    plain is transformers' own classifier; plain-cls keeps all word-vectors, but its last layer
+    answers for [CLS] only, as the shortened one's does: what that gains is no elimination.
+    """
+    full = replace(shortened.elimination, strategy="none", lengths=None, thresholds=None)
+    return {"plain": shortened.host, "plain-cls": ShortenedModel(shortened.host, full).eval(), "shortened": shortened}
 
 
 def build_contenders(
-    model: ShortenedModel,
+    models: dict[str, nn.Module],
     rows: Sequence[dict[str, Any]],
-    collate: dict[str, Callable[[list[dict[str, Any]]], Any]],
-    engines: Sequence[str],
-    paddings: Sequence[str],
+    pad: Callable[[list[dict[str, Any]]], Any],
+    field: Field,
     batch_size: int,
-    precision: str,
-    device: str,
-) -> list[Contender]:
-    """Plain and shortened contenders for each engine and padding.
-
-    The plain contender is the shortened model's own host, as transformers runs it (speed does
-    not depend on the weights, so one set of weights serves both).
+    seq_len: int,
+    place: Place,
+    peaks: dict[str, Peaks],
+) -> tuple[list[Contender], list[Skipped]]:
+    """Contenders for each model, engine, precision and padding.
 
     Args:
-        model: put on the device, into the precision, and into evaluation mode.
+        models: see `models_of`; in float32.
         rows: tokenised examples; all contenders answer the same ones.
-        collate: a collator for 'max' and one for 'longest'.
-
-    Returns:
-        The contenders; `compile` runs padded to ℓ only, as it would compile anew for each length.
+        pad: a collator that pads to ℓ.
+        peaks: of the device, by precision.
     """
-    model.to(device=device, dtype=DTYPES[precision]).eval()
-    shape = EncoderShape.of(model.config)
-    batches = {padding: make_batches(rows, padding, batch_size, collate, device) for padding in paddings}
-    contenders = []
-    for engine in engines:
-        runs = {False: _run_by(engine, model.host), True: _run_by(engine, model)}
-        for padding in paddings:
-            if engine == "compile" and padding != "max":
+    contenders, skipped = [], []
+    for engine, precision in ((e, p) for e in field.engines for p in field.precisions):
+        buckets = engine == "compile"
+        device = place.device if engine in TORCH_ENGINES else "cpu"
+        batches = {p: make_batches(rows, p, batch_size, pad, device, seq_len, buckets) for p in field.paddings}
+        for name, model in prepared({n: models[n] for n in field.models}, engine, precision, place.device):
+            try:
+                run = runner(engine, name, model, precision, place)
+            except Unavailable as error:
+                skipped.append(Skipped(name, engine, precision, str(error)))
                 continue
-            for shortened, run in runs.items():
-                flops = _batches_flops(batches[padding], shape, model if shortened else None)
-                contenders.append(Contender(shortened, engine, padding, run, batches[padding], flops))
-    return contenders
+            for padding in field.paddings:
+                layers = [batch_cost(batch, models[name]) for batch in batches[padding]]
+                flops = sum(total(layer).flops for batch in layers for layer in batch)
+                roofline = None
+                if precision in peaks:
+                    size = NUMBER_BYTES[precision]
+                    roofline = sum(roofline_seconds(batch, peaks[precision], size) for batch in layers)
+                contenders.append(Contender(name, engine, padding, precision, run, batches[padding], flops, roofline))
+    return contenders, skipped
 
 
-def _batches_flops(batches: Sequence[Batch], shape: EncoderShape, model: ShortenedModel | None) -> float:
-    """All batches, at the length that each is padded to; `model` None for the plain one."""
-    total = 0.0
-    for batch in batches:
-        *rows, length = batch["input_ids"].shape
-        lengths, merges = None, False
-        if model is not None:
-            lengths, merges = _lengths_in(batch, model), model.elimination.merges
-        total += math.prod(rows) * encoder_flops(shape, length, lengths, merges)
-    return total
+def prepared(models: dict[str, nn.Module], engine: str, precision: str, device: str) -> Iterator[tuple[str, nn.Module]]:
+    """The models where and as an engine takes them; they share one copy of the weights."""
+    if engine not in TORCH_ENGINES or precision not in DTYPES:
+        yield from models.items()
+        return
+    dtype = DTYPES[precision]
+    if dtype is not torch.float32 or device != "cpu":
+        models = copy.deepcopy(models)
+    for name, model in models.items():
+        yield name, model.to(device=device, dtype=dtype).eval()
+
+
+def batch_cost(batch: Batch, model: nn.Module) -> list[dict[str, Cost]]:
+    """Of each layer on a batch, at the length that it is padded to."""
+    shape = EncoderShape.of(model.config)
+    *rows, length = batch["input_ids"].shape
+    if not isinstance(model, ShortenedModel):
+        return encoder_cost(shape, math.prod(rows), length)
+    return encoder_cost(
+        shape,
+        math.prod(rows),
+        length,
+        _lengths_in(batch, model),
+        merges=model.elimination.merges,
+        first_only=model.ends_in_first,
+    )
 
 
 def _lengths_in(batch: Batch, model: ShortenedModel) -> Sequence[int]:
@@ -69,9 +127,6 @@ def _lengths_in(batch: Batch, model: ShortenedModel) -> Sequence[int]:
     if model.elimination.strategy != "threshold":
         assert model.elimination.lengths is not None
         return model.elimination.lengths
-    flat = {name: part.flatten(0, -2) for name, part in batch.items()}
+    device = next(model.parameters()).device
+    flat = {name: part.flatten(0, -2).to(device) for name, part in batch.items()}
     return [positions.shape[1] for positions in model.kept_positions(**flat)]
-
-
-def _run_by(engine: str, model: torch.nn.Module) -> Callable[..., Any]:
-    return torch.compile(model, dynamic=False) if engine == "compile" else model

@@ -12,9 +12,12 @@ import torch
 from scipy import stats
 
 from .batches import Batch
+from .energy import energy_counter
 from .memory import peak_mb, reset_peak
 
 MIN_ROUNDS = 3
+# Engines keep threads of their own, which wait busily for a while after a run and would slow the next contender.
+_PAUSE = 0.02  # seconds
 
 
 @dataclass
@@ -22,52 +25,65 @@ class Contender:
     """One way to answer: a model, how it is run, and how its inputs are padded.
 
     Attributes:
+        model: plain, plain-cls or shortened.
+        run: answers a batch.
         flops: of one pass over all batches.
+        roofline: seconds that a pass would need without any loss; None if not known.
         seconds: one entry for each round: mean time of a batch in that round.
+        joules: used in all rounds; None where nothing tells.
     """
 
-    shortened: bool
+    model: str
     engine: str
     padding: str
-    model: Callable[..., Any]
+    precision: str
+    run: Callable[..., Any]
     batches: list[Batch]
     flops: float
+    roofline: float | None = None
     seconds: list[float] = field(default_factory=list)
     peak_memory_mb: float | None = None
+    joules: float | None = None
 
     @property
     def name(self) -> str:
-        return f"{'shortened' if self.shortened else 'plain'}/{self.padding}/{self.engine}"
+        return f"{self.model}/{self.padding}/{self.engine}/{self.precision}"
 
-    def run(self, device: str) -> float:
+    @property
+    def shortened(self) -> bool:
+        return self.model == "shortened"
+
+    def time(self, device: str) -> float:
         """One pass over all batches; mean seconds of a batch."""
-        _synchronize(device)
+        synchronize(device)
         start = time.perf_counter()
         for batch in self.batches:
-            self.model(**batch)
-        _synchronize(device)
+            self.run(**batch)
+        synchronize(device)
         return (time.perf_counter() - start) / len(self.batches)
 
 
-def _synchronize(device: str) -> None:
+def synchronize(device: str) -> None:
+    """Waits until the device has done what it was given."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 @torch.inference_mode()
 def measure(contenders: Sequence[Contender], rounds: int, max_seconds: float, device: str, seed: int = 0) -> int:
-    """Times all contenders: one warm-up pass each, then rounds in shuffled order.
+    """Times all contenders: two warm-up passes each, then rounds in shuffled order.
 
-    Stops early after `max_seconds` once three rounds are done. Fills `seconds` and
-    `peak_memory_mb` (taken in the warm-up's second half, so that compiling does not count).
+    Stops early after `max_seconds` once three rounds are done. Fills `seconds`, `joules` and
+    `peak_memory_mb` (taken in the second warm-up pass, so that compiling does not count).
 
     Returns:
         The number of rounds done.
     """
+    counter = energy_counter(device)
     for contender in contenders:
-        contender.run(device)
+        contender.time(device)
         reset_peak(device)
-        contender.run(device)
+        contender.time(device)
         contender.peak_memory_mb = peak_mb(device)
     order = list(contenders)
     shuffle = random.Random(seed)
@@ -75,7 +91,11 @@ def measure(contenders: Sequence[Contender], rounds: int, max_seconds: float, de
     for done in range(1, rounds + 1):
         shuffle.shuffle(order)
         for contender in order:
-            contender.seconds.append(contender.run(device))
+            time.sleep(_PAUSE)
+            before = counter() if counter else 0.0
+            contender.seconds.append(contender.time(device))
+            if counter:
+                contender.joules = (contender.joules or 0.0) + counter() - before
         if done >= MIN_ROUNDS and time.monotonic() - start > max_seconds:
             return done
     return rounds
@@ -99,41 +119,64 @@ def speedup(baseline: Sequence[float], contender: Sequence[float]) -> tuple[floa
     return float(ratio(base, other)), float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def table(contenders: Sequence[Contender], batch_size: int, precision: str) -> pd.DataFrame:
-    """One row for each contender.
+def table(contenders: Sequence[Contender], batch_size: int, seq_len: int) -> pd.DataFrame:
+    """One row for each contender; times are of one batch.
 
-    `speedup` (with interval), `flops_ratio` and `efficiency` (their quotient) are against the
-    plain contender of the same engine and padding: the gain of elimination alone.
-    `speedup_vs_padded` is against the plain contender padded to ℓ: in a plain row the gain of
-    padding removal alone, in a shortened row both gains. Times are of one batch.
+    `speedup` (with interval), `flops_ratio`, `roofline_ratio` and the two efficiencies (measured
+    over each) are against the plain model of the same engine, precision and padding. Others:
+    `speedup_vs_cls` against plain-cls of the same: elimination alone, where `speedup` also has
+    what a last layer for [CLS] only gains. `speedup_vs_padded` against the plain model padded to
+    ℓ: in a plain row the gain of padding removal, in a shortened row both gains.
+    `speedup_vs_best` against the fastest plain model of any engine, precision and padding here.
     """
-    plain = {(c.engine, c.padding): c for c in contenders if not c.shortened}
+    known = {(c.model, c.engine, c.precision, c.padding): c for c in contenders}
+    plain = [c for c in contenders if c.model == "plain"]
+    best = min(plain, key=lambda c: float(np.median(c.seconds)), default=None)
     rows = []
     for c in contenders:
-        base = plain[c.engine, c.padding]
-        ratio, low, high = speedup(base.seconds, c.seconds)
-        padded = plain.get((c.engine, "max"))
+        base = known.get(("plain", c.engine, c.precision, c.padding))
         median = float(np.median(c.seconds))
+        answers = batch_size * len(c.batches) * len(c.seconds)
         rows.append(
             {
                 "contender": c.name,
+                "model": c.model,
                 "shortened": c.shortened,
                 "engine": c.engine,
                 "padding": c.padding,
-                "precision": precision,
+                "precision": c.precision,
                 "batch_size": batch_size,
+                "seq_len": seq_len,
                 "threads": torch.get_num_threads(),
                 "median_s": median,
                 "p95_s": float(np.percentile(c.seconds, 95)),
                 "examples_per_s": batch_size / median,
-                "speedup": ratio,
-                "speedup_low": low,
-                "speedup_high": high,
-                "flops_ratio": base.flops / c.flops,
-                "efficiency": ratio / (base.flops / c.flops),
+                **_against(base, c),
+                "speedup_vs_cls": _ratio(known.get(("plain-cls", c.engine, c.precision, c.padding)), c),
+                "speedup_vs_padded": _ratio(known.get(("plain", c.engine, c.precision, "max")), c),
+                "speedup_vs_best": _ratio(best, c),
                 "peak_memory_mb": c.peak_memory_mb,
-                "speedup_vs_padded": float(np.median(padded.seconds)) / median if padded else None,
+                "joules_per_example": None if c.joules is None else c.joules / answers,
                 "rounds": len(c.seconds),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _ratio(base: Contender | None, other: Contender) -> float | None:
+    return None if base is None else float(np.median(base.seconds) / np.median(other.seconds))
+
+
+def _against(base: Contender | None, c: Contender) -> dict[str, float | None]:
+    """Measured, FLOPs and roofline ratio against the plain contender; None where there is none."""
+    names = ("speedup", "speedup_low", "speedup_high", "flops_ratio", "efficiency")
+    roofs = ("roofline_ratio", "roofline_efficiency")
+    if base is None:
+        return dict.fromkeys((*names, *roofs))
+    ratio, low, high = speedup(base.seconds, c.seconds)
+    flops = base.flops / c.flops
+    found: dict[str, float | None] = dict(zip(names, (ratio, low, high, flops, ratio / flops), strict=True))
+    if base.roofline is None or c.roofline is None:
+        return {**found, **dict.fromkeys(roofs)}
+    roofline = base.roofline / c.roofline
+    return {**found, **dict(zip(roofs, (roofline, ratio / roofline), strict=True))}

@@ -102,20 +102,21 @@ def _values(table: pd.DataFrame, name: str) -> np.ndarray:
     """A column, or the columns of a multi-label task side by side."""
     if name in table:
         return table[name].to_numpy()
-    return table[[column for column in table if column.startswith(f"{name}_")]].to_numpy()
+    return table[[column for column in table if str(column).startswith(f"{name}_")]].to_numpy()
 
 
 def _speeds(timing: pd.DataFrame) -> dict[str, Any]:
-    """Speed-ups by padding (of the first engine), and times per example for the picture."""
-    first = timing[timing["engine"] == timing["engine"].iloc[0]].set_index(["padding", "shortened"])
+    """Speed-ups by padding (of the first engine and setting), and times per example for the picture."""
+    same = ["engine", "precision", "batch_size", "seq_len", "threads"]
+    first = timing[(timing[same] == timing[same].iloc[0]).all(axis=1)].set_index(["padding", "model"])
     speeds: dict[str, Any] = {"flops_ratio": None, "speedup_max": None, "speedup_longest": None, "speedup_sorted": None}
     times = {}
-    for padding, shortened in first.index:
-        row = first.loc[(padding, shortened)]
-        if shortened:
+    for padding, model in first.index:
+        row = first.loc[(padding, model)]
+        if model == "shortened":
             speeds[f"speedup_{padding}"] = float(row["speedup"])
             speeds[f"flops_ratio_{padding}"] = float(row["flops_ratio"])
-        times[f"{'shortened' if shortened else 'plain'}_{padding}_ms"] = 1000 / float(row["examples_per_s"])
+        times[f"{model}_{padding}_ms"] = 1000 / float(row["examples_per_s"])
     speeds["flops_ratio"] = speeds.get(
         "flops_ratio_max", next((v for k, v in speeds.items() if k.startswith("flops_ratio_")), None)
     )

@@ -90,7 +90,7 @@ def attend(block: Block, state: WordVectors, training: bool) -> WordVectors:
 
 def attend_for_first(block: Block, state: WordVectors, training: bool) -> WordVectors:
     """Self-attention for the first word-vector ([CLS]) alone, over all: exact where only it is read."""
-    index = torch.zeros(len(state.vectors), 1, dtype=torch.long, device=state.vectors.device)
+    index = torch.zeros(state.vectors.shape[0], 1, dtype=torch.long, device=state.vectors.device)
     with part("project"):
         projections = block.project(state.vectors, state.positions, index)
     return _attend_for_kept(block, projections, state, _bias(block, state), index, None, training)
@@ -145,7 +145,7 @@ def _attend_for_kept(
     with part("attention"):
         if bias is not None:
             rows_of_bias = index[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[-1])
-            bias = bias.expand(len(index), -1, -1, -1).gather(2, rows_of_bias)
+            bias = bias.expand(index.shape[0], -1, -1, -1).gather(2, rows_of_bias)
         context = _attend(block, projections, state, bias, training)
     with part("output"):
         kept = block.join(context, gather_vectors(state.vectors, index), training)

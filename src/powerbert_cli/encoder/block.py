@@ -56,6 +56,10 @@ class Block(ABC):
     def feed_forward(self, x: Tensor, training: bool) -> Tensor:
         """Feed-forward part with residual and norm: (B, K, D) → (B, K, D)."""
 
+    @abstractmethod
+    def host_parts(self) -> dict[str, tuple[Any, ...]]:
+        """The host's modules behind project, output and feed-forward, in the order in which the host calls them."""
+
     def sources(self) -> tuple[Tensor, ...]:
         """The weights of which `for_inference` holds copies."""
         return ()
@@ -101,6 +105,13 @@ class PostNormBlock(Block):
     joined: ArrangedLinear | None = None
     joined_kv: ArrangedLinear | None = None
 
+    def host_parts(self) -> dict[str, tuple[Any, ...]]:
+        return {
+            "project": (self.query, self.key, self.value),
+            "output": (self.output, self.norm1),
+            "feed-forward": (self.up, self.down, self.norm2),
+        }
+
     def sources(self) -> tuple[Tensor, ...]:
         layers: list[Any] = [self.query, self.key, self.value, self.output, self.up, self.down]
         if not all(map(is_linear, layers)):
@@ -117,9 +128,9 @@ class PostNormBlock(Block):
             joined=ArrangedLinear(weight, bias),
             joined_kv=ArrangedLinear(weight[size:], None if bias is None else bias[size:]),
             query=arranged(self.query),
-            output=arranged(self.output),  # type: ignore[arg-type]
-            up=arranged(self.up),  # type: ignore[arg-type]
-            down=arranged(self.down),  # type: ignore[arg-type]
+            output=arranged(self.output),
+            up=arranged(self.up),
+            down=arranged(self.down),
         )
 
     def project(self, x: Tensor, positions: Tensor | None, index: Tensor | None = None) -> Projections:
@@ -161,6 +172,13 @@ class ModernBlock(Block):
     rotary: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     window: int | None
 
+    def host_parts(self) -> dict[str, tuple[Any, ...]]:
+        return {
+            "project": (self.attention.Wqkv,),
+            "output": (self.attention.Wo,),
+            "feed-forward": (self.norm2, self.mlp),
+        }
+
     def project(self, x: Tensor, positions: Tensor | None, index: Tensor | None = None) -> Projections:
         assert positions is not None
         normed, turns = self.norm1(x), self.rotary(x, positions)
@@ -191,7 +209,7 @@ class ModernBlock(Block):
         return weight.new_zeros(()).expand(far.shape).masked_fill(far, 0.5 * torch.finfo(weight.dtype).min).unsqueeze(1)
 
 
-def _heads_of(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+def _heads_of(x: Tensor, parts: int, heads: int) -> Any:
     """(B, N, P·D) → P times (B, H, N, D/H), as views."""
     return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind()
 

@@ -1,5 +1,7 @@
 """Linear layers arranged for inference."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,11 +40,13 @@ def is_linear(layer: object) -> bool:
     return type(layer) is nn.Linear
 
 
-def arranged(layer: nn.Linear) -> ArrangedLinear:
+def arranged(layer: Any) -> ArrangedLinear:
     return ArrangedLinear(layer.weight, layer.bias)
 
 
-def joined(*layers: nn.Linear) -> tuple[Tensor, Tensor | None]:
+def joined(*layers: Any) -> tuple[Tensor, Tensor | None]:
     """Weight and bias of several layers on the same input in one: with few rows one product is faster."""
     biases = [layer.bias for layer in layers]
-    return torch.cat([layer.weight for layer in layers]), None if biases[0] is None else torch.cat(biases)
+    return torch.cat([layer.weight.detach() for layer in layers]), None if biases[0] is None else torch.cat(
+        [bias.detach() for bias in biases]
+    )

@@ -88,6 +88,11 @@ class EliminationModel(nn.Module, ABC):
     def seq_len(self) -> int:
         return self.elimination.seq_len
 
+    @property
+    def ends_in_first(self) -> bool:
+        """Whether the last layer answers for [CLS] only, as the head reads nothing else."""
+        return self._ends_in_first
+
     def _blocks(self) -> tuple[Block, ...]:
         blocks = self._family.blocks(self.host)
         if not self.training and not torch.is_grad_enabled() and not torch.compiler.is_compiling():

@@ -73,12 +73,12 @@ class Elimination:
         return replace(self, lengths=check_lengths(lengths, self.seq_len, layers))
 
     def keeps_all(self, j: int, n: int) -> bool:
-        """Whether layer j (0-based) surely keeps all of n word-vectors."""
+        """Whether layer j (0-based) surely keeps all of n word-vectors, n ≤ ℓ."""
         if self.strategy == "threshold":
             assert self.thresholds is not None
             return self.thresholds[j] <= 0
         assert self.lengths is not None
-        return self.lengths[j] >= n
+        return self.lengths[j] >= (self.seq_len if isinstance(n, torch.SymInt) else n)  # symbolic: for any length
 
 
 def draw_random_order(seq_len: int, seed: int) -> tuple[int, ...]:
@@ -135,4 +135,4 @@ def shield_of(input_ids: Tensor, tokens: Sequence[int]) -> Tensor | None:
     """Where the protected tokens stand: (B, N) bool, or None if there are none to look for."""
     if not tokens:
         return None
-    return torch.isin(input_ids, torch.tensor(tokens, device=input_ids.device))
+    return (input_ids.unsqueeze(-1) == torch.tensor(tokens, device=input_ids.device)).any(dim=-1)

@@ -20,6 +20,11 @@ def significance_order(scores: Tensor, mask: Tensor | None, protected: int = 1, 
     Returns:
         (B, N) int64: `order[b, k]` is the position of the word-vector of rank k.
     """
+    return torch.sort(_with_protected(scores, mask, protected, shield), dim=-1, descending=True, stable=True).indices
+
+
+def _with_protected(scores: Tensor, mask: Tensor | None, protected: int, shield: Tensor | None) -> Tensor:
+    """Scores in which the protected word-vectors lead and padding comes last."""
     scores = scores.float()
     if shield is not None:
         scores = scores.masked_fill(shield, torch.finfo(scores.dtype).max)
@@ -28,7 +33,7 @@ def significance_order(scores: Tensor, mask: Tensor | None, protected: int = 1, 
     if protected:
         scores = scores.clone()
         scores[:, :protected] = float("inf")
-    return torch.sort(scores, dim=-1, descending=True, stable=True).indices
+    return scores
 
 
 def select(scores: Tensor, keep: int, mask: Tensor | None, protected: int = 1, shield: Tensor | None = None) -> Tensor:
@@ -51,6 +56,9 @@ def select(scores: Tensor, keep: int, mask: Tensor | None, protected: int = 1, s
         ValueError: if keep is outside 1 … N.
     """
     n = scores.shape[-1]
+    if isinstance(n, torch.SymInt):  # traced for inputs of any length; of equal scores TopK takes the first too
+        ranked = _with_protected(scores, mask, protected, shield)
+        return ranked.topk(torch.sym_min(keep, n), dim=-1).indices.sort(dim=-1).values
     if not 1 <= keep <= n:
         raise ValueError(f"keep={keep} must be between 1 and the {n} word-vectors there are")
     order = significance_order(scores, mask, protected, shield)

@@ -68,21 +68,30 @@ def significance_from_projections(
     """
     batch, heads, n, _ = query.shape
     chunk = batch
-    if query.device.type == "cpu":
-        chunk = max(1, min(batch, _CPU_CHUNK_BYTES // (heads * n * n * query.element_size())))
+    if query.device.type == "cpu" and not isinstance(batch, torch.SymInt) and not isinstance(n, torch.SymInt):
+        chunk = max(1, _CPU_CHUNK_BYTES // (heads * n * n * query.element_size()))
     with torch.no_grad():
-        query, key, scale = query.detach(), key.detach(), 1.0 / math.sqrt(query.shape[-1])
+        if isinstance(chunk, torch.SymInt) or chunk >= batch:
+            return _column_sums(query, key, mask, bias, diagonal, pad_queries)
         parts = []
         for start in range(0, batch, chunk):
             part = slice(start, start + chunk)
-            # scaling inside the product saves a pass over the queries
-            flat_query, flat_key = query[part].flatten(0, 1), key[part].flatten(0, 1)
-            scores = torch.baddbmm(query.new_empty(()), flat_query, flat_key.mT, beta=0, alpha=scale)
-            scores = scores.unflatten(0, (-1, heads))  # (b, H, N, N)
-            if bias is not None:
-                scores += bias.detach() if len(bias) == 1 else bias[part].detach()
+            part_bias = bias if bias is None or bias.shape[0] == 1 else bias[part]
             part_mask = None if mask is None else mask[part]
-            if part_mask is not None:
-                scores.masked_fill_(~part_mask[:, None, None, :], float("-inf"))
-            parts.append(significance(scores.softmax(dim=-1), part_mask, diagonal, pad_queries))
+            parts.append(_column_sums(query[part], key[part], part_mask, part_bias, diagonal, pad_queries))
         return torch.cat(parts)
+
+
+def _column_sums(
+    query: Tensor, key: Tensor, mask: Tensor | None, bias: Tensor | None, diagonal: bool, pad_queries: bool
+) -> Tensor:
+    query, key, scale = query.detach(), key.detach(), 1.0 / math.sqrt(query.shape[-1])
+    # scaling inside the product saves a pass over the queries
+    flat_query, flat_key = query.flatten(0, 1), key.flatten(0, 1)
+    scores = torch.baddbmm(query.new_empty(()), flat_query, flat_key.mT, beta=0, alpha=scale)
+    scores = scores.unflatten(0, (-1, query.shape[1]))  # (B, H, N, N)
+    if bias is not None:
+        scores += bias.detach()
+    if mask is not None:
+        scores.masked_fill_(~mask[:, None, None, :], float("-inf"))
+    return significance(scores.softmax(dim=-1), mask, diagonal, pad_queries)

@@ -51,31 +51,58 @@ def plain_table(title: str, columns: dict[str, str]) -> Table:
     return table
 
 
+POINT = ["threads", "seq_len", "batch_size"]
+
+
 def say_timing(timing: pd.DataFrame) -> None:
-    """Prints the main columns of a timing table."""
-    several = timing["engine"].nunique() > 1
-    left, right = "left", "right"
-    columns = {"padding": left, "model": left, "ms": right, "examples/s": right, "speed-up": right, "95%": right}
-    table = plain_table("time of a batch", {**columns, "FLOPs": right, "effic.": right, "vs padded": right})
-    for row in timing.to_dict("records"):
-        shortened, padded = row["shortened"], row["speedup_vs_padded"]
-        model = "shortened" if shortened else "plain"
+    """Prints the main columns of a timing table: one for each setting, engine and precision."""
+    for (engine, precision, threads, seq_len, batch_size), rows in timing.groupby(
+        ["engine", "precision", *POINT], sort=False
+    ):
+        title = f"time of a batch of {batch_size}, ℓ={seq_len}, {engine}, {precision}, {threads} threads"
+        console.print(_timing_table(title, rows))
+    console.print(
+        f"{timing['rounds'].min()} rounds. speed-up, FLOPs and roofline (ratios) are against the plain model of the "
+        "same padding, engine and precision; of roof is measured over roofline; vs cls is against plain-cls: "
+        "elimination alone; vs padded is against the plain model padded to ℓ: removed padding counts too."
+    )
+    for _, rows in timing.groupby(POINT, sort=False):
+        _say_best(rows)
+
+
+def _timing_table(title: str, rows: pd.DataFrame) -> Table:
+    columns = {"padding": "left", "model": "left"}
+    heads = ["ms", "speed-up", "95%", "FLOPs", "roofline", "of roof", "vs cls", "vs padded"]
+    table = plain_table(title, {**columns, **dict.fromkeys(heads, "right")})
+    for row in rows.to_dict("records"):
+        plain = row["model"] == "plain"
         table.add_row(
             row["padding"],
-            f"{model} {row['engine']}" if several else model,
+            row["model"],
             f"{1000 * row['median_s']:.1f}",
-            f"{row['examples_per_s']:.1f}",
-            f"{row['speedup']:.2f}" if shortened else "",
-            f"{row['speedup_low']:.2f}-{row['speedup_high']:.2f}" if shortened else "",
-            f"{row['flops_ratio']:.2f}" if shortened else "",
-            f"{row['efficiency']:.2f}" if shortened else "",
-            "" if pd.isna(padded) else f"{padded:.2f}",
+            "" if plain else _number(row["speedup"]),
+            "" if plain or pd.isna(row["speedup"]) else f"{row['speedup_low']:.2f}-{row['speedup_high']:.2f}",
+            "" if plain else _number(row["flops_ratio"]),
+            "" if plain else _number(row["roofline_ratio"]),
+            "" if plain else _number(row["roofline_efficiency"]),
+            _number(row["speedup_vs_cls"]) if row["shortened"] else "",
+            _number(row["speedup_vs_padded"]),
         )
-    console.print(table)
-    first = timing.iloc[0]
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or pd.isna(value) else f"{value:.2f}"
+
+
+def _say_best(rows: pd.DataFrame) -> None:
+    """The fastest plain contender of a setting against the fastest shortened one, whatever their engines."""
+    plain, shortened = rows[rows["model"] == "plain"], rows[rows["shortened"]]
+    if plain.empty or shortened.empty:
+        return
+    one, other = (part.sort_values("median_s").iloc[0] for part in (plain, shortened))
     console.print(
-        f"batch size {first['batch_size']}, {first['precision']}, {first['threads']} threads, "
-        f"{first['rounds']} rounds.\n"
-        "speed-up, FLOPs (ratio) and efficiency are against the plain model of the same padding: elimination alone; "
-        "vs padded is against the plain model padded to ℓ: removed padding counts too."
+        f"fastest plain: {one['contender']} {one['examples_per_s']:.1f} examples/s; fastest shortened: "
+        f"{other['contender']} {other['examples_per_s']:.1f} examples/s, {other['speedup_vs_best']:.2f} times as fast"
+        f" (batch size {one['batch_size']}, ℓ={one['seq_len']}, {one['threads']} threads)"
     )

@@ -1,0 +1,80 @@
+"""The table and the picture of a profile."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .console import console
+from .tables import plain_table
+
+COLORS = {
+    "project": "tab:blue",
+    "significance": "tab:red",
+    "select": "tab:pink",
+    "attention": "tab:orange",
+    "output": "tab:cyan",
+    "feed-forward": "tab:green",
+}
+
+
+def say_profile(profile: pd.DataFrame, batches: int) -> None:
+    """Prints the time of each part over all layers, of a batch, beside its roofline time."""
+    models = list(profile["model"].unique())
+    heads = [head for model in models for head in (model, "roofline", "of roof")]
+    table = plain_table("time of each part over all layers, ms", {"part": "left"})
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    sums = profile.groupby(["part", "model"], sort=False)[["seconds", "roofline_s"]].sum(min_count=1)
+    for part in [*profile["part"].unique(), "total"]:
+        cells: list[str] = []
+        for model in models:
+            own = profile[profile["model"] == model]
+            if part == "total":
+                seconds, roofline = own["seconds"].sum(), own["roofline_s"].sum()
+            elif (part, model) in sums.index:
+                seconds, roofline = sums.loc[(part, model)]
+            else:
+                cells += ["", "", ""]
+                continue
+            known = pd.notna(roofline)
+            cells += [f"{1000 * seconds / batches:.2f}"]
+            cells += [f"{1000 * roofline / batches:.2f}", f"{roofline / seconds:.2f}"] if known else ["", ""]
+        table.add_row(part, *cells)
+    console.print(table)
+    console.print(
+        "of roof: roofline time over measured time, 1 is all that the device can. The scores of significance are in "
+        "the cost of attention; the plain model's head counts with its last feed-forward part."
+    )
+
+
+def draw_profile(profile: pd.DataFrame, batches: int, path: Path) -> None:
+    """For each layer the parts' times, plain beside shortened, with a mark at the roofline time of the layer."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    models = list(profile["model"].unique())
+    layers = np.arange(1, profile["layer"].max() + 1)
+    width = 0.8 / len(models)
+    for i, model in enumerate(models):
+        own = profile[profile["model"] == model].pivot_table(index="layer", columns="part", values="seconds")
+        own = 1000 / batches * own.reindex(layers).fillna(0.0)
+        roofline = profile[profile["model"] == model].groupby("layer")["roofline_s"].sum().reindex(layers)
+        places, bottom = layers - 0.4 + width * (i + 0.5), np.zeros(len(layers))
+        for part, color in COLORS.items():
+            if part in own:
+                label = (
+                    part
+                    if i == len(models) - 1 or part not in profile[profile["model"] == models[-1]]["part"].values
+                    else None
+                )
+                axis.bar(places, own[part], 0.92 * width, bottom, color=color, label=label, alpha=1 - 0.45 * (i == 0))
+                bottom += own[part].to_numpy()
+        axis.plot(places, 1000 / batches * roofline, "k_", ms=14, label="roofline" if i == 0 else None)
+    axis.set(xlabel=f"layer ({', '.join(models)} from left to right)", ylabel="ms of a batch", xticks=layers)
+    axis.legend(fontsize=8)
+    axis.grid(axis="y", alpha=0.3)
+    figure.savefig(path, dpi=130, format="png")

@@ -1,0 +1,122 @@
+"""Classifiers as ONNX files, for batches and inputs of any size."""
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..encoder.shortened import EliminationModel, is_multiple_choice
+from ..errors import PowerbertError
+from .artifacts import whole_file
+
+
+class OnnxError(PowerbertError):
+    """A model that cannot be written as ONNX, or a package that is not there."""
+
+
+class _Logits(nn.Module):
+    """Tensors in a fixed order in, logits out."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.model(**dict(zip(self.names, inputs, strict=True))).logits
+
+
+def input_names(config: Any) -> tuple[str, ...]:
+    """What a classifier with this config is called with."""
+    types = getattr(config, "type_vocab_size", 0) > 1
+    return ("input_ids", "attention_mask", "token_type_ids") if types else ("input_ids", "attention_mask")
+
+
+def export_onnx(model: nn.Module, path: Path) -> None:
+    """Writes a plain classifier or a shortened one as one ONNX file.
+
+    TopK and Gather eliminate word-vectors at run time: the file takes inputs (B, N) of any batch size and any
+    length up to ℓ, and keeps min(ℓ_j, N) of them in layer j.
+
+    Args:
+        model: a sequence classifier of transformers, or a `ShortenedModel`, on the CPU.
+
+    Raises:
+        OnnxError: for a strategy whose lengths depend on more than shapes, for multiple choice,
+            or if a package is missing.
+    """
+    _check(model)
+    names = input_names(model.config)
+    batch, length = 2, 7  # of no meaning: both are free in the file
+    example = [torch.ones(batch, length, dtype=torch.long) for _ in names]
+    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), _quiet():
+            traced = torch.export.export(
+                _Logits(model, names),
+                tuple(example),
+                dynamic_shapes={"inputs": tuple(dict(free) for _ in names)},
+                strict=False,
+            )
+            program = torch.onnx.export(traced, input_names=list(names), output_names=["logits"], dynamo=True)
+    finally:
+        model.train(was_training)
+    assert program is not None
+    with whole_file(path) as temporary:
+        program.save(temporary)
+
+
+def quantize_onnx(path: Path, result: Path) -> Path:
+    """Writes a file whose matrix products are in int8, activations quantised as they come (dynamic).
+
+    Raises:
+        OnnxError: if ONNX Runtime is missing.
+    """
+    try:
+        import onnx
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+    except ImportError as error:
+        raise OnnxError("int8 needs the package onnxruntime: pip install 'powerbert[onnx]'") from error
+    model = onnx.load(path)
+    model.graph.ClearField("value_info")  # the shapes of weights that change places would contradict it
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # it advises through the root logger
+    try:
+        with whole_file(result) as temporary:
+            quantize_dynamic(model, temporary, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+    finally:
+        root.setLevel(level)
+    return result
+
+
+def _check(model: nn.Module) -> None:
+    if is_multiple_choice(model.config):
+        raise OnnxError("ONNX files are for sequence classification; this is a multiple-choice model")
+    if isinstance(model, EliminationModel) and model.elimination.strategy in ("threshold", "merge"):
+        raise OnnxError(f"strategy={model.elimination.strategy} cannot be written as ONNX")
+    for package in ("onnx", "onnxscript"):
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise OnnxError(f"ONNX needs the package {package}: pip install 'powerbert[onnx]'") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Without the exporter's progress lines and warnings of its own deprecated parts."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
