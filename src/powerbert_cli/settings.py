@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .errors import PowerbertError, nearest
-from .method.strategies import STRATEGIES
+from .method.names import KERNELS, STRATEGIES
 
 KINDS = ("classification", "regression", "multiple_choice", "multi_label")
 REGULARIZERS = ("loss", "decoupled")
@@ -20,7 +20,6 @@ PADDINGS = ("max", "longest", "sorted")
 ENGINES = ("eager", "compile", "onnx", "openvino")
 BENCH_PRECISIONS = (*PRECISIONS, "int8")
 BENCH_MODELS = ("plain", "plain-cls", "shortened")
-KERNELS = ("auto", "torch", "triton")
 AUTO = "auto"  # seq_len and lr_soft: settled from the data before the settings are typed
 # `lambda` is the user's key and a keyword of Python.
 RENAMED = {"lambda": "regularizer_weight"}
@@ -203,7 +202,11 @@ class FinetuneSettings:
     epochs: int = key("epochs of each stage (finetune.epochs etc. set one stage)")
     seed: int = key("seed of initial weights, data order and dropout")
     device: str = key("auto, cpu or cuda")
-    precision: str = key("fp32, bf16 or fp16")
+    precision: str = key("fp32, bf16 or fp16; bench also int8")
+    attention: str = key(
+        "how significance is scored: torch (PyTorch's operations), triton (GPU kernel without the n × n matrices), or "
+        "auto (triton where it is faster)"
+    )
     output_dir: str = key("where run directories and finished stages go")
     checkpoint: str | None = key("start from this fine-tuned model directory")
     predict_test: bool = key("finetune, retrain: also answer the test split; for GLUE in the server's form")
@@ -224,6 +227,7 @@ class FinetuneSettings:
             raise SettingsError(f"seq_len={self.seq_len} must be at least 8: [CLS], [SEP] and some words have to fit")
         _at_least_one("finetune.epochs", self.finetune.epochs)
         _one_of("precision", self.precision, self.PRECISIONS_HERE)
+        _one_of("attention", self.attention, KERNELS)
         _one_of("device", self.device, ("auto", "cpu", "cuda"))
         if self.batch_size % self.training.accumulation:
             raise SettingsError(
@@ -342,10 +346,34 @@ class BenchOptions:
 
 
 @dataclass(kw_only=True)
-class BenchSettings(RetrainSettings):
+class ShortenedSettings(RetrainSettings):
+    """Of verbs that take a shortened model."""
+
+    shortened: str | None = key("take this re-trained model directory instead of the pipeline's own")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shortened and not (Path(self.shortened) / "retention.json").is_file():
+            raise SettingsError(
+                f"shortened={self.shortened} is no re-trained model directory (no retention.json in it); "
+                "give the folder 'model' of a finished retrain run"
+            )
+
+
+@dataclass(kw_only=True)
+class ExportOptions:
+    int8: bool = key("also write model.int8.onnx: matrix products in int8, activations quantised as they come")
+
+
+@dataclass(kw_only=True)
+class ExportSettings(ShortenedSettings):
+    export: ExportOptions = key("")
+
+
+@dataclass(kw_only=True)
+class BenchSettings(ShortenedSettings):
     PRECISIONS_HERE: ClassVar[tuple[str, ...]] = BENCH_PRECISIONS
 
-    shortened: str | None = key("time this re-trained model directory instead of the pipeline's own")
     bench: BenchOptions = key("")
 
     def __post_init__(self) -> None:
@@ -353,11 +381,6 @@ class BenchSettings(RetrainSettings):
         for seq_len in self.bench.seq_lens or ():
             if seq_len > self.seq_len:
                 raise SettingsError(f"bench.seq_lens={seq_len} exceeds seq_len={self.seq_len}")
-        if self.shortened and not (Path(self.shortened) / "retention.json").is_file():
-            raise SettingsError(
-                f"shortened={self.shortened} is no re-trained model directory (no retention.json in it); "
-                "give the folder 'model' of a finished retrain run"
-            )
 
 
 @dataclass(kw_only=True)
@@ -376,4 +399,5 @@ VERBS: dict[str, type[FinetuneSettings]] = {
     "retrain": RetrainSettings,
     "bench": BenchSettings,
     "sweep": SweepSettings,
+    "export": ExportSettings,
 }

@@ -17,6 +17,7 @@ SUMMARY = {
     "retrain": "re-train with extract layers that really drop the rest; write a model directory",
     "bench": "time the shortened model against the plain one, alternating in one process",
     "sweep": "search, re-train and bench for several λ; end with one table and one picture",
+    "export": "write the shortened model as an ONNX file for batches and inputs of any size",
 }
 EXAMPLES = {
     "finetune": ["powerbert finetune", "powerbert finetune task=rte task.data_dir=FOLDER model.name_or_path=FOLDER"],
@@ -35,7 +36,8 @@ EXAMPLES = {
     "bench": [
         "powerbert bench",
         "powerbert bench model=bert-base-random retention=paper/cola batch_size=32 precision=bf16",
-        "powerbert bench shortened=RUN/model bench.engines=[eager,compile]",
+        "powerbert bench shortened=RUN/model bench.engines=[eager,compile,onnx,openvino]",
+        "powerbert bench shortened=RUN/model bench.batch_sizes=[1,32] bench.threads=[1,2] bench.profile=true",
         "powerbert bench experiment=paper/table1 batch_size=32",
     ],
     "sweep": [
@@ -43,12 +45,14 @@ EXAMPLES = {
         "powerbert sweep task=rte lambda=1e-4,3e-4,1e-3",
         "powerbert sweep lambda=1e-3 seed=0,1,2",
     ],
+    "export": ["powerbert export shortened=RUN/model", "powerbert export shortened=RUN/model export.int8=true"],
 }
 DETAILS = {
     "search": "Without checkpoint= the finished fine-tune of the same settings is used, or made.",
     "retrain": "Without a retention configuration that of the finished search of the same settings is used, or made.",
     "bench": "With a given retention configuration nothing is trained: speed does not depend on the weights.\n"
     "Here precision is that of timing; models are trained in training.precision.",
+    "export": "Needs the extra onnx: pip install 'powerbert[onnx]'. What it writes is compared with PyTorch.",
     "sweep": "Fine-tunes once, and trains the plain model as long as a shortened one for the baseline. Needs no -m.",
 }
 

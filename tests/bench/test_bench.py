@@ -1,20 +1,82 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
+from hosts import FAMILIES, make_host
 
-from powerbert_cli.bench.batches import choose_rows, make_batches
-from powerbert_cli.bench.flops import EncoderShape, encoder_flops, layer_flops
-from powerbert_cli.bench.run import build_contenders
+from powerbert_cli.bench import energy, engines
+from powerbert_cli.bench.batches import bucket, choose_rows, make_batches
+from powerbert_cli.bench.cost import (
+    Cost,
+    EncoderShape,
+    Peaks,
+    encoder_cost,
+    encoder_flops,
+    layer_cost,
+    roofline_seconds,
+    total,
+)
+from powerbert_cli.bench.engines import Place
+from powerbert_cli.bench.peaks import measure_peaks
+from powerbert_cli.bench.profile import profile
+from powerbert_cli.bench.run import Field, build_contenders, models_of
 from powerbert_cli.bench.timing import measure, speedup, table
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination
+from powerbert_cli.report.profile import draw_profile, say_profile
+from powerbert_cli.report.tables import say_timing
+from powerbert_cli.settings import BENCH_MODELS
 
 BASE = EncoderShape(12, 768, 3072)
+ALL = ("max", "longest", "sorted")
 
 
-def test_layer_flops_by_hand():
-    """D=2, F=8, n=3, kept 1: qkv 6·3·4, scores 2·9·2, A·V 2·1·3·2, output 2·1·4, feed-forward 4·1·2·8."""
-    assert layer_flops(EncoderShape(1, 2, 8), 3, 1) == 72 + 36 + 12 + 8 + 64
+def test_layer_cost_by_hand():
+    """D=2, F=8, n=3, kept 1: qkv 6·3·4, scores 2·9·2 and A·V 2·1·3·2, output 2·1·4, feed-forward 4·1·2·8."""
+    parts = layer_cost(EncoderShape(1, 2, 8), 1, 3, 1)
+    assert {name: cost.flops for name, cost in parts.items()} == {
+        "project": 72,
+        "attention": 36 + 12,
+        "output": 8,
+        "feed-forward": 64,
+    }
+    # weights 3·2·2, 0, 2·2, 2·2·8; numbers in and out: 3 rows in, 9 out; 3 + 6 read, 1 written; …
+    assert [cost.weights for cost in parts.values()] == [12, 0, 4, 32]
+    assert [cost.activations for cost in parts.values()] == [24, 20, 6, 20]
+
+
+def test_cost_of_a_batch_reads_the_weights_once():
+    one, many = (total(layer_cost(BASE, batch, 64, 17)) for batch in (1, 32))
+    assert (many.flops, many.activations) == (32 * one.flops, 32 * one.activations)
+    assert many.weights == one.weights == 12 * 768 * 768
+
+
+def test_last_layer_for_cls_only_costs_one_query_and_one_row():
+    plain, first = encoder_cost(BASE, 1, 64), encoder_cost(BASE, 1, 64, first_only=True)
+    assert plain[:-1] == first[:-1]
+    d, f = 768, 3072
+    assert total(first[-1]).flops == (2 + 4 * 64) * d * d + 2 * 64 * d + 2 * 64 * d + 2 * d * d + 4 * d * f
+
+
+def test_roofline_is_the_larger_of_compute_and_traffic_in_each_layer():
+    """1 FLOP a second and 1 byte a second: a layer of 8 FLOPs and 3 numbers of 4 bytes takes 12, one of 20 takes 20."""
+    layers = [{"a": Cost(5, 1, 1), "b": Cost(3, 1, 0)}, {"a": Cost(20, 1, 1)}]
+    assert roofline_seconds(layers, Peaks(1, 1), 4) == 12 + 20
+    # at batch 1 the weights bound: the roofline ratio is below the FLOPs ratio, at batch 128 it is the same
+    cola = (17, 15, 14, 13, 12, 11, 11, 9, 6, 5, 5, 5)
+    peaks = Peaks(200e9, 20e9)
+
+    def ratio(batch: int) -> float:
+        times = [roofline_seconds(encoder_cost(BASE, batch, 64, lengths), peaks, 4) for lengths in (None, cola)]
+        return times[0] / times[1]
+
+    assert ratio(1) < 4.5 < ratio(128) == pytest.approx(5.62, abs=0.05)
+
+
+def test_peaks_are_measured():
+    peaks = measure_peaks("cpu", torch.float32)
+    assert peaks.flops_per_s > 1e9 and peaks.bytes_per_s > 1e8
 
 
 def test_flops_ratios_of_the_published_configurations():
@@ -31,29 +93,37 @@ def rows():
     return [{"input_ids": [2] * n, "attention_mask": [1] * n, "labels": 0, "length": n} for n in (4, 9, 2, 16)]
 
 
-def pad_to(size):
-    def collate(part):
-        n = size or max(len(row["input_ids"]) for row in part)
-        return {
-            "input_ids": torch.tensor([row["input_ids"] + [0] * (n - len(row["input_ids"])) for row in part]),
-            "attention_mask": torch.tensor(
-                [[1] * len(row["input_ids"]) + [0] * (n - len(row["input_ids"])) for row in part]
-            ),
-        }
-
-    return collate
-
-
-COLLATE = {"max": pad_to(16), "longest": pad_to(None)}
+def pad(part):
+    lengths = torch.tensor([len(row["input_ids"]) for row in part])
+    return {
+        "input_ids": torch.tensor([row["input_ids"] + [0] * (16 - len(row["input_ids"])) for row in part]),
+        "attention_mask": (torch.arange(16) < lengths[:, None]).long(),
+    }
 
 
 def test_batches_by_padding(rows):
-    shapes = {
-        p: [tuple(b["input_ids"].shape) for b in make_batches(rows, p, 2, COLLATE, "cpu")]
-        for p in ("max", "longest", "sorted")
-    }
+    shapes = {p: [tuple(b["input_ids"].shape) for b in make_batches(rows, p, 2, pad, "cpu", 16)] for p in ALL}
     assert shapes == {"max": [(2, 16)] * 2, "longest": [(2, 9), (2, 16)], "sorted": [(2, 16), (2, 4)]}
-    assert "attention_mask" not in make_batches(rows[3:], "max", 1, COLLATE, "cpu")[0]
+    assert "attention_mask" not in make_batches(rows[3:], "max", 1, pad, "cpu", 16)[0]
+    assert make_batches(rows, "max", 4, pad, "cpu", 5)[0]["input_ids"].shape == (4, 5)
+    bucketed = make_batches(rows, "sorted", 2, pad, "cpu", 16, buckets=True)
+    assert [batch["input_ids"].shape[1] for batch in bucketed] == [16, 8]
+
+
+def test_buckets():
+    assert [bucket(n) for n in (1, 8, 9, 12, 13, 17, 24, 25, 49, 65, 511)] == [
+        8,
+        8,
+        12,
+        12,
+        16,
+        24,
+        24,
+        32,
+        64,
+        96,
+        512,
+    ]
 
 
 def test_choose_rows_repeats_where_there_are_too_few():
@@ -61,18 +131,141 @@ def test_choose_rows_repeats_where_there_are_too_few():
     assert choose_rows(100, examples=9, batch_size=4) == list(range(8))
 
 
-def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows):
+def contenders_of(
+    model, rows, place, engines=("eager",), precisions=("fp32",), paddings=ALL, peaks=None, models=BENCH_MODELS
+):
+    field = Field(models, engines, paddings, precisions)
+    return build_contenders(models_of(model), rows, pad, field, 2, 16, place, peaks or {})
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place("cpu", 1, tmp_path)
+
+
+def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows, place):
     model = ShortenedModel(host, Elimination((8, 5, 2), 16))
-    contenders = build_contenders(model, rows, COLLATE, ["eager"], ["max", "longest", "sorted"], 2, "fp32", "cpu")
-    assert measure(contenders, rounds=3, max_seconds=60, device="cpu") == 3
-    timing = table(contenders, 2, "fp32").set_index("contender")
-    plain, short = timing.loc["plain/longest/eager"], timing.loc["shortened/longest/eager"]
+    contenders, skipped = contenders_of(model, rows, place, peaks={"fp32": Peaks(1e9, 1e30)})
+    assert not skipped and measure(contenders, rounds=3, max_seconds=60, device="cpu") == 3
+    timing = table(contenders, 2, 16)
+    say_timing(timing)
+    timing = timing.set_index("contender")
+    plain, cls, short = (timing.loc[f"{name}/longest/eager/fp32"] for name in ("plain", "plain-cls", "shortened"))
     assert (plain["speedup"], plain["flops_ratio"]) == (1.0, 1.0)
     assert short["speedup"] == pytest.approx(plain["median_s"] / short["median_s"])
+    assert short["speedup_vs_cls"] == pytest.approx(cls["median_s"] / short["median_s"])
+    assert short["speedup_vs_best"] == pytest.approx(
+        timing[timing["model"] == "plain"]["median_s"].min() / short["median_s"]
+    )
+    assert short["flops_ratio"] > cls["flops_ratio"] > 1
     assert short["efficiency"] == pytest.approx(short["speedup"] / short["flops_ratio"])
-    assert short["speedup_vs_padded"] == pytest.approx(timing.loc["plain/max/eager"]["median_s"] / short["median_s"])
+    assert short["roofline_ratio"] == pytest.approx(short["flops_ratio"])  # memory without end: compute alone bounds
+    padded = timing.loc["plain/max/eager/fp32"]["median_s"]
+    assert short["speedup_vs_padded"] == pytest.approx(padded / short["median_s"])
     assert timing["examples_per_s"].tolist() == pytest.approx((2 / timing["median_s"]).tolist())
-    assert timing.loc["shortened/max/eager"]["flops_ratio"] > timing.loc["shortened/sorted/eager"]["flops_ratio"] > 1
+    ratios = [timing.loc[f"shortened/{padding}/eager/fp32"]["flops_ratio"] for padding in ("max", "sorted")]
+    assert ratios[0] > ratios[1] > 1
+
+
+@pytest.mark.parametrize("engine", ["compile", "onnx", "openvino"])
+def test_engines_answer_as_eager_does(engine, host, rows, place):
+    """Plain and shortened; rows sorted by length, so that batches differ in it, and one has no padding."""
+    if engine != "compile":
+        pytest.importorskip({"onnx": "onnxruntime"}.get(engine, engine))
+    torch._dynamo.reset()
+    model = ShortenedModel(host, Elimination((8, 5, 2), 16)).eval()
+    contenders, skipped = contenders_of(
+        model, rows, place, (engine,), paddings=("sorted",), models=("plain", "shortened")
+    )
+    assert not skipped and len(contenders) == 2
+    models = models_of(model)
+    with torch.inference_mode():
+        for contender in contenders:
+            for batch in contender.batches:
+                answer = contender.run(**batch)
+                logits = torch.as_tensor(answer.logits if hasattr(answer, "logits") else answer)
+                assert torch.allclose(logits, models[contender.model](**batch).logits, atol=1e-3)
+
+
+def test_int8_is_near_float32(host, rows, place):
+    pytest.importorskip("onnxruntime")
+    model = ShortenedModel(host, Elimination((8, 5, 2), 16)).eval()
+    contenders, skipped = contenders_of(
+        model, rows, place, ("eager", "onnx"), ("int8",), ("max",), models=("shortened",)
+    )
+    assert {(skip.engine, skip.reason) for skip in skipped} == {("eager", "int8 is for engine onnx")}
+    shortened = next(c for c in contenders if c.shortened)
+    exact = model(**shortened.batches[0]).logits.detach()
+    difference = (torch.as_tensor(shortened.run(**shortened.batches[0])) - exact).abs().max()
+    assert 0 < difference < 0.5 * exact.abs().max()
+    assert table_of(contenders)["roofline_ratio"].isna().all()
+
+
+def table_of(contenders):
+    measure(contenders, rounds=3, max_seconds=0, device="cpu")
+    return table(contenders, 2, 16)
+
+
+def test_what_cannot_run_is_skipped_with_the_reason(host, rows, place, monkeypatch):
+    model = ShortenedModel(host, Elimination(None, 16, "threshold", (0.5, 0.5, 0.5)))
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    contenders, skipped = contenders_of(model, rows, place, ("compile", "onnx", "openvino"), ("fp32", "bf16"), ("max",))
+    reasons = {(skip.model, skip.engine, skip.precision): skip.reason for skip in skipped}
+    assert "openvino is not installed" in reasons["plain", "openvino", "fp32"]
+    assert "powerbert[openvino]" in reasons["plain", "openvino", "fp32"]
+    assert "onnx has fp32 and int8, not bf16" in reasons["plain", "onnx", "bf16"]
+    assert "not one graph" in reasons["shortened", "compile", "fp32"]
+    assert "cannot be written as ONNX" in reasons["shortened", "onnx", "fp32"]
+    assert {(c.model, c.engine) for c in contenders} == {
+        ("plain", "compile"), ("plain-cls", "compile"), ("plain", "onnx"), ("plain-cls", "onnx")
+    }  # fmt: skip
+
+
+def test_gpu_only_and_cpu_only_engines(host, tmp_path):
+    on_gpu, on_cpu = Place("cuda", 1, tmp_path), Place("cpu", 1, tmp_path)
+    for engine in ("onnx", "openvino"):
+        with pytest.raises(engines.Unavailable, match="on the CPU only"):
+            engines.runner(engine, "plain", host, "fp32", on_gpu)
+    with pytest.raises(engines.Unavailable, match="fp16 needs a GPU"):
+        engines.runner("eager", "plain", host, "fp16", on_cpu)
+
+
+def test_energy_counter_goes_on_where_the_platforms_starts_again(tmp_path, monkeypatch):
+    """1 J, then the counter wraps at its range of 10 J: 9.5 J → 0.5 J is 1 J more."""
+    zone = tmp_path / "intel-rapl:0"
+    zone.mkdir()
+    (zone / "max_energy_range_uj").write_text("9999999")
+    (zone / "energy_uj").write_text("8500000")
+    monkeypatch.setattr(energy, "_PACKAGES", tmp_path)
+    counter = energy.energy_counter("cpu")
+    (zone / "energy_uj").write_text("9500000")
+    assert counter() == pytest.approx(1.0)
+    (zone / "energy_uj").write_text("500000")
+    assert counter() == pytest.approx(2.0)
+    monkeypatch.setattr(energy, "_PACKAGES", tmp_path / "none")
+    assert energy.energy_counter("cpu") is None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_profile_gives_all_time_to_parts_of_layers(family, rows, tmp_path):
+    """Of both loops: ours by its own parts, transformers' by hooks, whatever the family."""
+    model = ShortenedModel(make_host(family), Elimination((8, 5, 2), 16)).eval()
+    models = {"plain": model.host, "shortened": model}
+    batches = make_batches(rows, "max", 2, pad, "cpu", 16)
+    found = profile(models, batches, 3, "cpu", Peaks(1e9, 1e9), 4)
+    for name, parts in {
+        "plain": {"project", "attention", "output", "feed-forward"},
+        "shortened": {"project", "attention", "output", "feed-forward"},
+    }.items():
+        own = found[found["model"] == name]
+        for layer in (1, 2, 3):
+            assert parts <= set(own[own["layer"] == layer]["part"])
+        assert (own["seconds"] > 0).all()
+    assert {"significance", "select", "embed", "head"} <= set(found[found["model"] == "shortened"]["part"])
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.host.modules())
+    say_profile(found, len(batches))
+    draw_profile(found, len(batches), tmp_path / "profile.png")
+    assert (tmp_path / "profile.png").stat().st_size > 1000
 
 
 def test_speedup_interval():
@@ -82,8 +275,6 @@ def test_speedup_interval():
     assert low < ratio < high and low > 1.9 and high < 2.1
 
 
-def test_measure_stops_after_three_rounds_when_time_is_up(host, rows):
-    contenders = build_contenders(
-        ShortenedModel(host, Elimination((8, 5, 2), 16)), rows, COLLATE, ["eager"], ["max"], 2, "fp32", "cpu"
-    )
+def test_measure_stops_after_three_rounds_when_time_is_up(host, rows, place):
+    contenders, _ = contenders_of(ShortenedModel(host, Elimination((8, 5, 2), 16)), rows, place, paddings=("max",))
     assert measure(contenders, rounds=50, max_seconds=0, device="cpu") == 3

@@ -25,13 +25,11 @@ from ..report.tables import say_retention, say_run_dir, say_timing
 from ..settings import BenchSettings
 from ..store.artifacts import whole_file, write_csv, write_json
 from ..store.environment import capture
-from ..store.model_dir import load_shortened
 from ..store.retention_file import RetentionFile
-from ..store.retention_file import read as read_retention
 from ..training.trainer import resolve_device
 from .elimination import given_retention
 from .pipeline import Pipeline
-from .retrain import retention_for
+from .retrain import shortened_model
 from .rundir import begin
 
 log = logging.getLogger(__name__)
@@ -54,20 +52,13 @@ def run(cfg: Any) -> float:
 
 
 def contender_model(settings: BenchSettings, pipeline: Pipeline) -> tuple[ShortenedModel, RetentionFile]:
-    """What is timed: a given model directory, a given configuration, or the pipeline's result.
-
-    With a given configuration the weights are not trained, as speed does not depend on them.
-    """
-    if settings.shortened:
-        model = load_shortened(settings.shortened)
-        return model, read_retention(Path(settings.shortened) / "retention.json")
-    if not settings.checkpoint:
+    """What is timed. With a given configuration the weights are not trained: speed does not depend on them."""
+    if not settings.shortened and not settings.checkpoint:
         given = given_retention(settings, host_config(settings.model))
         if given is not None:
             log.info("the weights of %s are not trained for this: speed does not depend on them", settings.model.label)
             return ShortenedModel(pipeline.new_host(), given.elimination), given
-    retention, start = retention_for(settings, pipeline)
-    return load_shortened(pipeline.retrained(retention, start).folder / "model"), retention
+    return shortened_model(settings, pipeline)
 
 
 def time_model(settings: BenchSettings, pipeline: Pipeline, model: ShortenedModel, run_dir: Path) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import torch
 from ..encoder.families import UnsupportedModelError
 from ..encoder.loading import check_fits, host_config
 from ..errors import PowerbertError
+from ..method.kernels import triton_kernels
 from ..settings import FinetuneSettings, RetrainSettings, SearchSettings
 from ..tasks.sources import check_source
 from .elimination import given_retention
@@ -37,9 +38,16 @@ def check(settings: FinetuneSettings) -> None:
 def _check_device(settings: FinetuneSettings) -> None:
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise PreflightError("device=cuda but PyTorch finds no CUDA GPU; set device=cpu or device=auto")
+    if settings.attention == "triton" and not _has_triton(settings):
+        raise PreflightError("attention=triton needs a CUDA GPU and the package triton; set attention=auto")
     on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
     if on_cpu and "fp16" in (settings.precision, settings.training.precision):
         raise PreflightError("precision=fp16 needs a GPU; on a CPU set precision=fp32 or bf16")
+
+
+def _has_triton(settings: FinetuneSettings) -> bool:
+    on_gpu = settings.device != "cpu" and torch.cuda.is_available()
+    return triton_kernels() is not None and (on_gpu or os.environ.get("TRITON_INTERPRET") == "1")
 
 
 def _check_writable(folder: Path) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ..encoder.loading import host_config
+from ..encoder.shortened import ShortenedModel
 from ..report.tables import say_metrics, say_retention, say_run_dir
-from ..settings import RetrainSettings
+from ..settings import RetrainSettings, ShortenedSettings
 from ..store.model_dir import fingerprint, load_shortened
 from ..store.retention_file import RetentionFile
+from ..store.retention_file import read as read_retention
 from ..store.stages import export
 from .elimination import given_retention
 from .pipeline import Pipeline, Start, retention_of
@@ -56,3 +58,11 @@ def retention_for(settings: RetrainSettings, pipeline: Pipeline) -> tuple[Retent
     if searched:
         log.warning("variant.retrain_from=searched, but no search model is at hand; starting from the fine-tuned one")
     return given, pipeline.finetuned
+
+
+def shortened_model(settings: ShortenedSettings, pipeline: Pipeline) -> tuple[ShortenedModel, RetentionFile]:
+    """A given model directory's model, or the one that the pipeline makes of the settings."""
+    if settings.shortened:
+        return load_shortened(settings.shortened), read_retention(Path(settings.shortened) / "retention.json")
+    retention, start = retention_for(settings, pipeline)
+    return load_shortened(pipeline.retrained(retention, start).folder / "model"), retention

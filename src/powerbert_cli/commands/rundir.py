@@ -7,6 +7,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from ..method.kernels import use_kernel
 from ..settings import FinetuneSettings
 from ..store.artifacts import whole_file, write_json
 from ..store.environment import capture
@@ -25,6 +26,7 @@ def begin(cfg: Any, cls: type[S]) -> tuple[S, Path]:
     settle(cfg, cls)
     settings = from_config(cfg, cls)
     preflight.check(settings)
+    use_kernel(settings.attention)
     if settings.runtime.threads:
         torch.set_num_threads(settings.runtime.threads)
     run_dir = Path(HydraConfig.get().runtime.output_dir)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .names import RANKING, STRATEGIES
 from .retention import RetentionError, check_lengths, check_thresholds
 from .selection import select, select_counts
 from .significance import normalise
-from .strategies import RANKING, STRATEGIES
 
 
 @dataclass(frozen=True)

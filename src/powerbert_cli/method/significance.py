@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from .kernels import scores_by, triton_kernels
+
 # On a CPU the attention matrices of a few inputs at a time stay in the cache; at n = 256 that
 # takes less than half the time of writing all B·H·N·N weights to memory and reading them back.
 _CPU_CHUNK_BYTES = 4 * 2**20
@@ -66,20 +68,36 @@ def significance_from_projections(
     Returns:
         (B, N) float32, without gradient; equals `significance` of the softmax of the scaled scores.
     """
+
+    def by_torch() -> Tensor:
+        return _in_chunks(query, key, mask, bias, diagonal, pad_queries)
+
+    def by_triton() -> Tensor:
+        kernels = triton_kernels()
+        assert kernels is not None
+        return kernels.significance_kernel(query.detach(), key.detach(), mask, diagonal, pad_queries)
+
+    with torch.no_grad():
+        return scores_by(query, bias is not None, by_torch, by_triton)
+
+
+def _in_chunks(
+    query: Tensor, key: Tensor, mask: Tensor | None, bias: Tensor | None, diagonal: bool, pad_queries: bool
+) -> Tensor:
+    """A few inputs at a time on a CPU."""
     batch, heads, n, _ = query.shape
     chunk = batch
     if query.device.type == "cpu" and not isinstance(batch, torch.SymInt) and not isinstance(n, torch.SymInt):
         chunk = max(1, _CPU_CHUNK_BYTES // (heads * n * n * query.element_size()))
-    with torch.no_grad():
-        if isinstance(chunk, torch.SymInt) or chunk >= batch:
-            return _column_sums(query, key, mask, bias, diagonal, pad_queries)
-        parts = []
-        for start in range(0, batch, chunk):
-            part = slice(start, start + chunk)
-            part_bias = bias if bias is None or bias.shape[0] == 1 else bias[part]
-            part_mask = None if mask is None else mask[part]
-            parts.append(_column_sums(query[part], key[part], part_mask, part_bias, diagonal, pad_queries))
-        return torch.cat(parts)
+    if isinstance(chunk, torch.SymInt) or chunk >= batch:
+        return _column_sums(query, key, mask, bias, diagonal, pad_queries)
+    parts = []
+    for start in range(0, batch, chunk):
+        part = slice(start, start + chunk)
+        part_bias = bias if bias is None or bias.shape[0] == 1 else bias[part]
+        part_mask = None if mask is None else mask[part]
+        parts.append(_column_sums(query[part], key[part], part_mask, part_bias, diagonal, pad_queries))
+    return torch.cat(parts)
 
 
 def _column_sums(

@@ -1,4 +1,4 @@
-"""The strategies of word-vector selection by name. Imports nothing, so that help can list them."""
+"""What can be chosen by name: strategies, kernels. Imports nothing, so that help can list it."""
 
 # The ranking that each strategy uses. `merge` differs from `attention` in what becomes of the
 # dropped word-vectors, `threshold` in how many are kept.
@@ -11,3 +11,4 @@ RANKING = {
     "none": "attention",
 }
 STRATEGIES = tuple(RANKING)
+KERNELS = ("auto", "torch", "triton")

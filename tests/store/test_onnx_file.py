@@ -1,0 +1,68 @@
+import pytest
+import torch
+from hosts import FAMILIES, make_host
+
+from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.method.elimination import Elimination, draw_random_order
+from powerbert_cli.store.onnx_file import OnnxError, compare_onnx, export_onnx
+
+pytest.importorskip("onnx")
+runtime = pytest.importorskip("onnxruntime")
+
+
+def elimination(strategy: str) -> Elimination:
+    order = draw_random_order(16, 0) if strategy == "random" else None
+    return Elimination((8, 5, 2), 16, strategy, random_order=order, protected_tokens=(7,))
+
+
+@pytest.mark.parametrize(
+    ("family", "strategy"),
+    [
+        ("bert", "attention"),
+        ("modernbert", "attention"),
+        ("bert", "none"),
+        *(
+            pytest.param(family, "attention", marks=pytest.mark.slow)
+            for family in FAMILIES
+            if family not in ("bert", "modernbert")
+        ),
+        *(pytest.param("bert", strategy, marks=pytest.mark.slow) for strategy in ("head", "random")),
+    ],
+)
+def test_file_answers_as_the_model_for_any_batch_and_length(family, strategy, tmp_path):
+    """Lengths shorter than what a layer would keep, and longer; padded and not."""
+    model = ShortenedModel(make_host(family), elimination(strategy)).eval()
+    export_onnx(model, tmp_path / "model.onnx")
+    session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
+    operators = {node.op_type for node in __import__("onnx").load(tmp_path / "model.onnx").graph.node}
+    assert ("TopK" in operators) == (strategy != "none")
+    for batch, length in ((4, 16), (1, 1), (3, 9), (2, 6)):
+        ids = torch.randint(5, 100, (batch, length), generator=torch.Generator().manual_seed(length))
+        mask = (torch.arange(length) < length - 2 * torch.arange(batch)[:, None]).long()
+        mask[:, 0] = 1
+        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+        inputs = {part.name: inputs[part.name] for part in session.get_inputs()}
+        with torch.no_grad():
+            expected = model(**inputs).logits
+        found = session.run(None, {name: part.numpy() for name, part in inputs.items()})[0]
+        assert torch.allclose(torch.from_numpy(found), expected, atol=1e-4)
+    assert compare_onnx(tmp_path / "model.onnx", model) < 1e-4
+
+
+def test_file_of_another_model_is_told_apart(tmp_path):
+    one, other = (ShortenedModel(make_host(num_hidden_layers=n), Elimination((8,) * n, 16)) for n in (3, 2))
+    export_onnx(one, tmp_path / "model.onnx")
+    with pytest.raises(OnnxError, match="answers otherwise"):
+        compare_onnx(tmp_path / "model.onnx", other)
+
+
+@pytest.mark.parametrize("strategy", ["threshold", "merge"])
+def test_strategies_that_have_no_file(strategy, tmp_path):
+    model = ShortenedModel(make_host(), Elimination((8, 5, 2), 16, strategy, (0.5, 0.5, 0.5)))
+    with pytest.raises(OnnxError, match=f"strategy={strategy} cannot"):
+        export_onnx(model, tmp_path / "model.onnx")
+
+
+def test_multiple_choice_has_no_file(tmp_path):
+    with pytest.raises(OnnxError, match="multiple-choice"):
+        export_onnx(make_host(choice=True), tmp_path / "model.onnx")
