@@ -1,21 +1,25 @@
-"""Prints a timing.csv or sweep.csv as a Markdown table: python benchmarks/table.py FILE"""
+"""Prints a timing.csv or sweep.csv as a Markdown table: python benchmarks/table.py FILE [FILE ...]"""
 
 import sys
 
 import pandas as pd
 
 TIMING = {
-    "padding": "padding",
-    "shortened": "model",
     "engine": "engine",
     "precision": "precision",
+    "threads": "threads",
+    "batch_size": "batch",
+    "padding": "padding",
+    "model": "model",
     "median_s": "median ms",
-    "p95_s": "p95 ms",
     "speedup": "speed-up",
     "interval": "95%",
     "flops_ratio": "FLOPs ratio",
-    "efficiency": "efficiency",
-    "speedup_vs_padded": "vs padded",
+    "efficiency": "of FLOPs",
+    "roofline_ratio": "roofline ratio",
+    "roofline_efficiency": "of roofline",
+    "speedup_vs_cls": "vs plain-cls",
+    "speedup_vs_best": "vs best plain",
 }
 SWEEP = {
     "lambda": "λ",
@@ -35,26 +39,36 @@ SWEEP = {
 def rows(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """The columns to show, as text."""
     if "contender" in table:
-        table["shortened"] = table["shortened"].map({True: "shortened", False: "plain"})
-        table["interval"] = [
-            f"{a:.2f}-{b:.2f}" for a, b in zip(table["speedup_low"], table["speedup_high"], strict=True)
-        ]
-        for name in ("median_s", "p95_s"):
-            table[name] = (1000 * table[name]).map("{:.0f}".format)
-        return table.round(2), TIMING
-    table["interval"] = [f"{a:+.3f}..{b:+.3f}" for a, b in zip(table["drop_low"], table["drop_high"], strict=True)]
+        table["interval"] = _interval(table, "speedup", "{:.2f}-{:.2f}")
+        table["median_s"] = (1000 * table["median_s"]).map("{:.1f}".format)
+        compared = list(TIMING)[list(TIMING).index("speedup") :]
+        table[compared] = table[compared].astype(object).mask(table["model"] == "plain")
+        table["speedup_vs_cls"] = table["speedup_vs_cls"].mask(table["model"] != "shortened")
+        shown = {name: head for name, head in TIMING.items() if not table[name].isna().all()}
+        return table, shown
+    table["interval"] = _interval(table, "drop", "{:+.3f}..{:+.3f}")
     table["kept_share"] = table["kept_share"].map("{:.1%}".format)
     for name in ("value", "baseline", "drop"):
         table[name] = table[name].map("{:.4f}".format)
-    return table.round(2).assign(**{"lambda": table["lambda"].map("{:g}".format)}), SWEEP
+    return table.assign(**{"lambda": table["lambda"].map("{:g}".format)}), SWEEP
+
+
+def _interval(table: pd.DataFrame, name: str, form: str) -> list[str]:
+    return [form.format(a, b) for a, b in zip(table[f"{name}_low"], table[f"{name}_high"], strict=True)]
+
+
+def _cell(value: object) -> str:
+    if pd.isna(value):
+        return "–"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:
-    table, columns = rows(pd.read_csv(sys.argv[1]))
+    table, columns = rows(pd.concat([pd.read_csv(path) for path in sys.argv[1:]], ignore_index=True))
     print("| " + " | ".join(columns.values()) + " |")
     print("| " + " | ".join("---" for _ in columns) + " |")
     for row in table.to_dict("records"):
-        print("| " + " | ".join("–" if pd.isna(row[name]) else str(row[name]) for name in columns) + " |")
+        print("| " + " | ".join(_cell(row[name]) for name in columns) + " |")
 
 
 if __name__ == "__main__":

@@ -167,6 +167,11 @@ def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows,
     assert ratios[0] > ratios[1] > 1
 
 
+def test_no_plain_cls_where_the_last_layer_is_needed_whole():
+    mean = ShortenedModel(make_host("modernbert", classifier_pooling="mean"), Elimination((8, 5, 2), 16))
+    assert set(models_of(mean)) == {"plain", "shortened"}
+
+
 @pytest.mark.parametrize("engine", ["compile", "onnx", "openvino"])
 def test_engines_answer_as_eager_does(engine, host, rows, place):
     """Plain and shortened; rows sorted by length, so that batches differ in it, and one has no padding."""

@@ -72,6 +72,15 @@ def test_model_can_be_copied_and_moved_after_it_has_answered(host, batch):
         assert torch.allclose(model.to(torch.bfloat16)(**one).logits.float(), expected, atol=0.5)
 
 
+def test_autocast_answers_with_few_rows(host, batch):
+    """As an evaluation in bf16 training does."""
+    model = ShortenedModel(host, Elimination(LENGTHS, 16)).eval()
+    with torch.inference_mode():
+        expected = model(**batch).logits
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.allclose(model(**batch).logits.float(), expected, atol=0.5)
+
+
 @pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("strategy", ["attention", "head", "merge"])
 def test_compiles_as_one_graph_for_each_shape(strategy, padded, batch):

@@ -48,10 +48,14 @@ def models_of(shortened: ShortenedModel) -> dict[str, nn.Module]:
     """The models that contend, around one set of weights: speed does not depend on them.
 
     plain is transformers' own classifier; plain-cls keeps all word-vectors, but its last layer
-    answers for [CLS] only, as the shortened one's does: what that gains is no elimination.
+    answers for [CLS] only, as the shortened one's does: what that gains is no elimination. Where
+    more than [CLS] is needed of the last layer there is no plain-cls.
     """
-    full = replace(shortened.elimination, strategy="none", lengths=None, thresholds=None)
-    return {"plain": shortened.host, "plain-cls": ShortenedModel(shortened.host, full).eval(), "shortened": shortened}
+    models = {"plain": shortened.host, "shortened": shortened}
+    if shortened.ends_in_first:
+        full = replace(shortened.elimination, strategy="none", lengths=None, thresholds=None)
+        models["plain-cls"] = ShortenedModel(shortened.host, full).eval()
+    return models
 
 
 def build_contenders(
@@ -77,7 +81,9 @@ def build_contenders(
         buckets = engine == "compile"
         device = place.device if engine in TORCH_ENGINES else "cpu"
         batches = {p: make_batches(rows, p, batch_size, pad, device, seq_len, buckets) for p in field.paddings}
-        for name, model in prepared({n: models[n] for n in field.models}, engine, precision, place.device):
+        for name, model in prepared(
+            {n: models[n] for n in field.models if n in models}, engine, precision, place.device
+        ):
             try:
                 run = runner(engine, name, model, precision, place)
             except Unavailable as error:

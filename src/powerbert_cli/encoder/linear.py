@@ -28,7 +28,7 @@ class ArrangedLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(…, D) → (…, O)."""
-        if not self._packs or x.numel() > FEW_ROWS * x.shape[-1]:
+        if not self._packs or x.numel() > FEW_ROWS * x.shape[-1] or torch.is_autocast_enabled("cpu"):
             return F.linear(x, self.weight, self.bias)
         if self._packed is None:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())

@@ -1,0 +1,49 @@
+"""What a command imports: nothing that it does not use."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "torch",
+    "transformers",
+    "datasets",
+    "hydra",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+}
+CODE = """
+import contextlib, io, json, sys
+from powerbert_cli.cli import dispatch
+with contextlib.redirect_stdout(io.StringIO()):
+    code = dispatch(sys.argv[1:])
+assert code == 0, code
+print(json.dumps([name for name in sys.modules if "." not in name]))
+"""
+
+
+def imported(folder, *args):
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *args], cwd=folder, capture_output=True, text=True, timeout=280, check=True
+    )
+    return HEAVY & set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("args", [["--help"], ["sweep", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(args, tmp_path):
+    assert imported(tmp_path, *args) == set()
+
+
+def test_composing_imports_hydra_alone(tmp_path):
+    assert imported(tmp_path, "sweep", "--cfg", "job") == {"hydra"}
+
+
+def test_finetune_imports_no_engine_and_no_plots(tmp_path):
+    small = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32"]
+    assert not imported(tmp_path, "finetune", *small) & {"matplotlib", "onnx", "onnxruntime"}
