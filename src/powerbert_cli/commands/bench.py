@@ -62,27 +62,38 @@ def contender_model(settings: BenchSettings, pipeline: Pipeline) -> tuple[Shorte
 
 
 def time_model(settings: BenchSettings, pipeline: Pipeline, model: ShortenedModel, run_dir: Path) -> pd.DataFrame:
-    """Times all contenders at each number of threads, length and batch size; writes timing.csv and timing.json."""
+    """Times all contenders at each number of threads, length and batch size.
+
+    Writes timing.csv and timing.json, anew after each, so that a run that is stopped leaves what it has.
+    """
     options, device, before = settings.bench, resolve_device(settings.device), torch.get_num_threads()
-    tables, records = [], []
+    about = {"elimination": asdict(model.elimination), "environment": capture(device)}
+    timing, records = pd.DataFrame(), []
     with tempfile.TemporaryDirectory() as folder:
         try:
             for threads in options.threads or [before]:
                 torch.set_num_threads(threads)
                 place = Place(device, threads, Path(folder))
                 peaks = {p: measure_peaks(device, DTYPES[p]) for p in options.precisions if p in DTYPES}
+                _say_peaks(peaks, threads)
                 for seq_len in options.seq_lens or [settings.seq_len]:
                     for batch_size in options.batch_sizes or [settings.batch_size]:
                         timed, record = _time_at(settings, pipeline, model, place, peaks, seq_len, batch_size)
-                        tables.append(timed)
+                        timing = pd.concat([timing, timed], ignore_index=True)
                         records.append(record)
+                        write_csv(run_dir / "timing.csv", timing)
+                        write_json(run_dir / "timing.json", {**about, "runs": records})
         finally:
             torch.set_num_threads(before)
-    timing = pd.concat(tables, ignore_index=True)
-    write_csv(run_dir / "timing.csv", timing)
-    about = {"elimination": asdict(model.elimination), "environment": capture(device)}
-    write_json(run_dir / "timing.json", {**about, "runs": records})
     return timing
+
+
+def _say_peaks(peaks: dict[str, Peaks], threads: int) -> None:
+    for precision, peak in peaks.items():
+        log.info(
+            "bench: this device reaches %.1f GFLOP/s in %s and reads %.1f GB/s, with %d threads",
+            *(peak.flops_per_s / 1e9, precision, peak.bytes_per_s / 1e9, threads),
+        )
 
 
 def _time_at(

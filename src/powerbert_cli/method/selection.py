@@ -105,3 +105,11 @@ def gather_vectors(vectors: Tensor, index: Tensor) -> Tensor:
     batch, n, _ = vectors.shape
     rows = index + n * torch.arange(batch, device=index.device).unsqueeze(-1)
     return vectors.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, index.shape)
+
+
+def rows_of_heads(weights: Tensor, index: Tensor) -> Tensor:
+    """Rows of attention weights (B, H, N, N) of the queries at `index` (B, K) → (B·H, K, N)."""
+    batch, heads, n, _ = weights.shape
+    first = n * torch.arange(batch * heads, device=index.device).view(batch, heads, 1)
+    rows = (first + index.unsqueeze(1)).flatten()
+    return weights.view(-1, n).index_select(0, rows).view(batch * heads, -1, n)

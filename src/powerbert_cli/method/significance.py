@@ -85,31 +85,43 @@ def _in_chunks(
     query: Tensor, key: Tensor, mask: Tensor | None, bias: Tensor | None, diagonal: bool, pad_queries: bool
 ) -> Tensor:
     """A few inputs at a time on a CPU."""
-    batch, heads, n, _ = query.shape
-    chunk = batch
-    if query.device.type == "cpu" and not isinstance(batch, torch.SymInt) and not isinstance(n, torch.SymInt):
-        chunk = max(1, _CPU_CHUNK_BYTES // (heads * n * n * query.element_size()))
-    if isinstance(chunk, torch.SymInt) or chunk >= batch:
-        return _column_sums(query, key, mask, bias, diagonal, pad_queries)
-    parts = []
-    for start in range(0, batch, chunk):
-        part = slice(start, start + chunk)
-        part_bias = bias if bias is None or bias.shape[0] == 1 else bias[part]
+
+    def column_sums(part: slice) -> Tensor:
         part_mask = None if mask is None else mask[part]
-        parts.append(_column_sums(query[part], key[part], part_mask, part_bias, diagonal, pad_queries))
-    return torch.cat(parts)
+        return significance(attention_weights(query, key, mask, bias, part), part_mask, diagonal, pad_queries)
+
+    if isinstance(query.shape[0], torch.SymInt):
+        return column_sums(slice(None))
+    return torch.cat([column_sums(part) for part in chunks(query)])
 
 
-def _column_sums(
-    query: Tensor, key: Tensor, mask: Tensor | None, bias: Tensor | None, diagonal: bool, pad_queries: bool
+def chunks(query: Tensor) -> list[slice]:
+    """Which inputs to take at a time, so that on a CPU their attention weights stay in the cache; else all.
+
+    Args:
+        query: (B, H, N, D/H).
+    """
+    batch, heads, n, _ = query.shape
+    if query.device.type != "cpu" or isinstance(n, torch.SymInt):
+        return [slice(None)]
+    size = max(1, _CPU_CHUNK_BYTES // (heads * n * n * query.element_size()))
+    return [slice(start, start + size) for start in range(0, batch, size)]
+
+
+def attention_weights(
+    query: Tensor, key: Tensor, mask: Tensor | None, bias: Tensor | None, part: slice = slice(None)
 ) -> Tensor:
-    query, key, scale = query.detach(), key.detach(), 1.0 / math.sqrt(query.shape[-1])
+    """softmax(q·kᵀ/√(D/H) + bias) of some of the inputs, (b, H, N, N), without gradient.
+
+    Args: as of `significance_from_projections`, for all inputs.
+    """
+    query, key, scale = query.detach()[part], key.detach()[part], 1.0 / math.sqrt(query.shape[-1])
     # scaling inside the product saves a pass over the queries
     flat_query, flat_key = query.flatten(0, 1), key.flatten(0, 1)
     scores = torch.baddbmm(query.new_empty(()), flat_query, flat_key.mT, beta=0, alpha=scale)
     scores = scores.unflatten(0, (-1, query.shape[1]))  # (B, H, N, N)
     if bias is not None:
-        scores += bias.detach()
+        scores += bias.detach() if bias.shape[0] == 1 else bias.detach()[part]
     if mask is not None:
-        scores.masked_fill_(~mask[:, None, None, :], float("-inf"))
-    return significance(scores.softmax(dim=-1), mask, diagonal, pad_queries)
+        scores.masked_fill_(~mask[part][:, None, None, :], float("-inf"))
+    return scores.softmax(dim=-1)
