@@ -37,7 +37,7 @@ def main() -> None:
             config = AutoConfig.for_model("bert", num_hidden_layers=1)
             host = AutoModelForSequenceClassification.from_config(config).to("cuda", torch.bfloat16).eval()
             model = ShortenedModel(host, Elimination((n // 2,), n)).eval()
-            model._ends_in_first = False  # the one layer here stands for one in the middle
+            model.ends_in_first = False  # the one layer here stands for one in the middle
             ids = torch.randint(30000, (batch, n), device="cuda")
             query, key = torch.randn(2, batch, 12, n, 64, device="cuda", dtype=torch.bfloat16)
             taken = {}

@@ -20,11 +20,11 @@ def test_last_layer_for_cls_only_is_exact(family, strategy, batch):
     order = draw_random_order(16, 0) if strategy == "random" else None
     elimination = Elimination(LENGTHS, 16, strategy, (0.5, 0.8, 0.8), random_order=order)
     model = ShortenedModel(make_host(family), elimination).eval()
-    assert model._ends_in_first
+    assert model.ends_in_first
     logits = {}
     gradients = {}
     for ends_in_first in (True, False):
-        model._ends_in_first = ends_in_first
+        model.ends_in_first = ends_in_first
         model.zero_grad()
         logits[ends_in_first] = model(**batch).logits
         logits[ends_in_first].sum().backward()
@@ -37,11 +37,11 @@ def test_last_layer_for_cls_only_is_exact(family, strategy, batch):
 def test_soft_extract_ends_in_cls_only_if_cls_is_shielded(host, batch):
     """Without the shield r of the last layer scales [CLS] too."""
     shielded, open_ = (SoftExtractModel(host, Elimination(None, 16), shield).eval() for shield in (True, False))
-    assert shielded._ends_in_first and not open_._ends_in_first
+    assert shielded.ends_in_first and not open_.ends_in_first
     with torch.no_grad():
         shielded.retention_parameters[-1, 1:] = 0.25
         before = shielded(**batch).logits
-        shielded._ends_in_first = False
+        shielded.ends_in_first = False
         assert torch.allclose(shielded(**batch).logits, before, atol=1e-6)
 
 
@@ -50,8 +50,8 @@ def test_heads_that_read_more_than_cls_keep_the_last_layer(batch):
         make_host("modernbert", classifier_pooling="mean"),
         make_host("electra", choice=True, summary_type="mean"),
     ):
-        assert not ShortenedModel(host, Elimination(LENGTHS, 16))._ends_in_first
-    assert not ShortenedModel(make_host(), Elimination(LENGTHS, 16, "merge"))._ends_in_first
+        assert not ShortenedModel(host, Elimination(LENGTHS, 16)).ends_in_first
+    assert not ShortenedModel(make_host(), Elimination(LENGTHS, 16, "merge")).ends_in_first
 
 
 @pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1])

@@ -87,7 +87,9 @@ def _onnx(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
     options.log_severity_level = 3
     path = _exported(name, model, place.folder)
     if precision == "int8":
-        path = quantize_onnx(path, path.with_suffix(".int8.onnx"))
+        exact, path = path, path.with_suffix(".int8.onnx")
+        if not path.exists():
+            quantize_onnx(exact, path)
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda **batch: session.run(None, _arrays(batch, model.config))[0]
 

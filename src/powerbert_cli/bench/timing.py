@@ -140,22 +140,23 @@ def table(contenders: Sequence[Contender], batch_size: int, seq_len: int) -> pd.
         rows.append(
             {
                 "contender": c.name,
-                "model": c.model,
                 "shortened": c.shortened,
                 "engine": c.engine,
                 "padding": c.padding,
                 "precision": c.precision,
                 "batch_size": batch_size,
-                "seq_len": seq_len,
                 "threads": torch.get_num_threads(),
                 "median_s": median,
                 "p95_s": float(np.percentile(c.seconds, 95)),
                 "examples_per_s": batch_size / median,
                 **_against(base, c),
+                "peak_memory_mb": c.peak_memory_mb,
+                "model": c.model,
+                "seq_len": seq_len,
+                **_against_roofline(base, c),
                 "speedup_vs_cls": _ratio(known.get(("plain-cls", c.engine, c.precision, c.padding)), c),
                 "speedup_vs_padded": _ratio(known.get(("plain", c.engine, c.precision, "max")), c),
                 "speedup_vs_best": _ratio(best, c),
-                "peak_memory_mb": c.peak_memory_mb,
                 "joules_per_example": None if c.joules is None else c.joules / answers,
                 "rounds": len(c.seconds),
             }
@@ -168,15 +169,18 @@ def _ratio(base: Contender | None, other: Contender) -> float | None:
 
 
 def _against(base: Contender | None, c: Contender) -> dict[str, float | None]:
-    """Measured, FLOPs and roofline ratio against the plain contender; None where there is none."""
+    """Measured and FLOPs ratio against the plain contender; None where there is none."""
     names = ("speedup", "speedup_low", "speedup_high", "flops_ratio", "efficiency")
-    roofs = ("roofline_ratio", "roofline_efficiency")
     if base is None:
-        return dict.fromkeys((*names, *roofs))
+        return dict.fromkeys(names)
     ratio, low, high = speedup(base.seconds, c.seconds)
     flops = base.flops / c.flops
-    found: dict[str, float | None] = dict(zip(names, (ratio, low, high, flops, ratio / flops), strict=True))
-    if base.roofline is None or c.roofline is None:
-        return {**found, **dict.fromkeys(roofs)}
+    return dict(zip(names, (ratio, low, high, flops, ratio / flops), strict=True))
+
+
+def _against_roofline(base: Contender | None, c: Contender) -> dict[str, float | None]:
+    ratio = _ratio(base, c)
+    if base is None or ratio is None or base.roofline is None or c.roofline is None:
+        return {"roofline_ratio": None, "roofline_efficiency": None}
     roofline = base.roofline / c.roofline
-    return {**found, **dict(zip(roofs, (roofline, ratio / roofline), strict=True))}
+    return {"roofline_ratio": roofline, "roofline_efficiency": ratio / roofline}

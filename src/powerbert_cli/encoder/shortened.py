@@ -55,6 +55,9 @@ class EliminationModel(nn.Module, ABC):
 
     The host keeps its own modules and state-dict keys; this module only runs them in its own
     loop. Subclasses say what happens in the attention half of each block.
+
+    Attributes:
+        ends_in_first: the last layer answers for [CLS] only, as the head reads nothing else (exact).
     """
 
     _priority: Tensor | None
@@ -71,7 +74,7 @@ class EliminationModel(nn.Module, ABC):
         choice = type(host).__name__.endswith("ForMultipleChoice")
         self._head = family.choice_head if choice else family.head
         # In the last layer the others are then not needed; merging still puts them into [CLS].
-        self._ends_in_first = (
+        self.ends_in_first = (
             family.reads_first_only(host.config, choice) and not elimination.merges and elimination.protected > 0
         )
         # The last positions of the order have the lowest priority. Integers: bfloat16 has no 257.
@@ -87,11 +90,6 @@ class EliminationModel(nn.Module, ABC):
     @property
     def seq_len(self) -> int:
         return self.elimination.seq_len
-
-    @property
-    def ends_in_first(self) -> bool:
-        """Whether the last layer answers for [CLS] only, as the head reads nothing else."""
-        return self._ends_in_first
 
     def _blocks(self) -> tuple[Block, ...]:
         blocks = self._family.blocks(self.host)
@@ -146,7 +144,7 @@ class EliminationModel(nn.Module, ABC):
 
     def _encode(self, state: WordVectors, trace: list[Tensor] | None = None) -> WordVectors:
         """All layers. A given `trace` receives the kept positions of each."""
-        last = self.layers - 1 if self._ends_in_first and trace is None else None
+        last = self.layers - 1 if self.ends_in_first and trace is None else None
         for j, block in enumerate(self._blocks()):
             state = attend_for_first(block, state, self.training) if j == last else self.attention_half(j, block, state)
             with part("feed-forward"):
@@ -247,7 +245,7 @@ class SoftExtractModel(SearchModel):
     def __init__(self, host: PreTrainedModel, elimination: Elimination, shield: bool = True) -> None:
         super().__init__(host, elimination)
         self.shielded = elimination.protected if shield else 0
-        self._ends_in_first = self._ends_in_first and self.shielded > 0  # else [CLS] is scaled in the last layer too
+        self.ends_in_first = self.ends_in_first and self.shielded > 0  # else [CLS] is scaled in the last layer too
         self.retention_parameters = nn.Parameter(soft_extract.initial_parameters(self.layers, self.seq_len))
 
     def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
@@ -277,7 +275,7 @@ class SoftThresholdModel(SearchModel):
     def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
         super().__init__(host, elimination)
         self.retention_parameters = nn.Parameter(torch.zeros(self.layers, 1))
-        self._ends_in_first = False  # the mass of the last layer is measured on all its word-vectors
+        self.ends_in_first = False  # the mass of the last layer is measured on all its word-vectors
         self._shares: list[Tensor] = [torch.ones(())] * self.layers
 
     def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
