@@ -14,6 +14,7 @@ import datasets
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, Trainer, TrainerCallback, default_data_collator
+from transformers.trainer_callback import PrinterCallback
 
 from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
 from powerbert_cli.method.elimination import Elimination
@@ -94,6 +95,7 @@ def main() -> None:
                     callbacks=[StepClock(seconds[name])],
                     **more,
                 )
+                trainer.pop_callback(PrinterCallback)
                 trainer.train()
     base = float(np.median(seconds["fine-tuning, transformers"]))
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"

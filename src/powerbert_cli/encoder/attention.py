@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..method.elimination import Elimination, choose, position_scores
+from ..method.kernels import forced_kernel
 from ..method.merge import merge_dropped
 from ..method.selection import gather_vectors, rows_of_heads
 from ..method.significance import attention_weights, chunks, significance, significance_from_projections
@@ -114,7 +115,7 @@ def attend_and_extract(
         return _attend_for_kept(block, projections, state, bias, index, kept_mask, training)
     with part("project"):
         q, k, v = projections = block.project(state.vectors, state.positions)
-    if _weights_serve_twice(q, elimination):
+    if not training and _weights_serve_twice(q, elimination):
         return _extract_with_weights(block, projections, state, elimination, j, bias)
     with part("significance"):
         scores = _scores(elimination, projections, state, bias, priority)
@@ -157,14 +158,15 @@ def _attend_for_kept(
 def _weights_serve_twice(query: Tensor, elimination: Elimination) -> bool:
     """Whether the attention weights that significance is summed from shall give the output too.
 
-    On a CPU the kept rows of weights that are there already, times V, take less than half the
-    time of fused attention. Where numbers of float32 are all it has; without a gradient; and
-    where each input keeps as many, so that the inputs can be taken a few at a time.
+    On a CPU that is faster than fused attention, which would compute them again. In float32, where
+    the weights are as exact as fused attention's own; without a gradient; and where each input
+    keeps as many, so that the inputs can be taken a few at a time.
     """
     return (
         query.device.type == "cpu"
         and query.dtype == torch.float32
         and elimination.strategy == "attention"
+        and forced_kernel() != "triton"
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()

@@ -90,8 +90,6 @@ def _in_chunks(
         part_mask = None if mask is None else mask[part]
         return significance(attention_weights(query, key, mask, bias, part), part_mask, diagonal, pad_queries)
 
-    if isinstance(query.shape[0], torch.SymInt):
-        return column_sums(slice(None))
     return torch.cat([column_sums(part) for part in chunks(query)])
 
 
@@ -102,7 +100,7 @@ def chunks(query: Tensor) -> list[slice]:
         query: (B, H, N, D/H).
     """
     batch, heads, n, _ = query.shape
-    if query.device.type != "cpu" or isinstance(n, torch.SymInt):
+    if query.device.type != "cpu" or isinstance(batch, torch.SymInt) or isinstance(n, torch.SymInt):
         return [slice(None)]
     size = max(1, _CPU_CHUNK_BYTES // (heads * n * n * query.element_size()))
     return [slice(start, start + size) for start in range(0, batch, size)]
