@@ -1,3 +1,4 @@
+import shutil
 import sys
 
 import numpy as np
@@ -177,6 +178,8 @@ def test_engines_answer_as_eager_does(engine, host, rows, place):
     """Plain and shortened; rows sorted by length, so that batches differ in it, and one has no padding."""
     if engine != "compile":
         pytest.importorskip({"onnx": "onnxruntime"}.get(engine, engine))
+    elif not shutil.which("g++"):
+        pytest.skip("torch.compile needs g++")
     torch._dynamo.reset()
     model = ShortenedModel(host, Elimination((8, 5, 2), 16)).eval()
     contenders, skipped = contenders_of(
@@ -212,7 +215,9 @@ def table_of(contenders):
 
 
 def test_what_cannot_run_is_skipped_with_the_reason(host, rows, place, monkeypatch):
+    pytest.importorskip("onnxruntime")
     model = ShortenedModel(host, Elimination(None, 16, "threshold", (0.5, 0.5, 0.5)))
+    monkeypatch.setattr(engines.shutil, "which", lambda name: name)
     monkeypatch.setitem(sys.modules, "openvino", None)
     contenders, skipped = contenders_of(model, rows, place, ("compile", "onnx", "openvino"), ("fp32", "bf16"), ("max",))
     reasons = {(skip.model, skip.engine, skip.precision): skip.reason for skip in skipped}

@@ -4,6 +4,8 @@ A runner is called with the tensors of a batch and answers with logits or an out
 them. What cannot run here is `Unavailable`, with the reason.
 """
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +74,8 @@ def _check_torch(precision: str, place: Place) -> None:
 def _compiled(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
     """One graph for each shape: CUDA graphs on a GPU, weights as constants (freezing) on a CPU."""
     _check_torch(precision, place)
+    if place.device == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise Unavailable("torch.compile needs a C++ compiler on a CPU, and finds no g++")
     if isinstance(model, EliminationModel) and model.elimination.strategy == "threshold":
         raise Unavailable("strategy=threshold has shapes that depend on the input, so it is not one graph")
     torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)  # one for each bucket

@@ -1,6 +1,7 @@
 """The table and the picture of a profile."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,9 +50,11 @@ def say_profile(profile: pd.DataFrame, batches: int) -> None:
 
 
 def draw_profile(profile: pd.DataFrame, batches: int, path: Path) -> None:
-    """For each layer the parts' times, plain beside shortened, with a mark at the roofline time of the layer."""
+    """For each layer the parts' times, plain beside shortened, with a mark at the sum of their roofline times."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -60,21 +63,18 @@ def draw_profile(profile: pd.DataFrame, batches: int, path: Path) -> None:
     layers = np.arange(1, profile["layer"].max() + 1)
     width = 0.8 / len(models)
     for i, model in enumerate(models):
-        own = profile[profile["model"] == model].pivot_table(index="layer", columns="part", values="seconds")
-        own = 1000 / batches * own.reindex(layers).fillna(0.0)
-        roofline = profile[profile["model"] == model].groupby("layer")["roofline_s"].sum().reindex(layers)
+        own = profile[profile["model"] == model]
+        parts = 1000 / batches * own.pivot_table(index="layer", columns="part", values="seconds").reindex(layers)
         places, bottom = layers - 0.4 + width * (i + 0.5), np.zeros(len(layers))
-        for part, color in COLORS.items():
-            if part in own:
-                label = (
-                    part
-                    if i == len(models) - 1 or part not in profile[profile["model"] == models[-1]]["part"].values
-                    else None
-                )
-                axis.bar(places, own[part], 0.92 * width, bottom, color=color, label=label, alpha=1 - 0.45 * (i == 0))
-                bottom += own[part].to_numpy()
-        axis.plot(places, 1000 / batches * roofline, "k_", ms=14, label="roofline" if i == 0 else None)
+        for name in (name for name in COLORS if name in parts):
+            seconds = parts[name].fillna(0.0).to_numpy()
+            axis.bar(places, seconds, 0.92 * width, bottom, color=COLORS[name], alpha=0.55 if i == 0 else 1.0)
+            bottom += seconds
+        roofline = 1000 / batches * own.groupby("layer")["roofline_s"].sum().reindex(layers)
+        axis.plot(places, roofline, "k_", ms=14)
     axis.set(xlabel=f"layer ({', '.join(models)} from left to right)", ylabel="ms of a batch", xticks=layers)
-    axis.legend(fontsize=8)
+    handles: list[Any] = [Patch(color=color, label=name) for name, color in COLORS.items()]
+    handles.append(Line2D([], [], color="k", marker="_", ls="", ms=14, label="roofline"))
+    axis.legend(handles=handles, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axis.grid(axis="y", alpha=0.3)
     figure.savefig(path, dpi=130, format="png")
