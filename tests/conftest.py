@@ -5,6 +5,8 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if os.environ.get("PYTEST_XDIST_WORKER"):  # workers share the cores, and so do the commands that they run
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
