@@ -10,7 +10,13 @@ from powerbert_cli.method.retention import lengths_from_masses
 from powerbert_cli.method.soft_extract import learning_rates
 from powerbert_cli.settings import TrainingSettings
 from powerbert_cli.tasks.tokenizing import build_tokenizer
-from powerbert_cli.training.stages import Material, search_retention, search_steps, train_classifier
+from powerbert_cli.training.stages import (
+    Material,
+    last_whole_checkpoint,
+    search_retention,
+    search_steps,
+    train_classifier,
+)
 from powerbert_cli.training.trainer import Plan
 
 OPEN, SHORT = Elimination(None, 16), Elimination((8, 5, 2), 16)
@@ -164,3 +170,14 @@ def test_learning_rates_match_the_trainers_schedule():
         optimizer.step()
         schedule.step()
     assert learning_rates(30, 0.1, 0.2).tolist() == pytest.approx(theirs)
+
+
+def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path):
+    """100 has no state yet, 60 half of one; 20 is whole, and older than them."""
+    for step, state in ((9, "{}"), (20, "{}"), (60, '{"epoch": 1'), (100, None)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if state is not None:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-20")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-20", "checkpoint-9"]
+    assert last_whole_checkpoint(tmp_path / "none") is None

@@ -1,6 +1,8 @@
 """Fine-tuning, search and re-training as functions: model and data in, results out."""
 
+import json
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,6 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer_utils import get_last_checkpoint
 
 from ..encoder.shortened import EliminationModel, SearchModel, ShortenedModel
 from ..method import soft_extract
@@ -163,12 +164,26 @@ def _run(trainer: Trainer, plan: Plan, material: Material, folder: Path) -> Trai
     trainer.pop_callback(_default_printer())
     assert isinstance(trainer.model, EliminationModel)
     trainer.model.attention_dropout = plan.training.attention_dropout
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
     if plan.epochs:
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     output = trainer.predict(material.dev)
     history = pd.DataFrame(trainer.state.log_history)
     return Trained(np.asarray(output.predictions, dtype=np.float64), np.asarray(output.label_ids), history)
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end; newer ones, which a stop cut short, are removed.
+
+    The Trainer writes the state last.
+    """
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(path)
+        else:
+            return str(path)
+    return None
 
 
 def _default_printer() -> type[TrainerCallback]:
