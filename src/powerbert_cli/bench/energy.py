@@ -40,11 +40,14 @@ def _cpu_counter() -> Callable[[], float] | None:
 def _gpu_counter() -> Callable[[], float] | None:
     try:
         import pynvml
-        import torch
+    except ImportError:
+        return None
+    import torch
 
+    try:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties().uuid}")
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    except Exception:  # no package, no driver, a GPU without the counter: nothing tells
+    except pynvml.NVMLError:  # no driver, or a GPU without the counter
         return None
     return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000

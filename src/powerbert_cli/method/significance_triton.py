@@ -19,6 +19,13 @@ HEAD_SIZES = (16, 32, 64, 128, 256)
 
 
 @triton.jit
+def _of_head(program, q_ptr, k_ptr, mask_ptr, q_batch, q_head, k_batch, k_head, heads, n):
+    """Where the queries and keys of a program's head begin, and the mask of its input."""
+    b, h = program // heads, program % heads
+    return q_ptr + b * q_batch + h * q_head, k_ptr + b * k_batch + h * k_head, mask_ptr + b * n
+
+
+@triton.jit
 def _block_of_scores(
     q_ptr, k_ptr, rows, columns, n, q_stride, k_stride, scale, D: tl.constexpr, PRECISION: tl.constexpr
 ):
@@ -56,10 +63,11 @@ def _one_block_kernel(
 ):  # fmt: skip
     """One program for each input and head, which holds all of its scores."""
     program = tl.program_id(0).to(tl.int64)
-    b, h = program // heads, program % heads
     places = tl.arange(0, BLOCK)
-    real = _real(mask_ptr + b * n, places, n, MASKED)
-    q_head_ptr, k_head_ptr = q_ptr + b * q_batch + h * q_head, k_ptr + b * k_batch + h * k_head
+    q_head_ptr, k_head_ptr, mask_ptr = _of_head(
+        program, q_ptr, k_ptr, mask_ptr, q_batch, q_head, k_batch, k_head, heads, n
+    )
+    real = _real(mask_ptr, places, n, MASKED)
     s = _block_of_scores(q_head_ptr, k_head_ptr, places, places, n, q_row, k_row, scale, D, PRECISION)
     s = tl.where(real[None, :], s, float("-inf"))
     p = tl.exp(s - tl.max(s, axis=1)[:, None])
@@ -78,15 +86,16 @@ def _log_sum_exp_kernel(
 ):  # fmt: skip
     """One program for each block of queries of an input and head; goes over all keys."""
     program = tl.program_id(1).to(tl.int64)
-    b, h = program // heads, program % heads
     rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    q_head_ptr, k_head_ptr = q_ptr + b * q_batch + h * q_head, k_ptr + b * k_batch + h * k_head
+    q_head_ptr, k_head_ptr, mask_ptr = _of_head(
+        program, q_ptr, k_ptr, mask_ptr, q_batch, q_head, k_batch, k_head, heads, n
+    )
     highest = tl.full((BLOCK,), float("-inf"), tl.float32)
     total = tl.zeros((BLOCK,), tl.float32)
     for start in range(0, n, BLOCK):
         columns = start + tl.arange(0, BLOCK)
         s = _block_of_scores(q_head_ptr, k_head_ptr, rows, columns, n, q_row, k_row, scale, D, PRECISION)
-        s = tl.where(_real(mask_ptr + b * n, columns, n, MASKED)[None, :], s, float("-inf"))
+        s = tl.where(_real(mask_ptr, columns, n, MASKED)[None, :], s, float("-inf"))
         now = tl.maximum(highest, tl.max(s, axis=1))
         base = tl.where(now == float("-inf"), 0.0, now)  # no real key so far: all exponentials are 0
         total = total * tl.exp(highest - base) + tl.sum(tl.exp(s - base[:, None]), axis=1)
@@ -103,10 +112,11 @@ def _column_sums_kernel(
 ):  # fmt: skip
     """One program for each block of keys of an input and head; goes over all queries."""
     program = tl.program_id(1).to(tl.int64)
-    b, h = program // heads, program % heads
     columns = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    real = _real(mask_ptr + b * n, columns, n, MASKED)
-    q_head_ptr, k_head_ptr = q_ptr + b * q_batch + h * q_head, k_ptr + b * k_batch + h * k_head
+    q_head_ptr, k_head_ptr, mask_ptr = _of_head(
+        program, q_ptr, k_ptr, mask_ptr, q_batch, q_head, k_batch, k_head, heads, n
+    )
+    real = _real(mask_ptr, columns, n, MASKED)
     sums = tl.zeros((BLOCK,), tl.float32)
     for start in range(0, n, BLOCK):
         rows = start + tl.arange(0, BLOCK)
@@ -115,7 +125,7 @@ def _column_sums_kernel(
         p = tl.where(real[None, :], tl.exp(s - lse[:, None]), 0.0)
         counted = rows < n
         if not PAD_QUERIES:
-            counted = _real(mask_ptr + b * n, rows, n, MASKED)
+            counted = _real(mask_ptr, rows, n, MASKED)
         sums += _counted(p, rows, columns, counted, DIAGONAL)
     tl.store(out_ptr + program * n + columns, sums, mask=columns < n)
 
