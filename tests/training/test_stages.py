@@ -181,3 +181,22 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path):
     assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-20")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-20", "checkpoint-9"]
     assert last_whole_checkpoint(tmp_path / "none") is None
+
+
+def test_evaluation_is_length_sorted_and_answers_in_the_order_of_the_rows(material, tmp_path):
+    model = ShortenedModel(make_host(), SHORT)
+    lengths_seen = []
+    model.register_forward_pre_hook(
+        lambda module, args, given: lengths_seen.append(given["input_ids"].shape[1]), with_kwargs=True
+    )
+    trained = train_classifier(model, material, plan(epochs=0), tmp_path)
+    assert trained.labels.tolist() == material.dev["labels"]
+    assert lengths_seen == sorted(lengths_seen, reverse=True)
+    with torch.no_grad():
+        for row, logits in zip(material.dev, trained.logits, strict=True):
+            torch.testing.assert_close(
+                model(input_ids=torch.tensor([row["input_ids"]])).logits[0].double(),
+                torch.from_numpy(logits),
+                atol=1e-5,
+                rtol=1e-4,
+            )

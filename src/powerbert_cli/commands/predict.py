@@ -4,7 +4,6 @@ import csv
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from ..settings import FinetuneSettings, TaskSettings
 from ..store.artifacts import whole_file
 from ..tasks.metrics import predictions_of
 from ..tasks.sources import load_test
-from ..tasks.tokenizing import MODEL_INPUTS, tokenize
+from ..tasks.tokenizing import MODEL_INPUTS, by_length, restored, tokenize
 from ..training.trainer import resolve_device
 from .pipeline import Pipeline
 
@@ -33,16 +32,14 @@ def write_test_predictions(
     device = resolve_device(settings.device)
     model.to(device).eval()
     collate = pipeline.material.collator(settings.training.padding)
-    order = np.argsort(-np.asarray(tokens["length"]), kind="stable")  # length-sorted; answers go back in order
-    logits: list[Any] = [None] * len(tokens)
+    order, logits = by_length(tokens), []
     with torch.inference_mode():
         for start in range(0, len(order), settings.batch_size):
             part = order[start : start + settings.batch_size]
             batch = collate([{k: v for k, v in tokens[int(i)].items() if k != "length"} for i in part])
             given = {name: tensor.to(device) for name, tensor in batch.items() if name in MODEL_INPUTS}
-            for i, row in zip(part, model(**given).logits.float().cpu().numpy(), strict=True):
-                logits[int(i)] = row
-    predictions = predictions_of(np.stack(logits), settings.task.kind)
+            logits.append(model(**given).logits.float().cpu().numpy())
+    predictions = predictions_of(restored(np.concatenate(logits), order), settings.task.kind)
     name = (settings.task.submission or {}).get("file", "test_predictions.tsv")
     with whole_file(run_dir / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n")

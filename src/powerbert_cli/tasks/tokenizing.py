@@ -87,6 +87,18 @@ def _encode_choices(
     return nested
 
 
+def by_length(rows: datasets.Dataset) -> np.ndarray:
+    """Indices of tokenised rows, the longest first, of equal ones the earlier: the order of length-sorted batches."""
+    return np.argsort(-np.asarray(rows["length"]), kind="stable")
+
+
+def restored(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """What was computed for the rows in this order, back in the rows' own."""
+    back = np.empty_like(values)
+    back[order] = values
+    return back
+
+
 def nearest_seq_len(lengths: Any) -> int:
     """ℓ by the paper's rule (section 4): the value of {64, 128, 256, 512} nearest to the 99th percentile.
 

@@ -29,7 +29,7 @@ from ..encoder.shortened import EliminationModel, SearchModel, ShortenedModel
 from ..method import soft_extract
 from ..tasks.metrics import all_scores, predictions_of, score_of_authors_code
 from ..tasks.tokenizing import MODEL_INPUTS
-from .trainer import Plan, SearchTrainer, arguments
+from .trainer import Plan, SearchTrainer, SortedTrainer, arguments
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def train_classifier(
     the last checkpoint in `folder`.
     """
     set_seed(plan.seed)
-    trainer = Trainer(
+    trainer = SortedTrainer(
         model=model,
         args=arguments(plan, folder, keep_best_by=material.metric if plan.best_by == "metric" else plan.best_by),
         **_shared(material, plan, callbacks),

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
 
 from ..encoder.shortened import SearchModel
 from ..method import soft_extract
 from ..settings import TrainingSettings
+from ..tasks.tokenizing import by_length, restored
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,30 @@ def arguments(plan: Plan, folder: Path, keep_best_by: str | None) -> TrainingArg
     return args
 
 
-class SearchTrainer(Trainer):
+class SortedTrainer(Trainer):
+    """Evaluates in length-sorted batches; predictions and metrics are in the order of the rows."""
+
+    def __init__(self, *args: Any, eval_dataset: datasets.Dataset, compute_metrics: Any, **kwargs: Any) -> None:
+        order = by_length(eval_dataset)
+
+        def metrics_in_order(found: EvalPrediction) -> dict[str, float]:
+            return compute_metrics(EvalPrediction(restored(found.predictions, order), restored(found.label_ids, order)))
+
+        super().__init__(*args, eval_dataset=eval_dataset, compute_metrics=metrics_in_order, **kwargs)
+        self._eval_order = order
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        return self._eval_order.tolist()
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        output = super().evaluation_loop(*args, **kwargs)
+        return output._replace(
+            predictions=restored(output.predictions, self._eval_order),
+            label_ids=restored(output.label_ids, self._eval_order),
+        )
+
+
+class SearchTrainer(SortedTrainer):
     """Learns retention parameters beside the model's own (section 3.3, equation 4).
 
     Args:
