@@ -23,7 +23,7 @@ TIMING = {
 }
 SWEEP = {
     "lambda": "λ",
-    "lengths": "lengths",
+    "retention": "retention",
     "kept_share": "kept",
     "value": "metric",
     "baseline": "baseline",

@@ -11,6 +11,7 @@ if os.environ.get("PYTEST_XDIST_WORKER"):  # workers share the cores, and so do 
 import pytest
 import torch
 from hosts import make_host
+from trainings import make_material
 from transformers import PreTrainedModel
 
 
@@ -36,3 +37,8 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("set POWERBERT_DATA to a folder with glue/cola to run this")
     return Path(folder)
+
+
+@pytest.fixture
+def material():
+    return make_material()

@@ -16,7 +16,7 @@ def composed(verb, *overrides):
 
 
 def options():
-    for verb in ("finetune", "bench"):  # the fewest keys, and all of them
+    for verb in ("finetune", "bench", "sweep"):  # the fewest keys, and all of them
         for group, names in usage.groups(verb, conf_dir()).items():
             for name in names:
                 yield verb, group, name

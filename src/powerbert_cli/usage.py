@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from .errors import nearest
-from .settings import RENAMED, VERBS
+from .settings import RENAMED, VERBS, RetrainSettings, SweepSettings
 
 SUMMARY = {
     "finetune": "fine-tune a classifier and measure it on dev",
@@ -140,9 +140,10 @@ def shipped_defaults(verb: str, conf: Path) -> dict[str, Any]:
 
 def groups(verb: str, conf: Path) -> dict[str, list[str]]:
     """Config groups of a verb and their options."""
-    wanted = ["task", "model", "variant", "experiment"] + (
-        ["retention"] if "retention" in VERBS[verb].__dataclass_fields__ else []
-    )
+    cls = VERBS[verb]
+    wanted = ["task", "model", "variant", "experiment"]
+    wanted += ["retention"] if issubclass(cls, RetrainSettings) else []
+    wanted += ["grid"] if issubclass(cls, SweepSettings) else []
     return {
         group: sorted(
             str(path.relative_to(conf / group).with_suffix(""))
@@ -154,10 +155,13 @@ def groups(verb: str, conf: Path) -> dict[str, list[str]]:
 
 
 def _serves(experiment: Path, verb: str) -> bool:
-    """An experiment with jobs of its own (a key `hydra`) is for `bench`; the others are for all verbs."""
+    """An experiment with a grid of its own is for `sweep`, one with jobs of its own for `bench`, others for all."""
     import yaml
 
-    return verb == "bench" or "hydra" not in yaml.safe_load(experiment.read_text(encoding="utf-8"))
+    content = yaml.safe_load(experiment.read_text(encoding="utf-8"))
+    if any("override /grid" in entry for entry in content.get("defaults", ())):
+        return verb == "sweep"
+    return verb == "bench" or "hydra" not in content
 
 
 def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> str:

@@ -105,6 +105,56 @@ def test_finetune_then_search_then_retrain_then_bench(folder):
     assert len(timing) == 9 and timing["median_s"].gt(0).all()
 
 
+def test_search_under_targets_and_relative_retrain(folder):
+    """Without training for a share of FLOPs, then re-trained with all that can be added; the reports say how close."""
+    smoke = "experiment=smoke"
+    powerbert(folder, "search", smoke, "searcher=calibrate", "target.flops=0.4", "retention.kind=relative")
+    run = newest_run(folder, "search")
+    report = json.loads((run / "target.json").read_text())
+    assert 0.35 < report["share"] <= 0.4 and report["cost"] == "FLOPs"
+    found = json.loads((run / "retention.json").read_text())
+    assert found["kind"] == "relative" and found["lengths"] is None and len(found["fractions"]) == 4
+    assert {"cost", "harm", "shares"} == set(pd.read_csv(run / "tried.csv").columns)
+    assert (run / "model" / "retention.json").is_file()  # usable as it is
+
+    options = ["retrain.distill=0.5", "retrain.distill_cls=0.1", "retrain.gradual=0.5"]
+    done = powerbert(folder, "retrain", smoke, f"retention.path={run / 'retention.json'}", *options)
+    assert "(relative)" in done.stdout and "an input's own word-vectors" in done.stdout
+    model = newest_run(folder, "retrain") / "model"
+    assert json.loads((model / "retention.json").read_text())["fractions"] == found["fractions"]
+
+    powerbert(folder, "bench", smoke, f"shortened={model}", "bench.rounds=3", "bench.examples=64")
+    timing = pd.read_csv(newest_run(folder, "bench") / "timing.csv").set_index(["padding", "model"])
+    assert timing.loc[("sorted", "shortened"), "flops_ratio"] > 2
+
+
+def test_a_measured_speed_up_as_target(folder):
+    powerbert(folder, "search", "experiment=smoke", "target.speedup=1.5", "word_vector_cost=latency")
+    report = json.loads((newest_run(folder, "search") / "target.json").read_text())
+    assert 1 <= len(report["tried"]) <= 4 and report["tried"][0]["speedup"] > 0
+    assert report["cost"] == "seconds by the latency table"
+
+
+def test_a_limit_on_the_drop_is_bisected_and_finished_trials_serve_again(folder):
+    target = ["experiment=smoke", "retention.kind=relative", "target.max_drop=0.3", "target.confidence=0.1"]
+    done = powerbert(folder, "search", *target, "target.trials=2")
+    report = json.loads((newest_run(folder, "search") / "target.json").read_text())
+    assert [one["lambda"] for one in report["tried"]] == [1e-3, 4e-3]
+    assert {"drop", "interval", "confidence", "within", "retention"} <= set(report["tried"][0])
+    done = powerbert(folder, "search", *target, "target.trials=3")
+    assert done.stdout.count("is finished already, using it") >= 6  # fine-tune, plain, two searches and re-trainings
+
+
+def test_train_once_then_evolution(folder):
+    args = ["experiment=smoke", "retention.kind=relative"]
+    powerbert(folder, "retrain", *args, "retention.fractions=[0.5,0.3,0.2,0.1]", "retrain.train_once=true")
+    model = newest_run(folder, "retrain") / "model"
+    small = ["evolutionary.population=4", "evolutionary.generations=2", "calibrate.examples=8"]
+    powerbert(folder, "search", *args, f"checkpoint={model}", "searcher=evolutionary", "target.flops=0.5", *small)
+    report = json.loads((newest_run(folder, "search") / "target.json").read_text())
+    assert 0.45 < report["share"] <= 0.5
+
+
 def names(folder):
     return {path.name for path in folder.iterdir()}
 
@@ -166,3 +216,14 @@ def test_ctrl_c_leaves_with_130_and_the_next_run_goes_on(folder):
     start = time.monotonic()
     done = powerbert(folder, *args)
     assert "epoch 0." not in done.stdout and "epoch 1." not in done.stdout, time.monotonic() - start
+
+
+def test_optuna_looks_for_a_front_over_targets(folder):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    small = ["task.synthetic.train=64", "task.synthetic.dev=32", "epochs=1", "calibrate.examples=4"]
+    quick = ["bench.paddings=[sorted]", "bench.rounds=3", "bench.examples=32", "bench.max_seconds=1"]
+    done = powerbert(folder, "sweep", "experiment=pareto", *small, *quick, "hydra.sweeper.n_trials=2")
+    run = newest_run(folder, "sweep")
+    table = pd.read_csv(run / "sweep.csv")
+    assert len(table) == 2 and table["setting"].str.contains("flops=").all() and table["on_front"].any()
+    assert (run / "optimization_results.yaml").is_file() and "of the baseline" in done.stdout

@@ -209,7 +209,7 @@ def test_merging_carries_weights_through_the_layers(host, batch):
 def test_soft_extract_shields_cls_unless_told(host):
     with_shield, without = (SoftExtractModel(host, Elimination(None, 16), shield=s) for s in (True, False))
     for model in (with_shield, without):
-        model.shrink_(2.0)
+        model.shrink_(torch.full((3,), 2.0))
         model.clip_()
     assert with_shield.retention_parameters[:, 0].tolist() == [1.0] * 3
     assert without.retention_parameters[:, 0].tolist() == [0.0] * 3

@@ -11,7 +11,7 @@ from powerbert_cli.method.elimination import (
     shield_of,
 )
 from powerbert_cli.method.retention import RetentionError
-from powerbert_cli.method.selection import select_counts
+from powerbert_cli.method.selection import passing_counts, select_counts
 
 
 def test_lengths_by_hand():
@@ -34,7 +34,8 @@ def test_thresholds_by_hand():
 
 def test_without_protection_the_best_one_stays():
     scores = torch.tensor([[1.0, 3.0, 2.0]])
-    index, _ = select_counts(scores, scores > 10, None, protected=0)
+    counts = passing_counts(scores > 10, None, protected=0, shield=None)
+    index, _ = select_counts(scores, counts, int(counts.max()), None, protected=0)
     assert index.tolist() == [[1]]
 
 
@@ -71,6 +72,13 @@ def test_random_order_is_drawn_from_the_seed():
         (Elimination(None, 8), "strategy=attention needs a retention configuration"),
         (Elimination((4, 3), 8, "best"), "strategy='best' is none of"),
         (Elimination((4, 3), 8, "random", random_order=(0, 1)), "each of the 8 positions once"),
+        (Elimination(None, 8, kind="relative"), "needs one fraction for each layer"),
+        (Elimination(None, 8, kind="relative", fractions=(0.5, 0.6)), r"fractions\[1\]=0.6 exceeds fractions\[0\]=0.5"),
+        (Elimination(None, 8, kind="relative", fractions=(1.5, 0.6)), r"fractions\[0\]=1.5 must be a number above 0"),
+        (Elimination((4, 3), 8, kind="relative", fractions=(0.5, 0.4)), "has fractions, not lengths"),
+        (Elimination((4, 3), 8, fractions=(0.5, 0.4)), "has lengths, not fractions"),
+        (Elimination(None, 8, "threshold", (0.5, 0.6), kind="relative"), "has no relative retention"),
+        (Elimination((4, 3), 8, kind="some"), "kind='some' is none of"),
         (Elimination(None, 8, "threshold"), "needs one threshold for each layer"),
         (Elimination(None, 8, "threshold", thresholds=(0.5,)), "1 thresholds are given for 2 layers"),
         (Elimination(None, 8, "threshold", thresholds=(0.5, float("nan"))), r"thresholds\[1\]=nan must be a number"),

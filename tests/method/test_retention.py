@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powerbert_cli.method.retention import RetentionError, check_lengths, kept_share, lengths_from_masses
+from powerbert_cli.method.retention import RetentionError, check_lengths, lengths_from_masses
 
 RTE = (153, 125, 111, 105, 85, 80, 72, 48, 35, 27, 22, 5)
 
@@ -36,10 +36,6 @@ def test_lengths_are_ceilings_that_never_grow():
 def test_lengths_from_masses_are_always_valid(masses):
     lengths = lengths_from_masses(masses, 64)
     assert check_lengths(lengths, 64) == lengths
-
-
-def test_kept_share_by_hand():
-    assert kept_share((4, 2), 8) == 6 / 16
 
 
 def test_floor_as_in_the_authors_code():

@@ -16,8 +16,9 @@ def test_scales_by_rank_by_hand():
 def test_regularizer_by_hand():
     """Masses 3 and 1.5: 1 · 3 + 2 · 1.5 = 6, with gradient j for each parameter of layer j."""
     r = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.5, 0.0]], requires_grad=True)
-    assert soft_extract.masses(r).tolist() == [3.0, 1.5]
-    value = soft_extract.regularizer(soft_extract.masses(r))
+    masses = soft_extract.masses(r)
+    assert masses.tolist() == [3.0, 1.5]
+    value = soft_extract.regularizer(masses, soft_extract.index_weights(masses))
     value.backward()
     assert value.item() == 6.0
     assert r.grad.tolist() == [[1.0] * 3, [2.0] * 3]
@@ -29,9 +30,9 @@ def test_clip():
     assert r.tolist() == [[1.0, 1.0, 0.0, 0.5]]
 
 
-def test_shrink_is_j_times_the_amount():
+def test_shrink_takes_each_layers_amount():
     r = torch.ones(2, 3)
-    soft_extract.shrink_(r, 0.25)
+    soft_extract.shrink_(r, 0.25 * soft_extract.index_weights(torch.zeros(2)))
     assert r.tolist() == [[0.75] * 3, [0.5] * 3]
 
 

@@ -1,4 +1,4 @@
-from powerbert_cli.report.sweep import best_within, draw, over_seeds, pareto_front, sweep_table
+from powerbert_cli.report.sweep import best_within, draw, over_seeds, pareto_front, sweep_table, with_settings
 
 
 def result(lam, value, speed, **more):
@@ -6,7 +6,7 @@ def result(lam, value, speed, **more):
         "status": "ok", "lambda": lam, "seed": 0, "job": 0, "task": "rte", "metric": "accuracy", "value": value,
         "baseline": 0.9, "drop": 0.9 - value, "drop_low": 0.0, "drop_high": 0.02, "max_drop": 0.01, "kept_share": 0.5,
         "confidence": 0.9,
-        "lengths": [3, 2], "flops_ratio": speed, "run_dir": "x", "plain_max_ms": 2.0, "plain_sorted_ms": 1.0,
+        "retention": [3, 2], "flops_ratio": speed, "run_dir": "x", "plain_max_ms": 2.0, "plain_sorted_ms": 1.0,
         **{f"speedup_{p}": speed for p in ("max", "longest", "sorted")}, **more,
     }  # fmt: skip
 
@@ -25,27 +25,50 @@ def test_fastest_within_the_limit():
 
 
 def test_table_has_the_promised_columns_first_and_lists_failures():
-    table = sweep_table([*RESULTS, FAILED])
+    table = sweep_table(with_settings([*RESULTS, FAILED]))
     promised = (
-        "lambda seed status lengths kept_share metric value baseline drop drop_low drop_high flops_ratio "
-        "speedup_max speedup_longest speedup_sorted run_dir"
+        "setting lambda target seed status retention kept_share metric value baseline drop drop_low drop_high "
+        "flops_ratio speedup_max speedup_longest speedup_sorted run_dir"
     )
-    assert list(table.columns)[:16] == promised.split()
+    assert list(table.columns)[:18] == promised.split()
     assert table["status"].tolist() == ["ok"] * 4 + ["failed"]
     assert table["on_front"].tolist() == [True, True, False, True, False]
 
 
 def test_seeds_are_aggregated_for_each_lambda():
     two = [result(1e-4, 0.90, 1.5), result(1e-4, 0.88, 2.5, seed=1), result(1e-3, 0.8, 2.0)]
-    table = over_seeds(two)
+    table = over_seeds(with_settings(two))
     row = table.iloc[0]
-    assert len(table) == 1 and (row["lambda"], row["seeds"], row["speedup_sorted"]) == (1e-4, 2, 2.0)
+    assert len(table) == 1 and (row["setting"], row["seeds"], row["speedup_sorted"]) == ("λ=0.0001", 2, 2.0)
     assert abs(row["value_mean"] - 0.89) < 1e-12 and abs(row["drop_mean"] - 0.01) < 1e-12
     assert abs(row["value_std"] - 0.02 / 2**0.5) < 1e-12
     assert row["drop_low"] < 0.01 < row["drop_high"]
-    assert over_seeds(RESULTS).empty
+    assert over_seeds(with_settings(RESULTS)).empty
 
 
 def test_picture_is_drawn(tmp_path):
-    draw(RESULTS, tmp_path / "sweep.png")
+    draw(with_settings(RESULTS), tmp_path / "sweep.png")
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_setting_is_what_sets_a_job_apart():
+    def job(lam, target=None, **overrides):
+        return result(lam, 0.9, 1.0, target=target, overrides=overrides)
+
+    def settings(*jobs):
+        return [one["setting"] for one in with_settings(list(jobs))]
+
+    assert settings(job(1e-3, seed="0", task="rte"), job(1e-2, seed="1", task="rte")) == ["λ=0.001", "λ=0.01"]
+    assert settings(job(1e-3, **{"retention.kind": "relative"}), job(1e-3, **{"retention.kind": "absolute"})) == [
+        "kind=relative",
+        "kind=absolute",
+    ]
+    drawn = (
+        {"target.flops": "0.3123456789", "retrain.distill": "0.5"},
+        {"target.flops": "0.4", "retrain.distill": "0.0"},
+    )
+    assert settings(*(job(None, "t", **one) for one in drawn)) == ["flops=0.3123 distill=0.5", "flops=0.4 distill=0"]
+    assert (
+        settings(job(None, "target.flops=0.3", seed="0"), job(None, "target.flops=0.3", seed="1"))
+        == ["target.flops=0.3"] * 2
+    )

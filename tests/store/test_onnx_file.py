@@ -15,12 +15,16 @@ def elimination(strategy: str) -> Elimination:
     return Elimination((8, 5, 2), 16, strategy, random_order=order, protected_tokens=(7,))
 
 
+RELATIVE = Elimination(None, 16, kind="relative", fractions=(0.6, 0.35, 0.1))
+
+
 @pytest.mark.parametrize(
     ("family", "strategy"),
     [
         ("bert", "attention"),
         ("modernbert", "attention"),
         ("bert", "none"),
+        ("bert", "relative"),
         *(
             pytest.param(family, "attention", marks=pytest.mark.slow)
             for family in FAMILIES
@@ -31,7 +35,8 @@ def elimination(strategy: str) -> Elimination:
 )
 def test_file_answers_as_the_model_for_any_batch_and_length(family, strategy, tmp_path):
     """Lengths shorter than what a layer would keep, and longer; padded and not."""
-    model = ShortenedModel(make_host(family), elimination(strategy)).eval()
+    how = RELATIVE if strategy == "relative" else elimination(strategy)
+    model = ShortenedModel(make_host(family), how).eval()
     export_onnx(model, tmp_path / "model.onnx")
     session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
     operators = {node.op_type for node in __import__("onnx").load(tmp_path / "model.onnx").graph.node}

@@ -1,63 +1,21 @@
-import datasets
 import pandas as pd
 import pytest
 import torch
 from hosts import make_host
+from trainings import plan
 
 from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel, SoftThresholdModel
 from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.method.retention import lengths_from_masses
 from powerbert_cli.method.soft_extract import learning_rates
-from powerbert_cli.settings import TrainingSettings
-from powerbert_cli.tasks.tokenizing import build_tokenizer
 from powerbert_cli.training.stages import (
-    Material,
     last_whole_checkpoint,
     search_retention,
     search_steps,
     train_classifier,
 )
-from powerbert_cli.training.trainer import Plan
 
 OPEN, SHORT = Elimination(None, 16), Elimination((8, 5, 2), 16)
-OPTIONS = {
-    "precision": "fp32", "warmup_ratio": 0.1, "weight_decay": 0.0, "max_grad_norm": 0.0,
-    "attention_dropout": None, "accumulation": 1, "padding": "longest", "group_by_length": True,
-}  # fmt: skip
-
-
-def plan(**changes):
-    options = TrainingSettings(**{**OPTIONS, **changes.pop("training", {})})
-    return Plan(
-        **{
-            "lr": 1e-3,
-            "epochs": 1,
-            "batch_size": 4,
-            "seed": 0,
-            "training": options,
-            "device": "cpu",
-            "workers": 0,
-            **changes,
-        }
-    )
-
-
-@pytest.fixture
-def material():
-    """24 inputs of 3 to 14 word-pieces; the class is whether word 7 is in them."""
-    generator = torch.Generator().manual_seed(0)
-    ids = [torch.randint(8, 40, (3 + i % 12,), generator=generator).tolist() for i in range(24)]
-    labels = [i % 2 for i in range(24)]
-    ids = [[2, 7, *row[2:]] if label else row for row, label in zip(ids, labels, strict=True)]
-    rows = datasets.Dataset.from_dict(
-        {
-            "input_ids": ids,
-            "attention_mask": [[1] * len(i) for i in ids],
-            "labels": labels,
-            "length": [len(i) for i in ids],
-        }
-    )
-    return Material(rows, rows, build_tokenizer(["a b c"], 100), 16, "accuracy", "classification")
 
 
 def test_a_search_moves_r_by_the_regulariser(material, tmp_path):

@@ -22,20 +22,21 @@ def measure_peaks(device: str, dtype: torch.dtype) -> Peaks:
     weight = torch.randn(3072, 768, device=device).to(dtype)
     numbers = torch.ones((64 if device == "cpu" else 512) * 2**20, device=device)
     with torch.inference_mode():
-        product = _best_seconds(lambda: torch.nn.functional.linear(x, weight), device)
-        read = _best_seconds(numbers.sum, device)
+        product = best_seconds(lambda: torch.nn.functional.linear(x, weight), device, _SECONDS)
+        read = best_seconds(numbers.sum, device, _SECONDS)
     return Peaks(2 * rows * weight.numel() / product, numbers.nbytes / read)
 
 
-def _best_seconds(work: Callable[[], object], device: str) -> float:
+def best_seconds(work: Callable[[], object], device: str, at_least: float) -> float:
+    """The shortest of as many runs as fit into `at_least` seconds, three or more, after one that is not counted."""
     work()
-    best, end = float("inf"), time.perf_counter() + _SECONDS
+    best, runs, end = float("inf"), 0, time.perf_counter() + at_least
     while True:
         synchronize(device)
         start = time.perf_counter()
         work()
         synchronize(device)
         now = time.perf_counter()
-        best = min(best, now - start)
-        if now > end:
+        best, runs = min(best, now - start), runs + 1
+        if now > end and runs >= 3:
             return best

@@ -21,8 +21,6 @@ from .timing import synchronize
 
 Key = tuple[int, str]  # layer from 1 (0: before the first, -1: after the last), part
 REST = "rest"
-# what the cost model counts together
-COSTED = {"significance": "attention", "select": "attention"}
 
 
 class Clock:

@@ -53,7 +53,7 @@ def models_of(shortened: ShortenedModel) -> dict[str, nn.Module]:
     """
     models = {"plain": shortened.host, "shortened": shortened}
     if shortened.ends_in_first:
-        full = replace(shortened.elimination, strategy="none", lengths=None, thresholds=None)
+        full = replace(shortened.elimination, strategy="none", lengths=None, fractions=None, thresholds=None)
         models["plain-cls"] = ShortenedModel(shortened.host, full).eval()
     return models
 
@@ -131,8 +131,10 @@ def batch_cost(batch: Batch, model: nn.Module) -> list[dict[str, Cost]]:
 def _lengths_in(batch: Batch, model: ShortenedModel) -> Sequence[int]:
     """Word-vectors that leave each layer: by the configuration, or as many as this batch keeps."""
     if model.elimination.strategy != "threshold":
-        assert model.elimination.lengths is not None
-        return model.elimination.lengths
+        longest = batch["input_ids"].shape[-1]
+        if model.elimination.relative and "attention_mask" in batch:
+            longest = int(batch["attention_mask"].sum(dim=-1).max())
+        return model.elimination.kept(longest)
     device = next(model.parameters()).device
     flat = {name: part.flatten(0, -2).to(device) for name, part in batch.items()}
     return [positions.shape[1] for positions in model.kept_positions(**flat)]

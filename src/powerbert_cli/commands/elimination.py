@@ -26,6 +26,7 @@ def open_elimination(settings: SearchSettings) -> Elimination:
         random_order=draw_random_order(settings.seq_len, settings.seed) if settings.strategy == "random" else None,
         diagonal=settings.variant.diagonal,
         pad_queries=settings.variant.pad_queries,
+        kind=settings.retention.kind,
     )
 
 
@@ -47,14 +48,18 @@ def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | N
     try:
         if given.path:
             found = retention_file.read(Path(given.path))
-            elimination = replace(
-                elimination, lengths=found.elimination.lengths, thresholds=found.elimination.thresholds
-            )
+            how_many = {
+                name: getattr(found.elimination, name) for name in ("kind", "lengths", "fractions", "thresholds")
+            }
+            elimination = replace(elimination, **how_many)
             return replace(found, elimination=elimination.checked(layers))
         if given.lengths == "full" or settings.strategy == "none":
             return RetentionFile(full_elimination(settings.seq_len, layers))
         if given.thresholds is not None:
             return RetentionFile(replace(elimination, thresholds=tuple(given.thresholds)).checked(layers))
+        if given.fractions is not None:
+            fractions = tuple(given.fractions)
+            return RetentionFile(replace(elimination, kind="relative", fractions=fractions).checked(layers))
         if given.lengths is None:
             return None
         if not isinstance(given.lengths, list):

@@ -8,35 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
+from safetensors.numpy import load_file as load_numpy
+from safetensors.numpy import save_file as save_numpy
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..encoder.families import layers_of
 from ..encoder.loading import build_host, load_tokenizer
-from ..encoder.shortened import SearchModel, ShortenedModel, SoftExtractModel, SoftThresholdModel
+from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import Elimination
-from ..method.retention import lengths_from_masses
-from ..method.soft_extract import learning_rates, reach
 from ..report.progress import TrainingProgress
-from ..report.search import draw_search
-from ..settings import FinetuneSettings, RetrainSettings, SearchSettings, StageSettings
-from ..store.artifacts import whole_file
+from ..settings import FinetuneSettings, RetrainStage, SearchSettings, StageSettings
 from ..store.model_dir import fingerprint, load_plain, save_model_dir
 from ..store.retention_file import RetentionFile
-from ..store.retention_file import read as read_retention
 from ..store.stages import Stage, StageStore
 from ..tasks.sources import TaskData, load_task
 from ..tasks.tokenizing import build_tokenizer, texts_of, tokenize
+from ..training.retraining import Answers, answers_of
 from ..training.stages import (
     Material,
-    Searched,
-    mean_kept,
-    search_retention,
-    search_steps,
     train_classifier,
 )
-from ..training.trainer import Plan
+from ..training.trainer import Plan, resolve_device
 from .elimination import full_elimination, open_elimination
 from .results import write_results
 
@@ -55,9 +48,16 @@ class Start:
 class Pipeline:
     """The stages for one set of settings; data and tokenizer are loaded on first use."""
 
-    def __init__(self, settings: FinetuneSettings, fresh: str | None = None) -> None:
-        """fresh: name of a stage to make anew even if it is finished."""
+    def __init__(self, settings: FinetuneSettings, fresh: str | None = None, share: "Pipeline | None" = None) -> None:
+        """With fresh, a stage's name, that is made anew even if it is finished.
+
+        With share, another pipeline of the same task, model and fine-tuning, what that one has
+        loaded is used.
+        """
         self.settings = settings
+        if share is not None:
+            for name in ("data", "tokenizer", "material", "finetuned"):
+                setattr(self, name, getattr(share, name))
         self.store = StageStore(Path(settings.output_dir))
         self.fresh = fresh
 
@@ -110,56 +110,37 @@ class Pipeline:
         def make(result: Path, checkpoints: Path) -> None:
             host = self.new_host()
             plain = ShortenedModel(host, full_elimination(settings.seq_len, layers_of(host.config)))
-            self._train(plain, "finetune", settings.finetune, result, checkpoints)
+            self.train(plain, "finetune", settings.finetune, result, checkpoints)
 
         stage = self.store.ensure(
             "finetune",
-            {**self._decides(settings.finetune), "model": self._model_identity()},
+            {**self.decides(settings.finetune), "model": self._model_identity()},
             make,
-            self._is_fresh("finetune"),
+            self.is_fresh("finetune"),
         )
         return Start(stage.folder / "model", stage.identity, stage)
 
-    def searched(self) -> Stage:
-        """The search of these settings, starting from the fine-tuned model."""
-        settings = self.settings
-        assert isinstance(settings, SearchSettings)
-        start = self.finetuned
-        decides = {
-            **self._decides(settings.search),
-            "start": start.identity,
-            "lambda": settings.regularizer_weight,
-            "lr_soft": settings.lr_soft,
-            "regularizer": settings.regularizer,
-            "shield_cls": settings.variant.shield_cls,
-            "rounding": settings.variant.rounding,
-            "elimination": asdict(self.elimination()),
-        }
-
-        def make(result: Path, checkpoints: Path) -> None:
-            self._search(start, settings, decides, result, checkpoints)
-
-        return self.store.ensure("search", decides, make, self._is_fresh("search"))
-
     def retrained(
-        self, retention: RetentionFile, start: Start | None = None, stage: StageSettings | None = None
+        self, retention: RetentionFile, start: Start | None = None, stage: RetrainStage | None = None
     ) -> Stage:
         """Re-training with a retention configuration, of the fine-tuned model unless another start is given."""
         settings = self.settings
-        assert isinstance(settings, RetrainSettings)
+        assert isinstance(settings, SearchSettings)
         begin, how = start or self.finetuned, stage or settings.retrain
         decides = {
-            **self._decides(how),
+            **self.decides(how),
             "start": begin.identity,
             "elimination": asdict(retention.elimination),
         }
+        if how.distills:
+            decides["teacher"] = self.finetuned.identity
 
         def make(result: Path, checkpoints: Path) -> None:
             model = ShortenedModel(load_plain(begin.model_dir), retention.elimination)
-            self._train(model, "retrain", how, result, checkpoints, retention)
+            self.train(model, "retrain", how, result, checkpoints, retention)
             retention.write(result / "retention.json")
 
-        return self.store.ensure("retrain", decides, make, self._is_fresh("retrain"))
+        return self.store.ensure("retrain", decides, make, self.is_fresh("retrain"))
 
     @property
     def layers(self) -> int:
@@ -169,15 +150,50 @@ class Pipeline:
     def baselines(self) -> tuple[Stage, Stage]:
         """The plain model as it is, and with as many epochs more as a shortened one has."""
         settings = self.settings
-        assert isinstance(settings, RetrainSettings)
+        assert isinstance(settings, SearchSettings)
         full = RetentionFile(full_elimination(settings.seq_len, self.layers), task=settings.task.name)
-        as_it_is = self.finetuned.stage or self.retrained(full, stage=replace(settings.retrain, epochs=0))
-        return as_it_is, self.retrained(full)
+        plain = settings.retrain.plain()
+        as_it_is = self.finetuned.stage or self.retrained(full, stage=replace(plain, epochs=0))
+        return as_it_is, self.retrained(full, stage=plain)
 
-    def _is_fresh(self, stage: str) -> bool:
+    def teacher(self, first: bool) -> Answers:
+        """The fine-tuned model's answers on the training rows; made once, for all re-trainings from it.
+
+        Args:
+            first: also its last [CLS] vectors.
+        """
+        settings, start = self.settings, self.finetuned
+        decides = {
+            "data": self.data.fingerprint,
+            "start": start.identity,
+            "seq_len": settings.seq_len,
+            "precision": settings.training.precision,
+            "first": first,
+        }
+
+        def make(result: Path, checkpoints: Path) -> None:
+            log.info("distill: %s answers the training rows", settings.model.label)
+            model = ShortenedModel(load_plain(start.model_dir), full_elimination(settings.seq_len, self.layers))
+            model.to(resolve_device(settings.device))
+            answers = answers_of(
+                model,
+                self.material.train,
+                self.material.collator("longest"),
+                settings.batch_size,
+                settings.training.precision,
+                first,
+            )
+            given = {"logits": answers.logits, "first": answers.first}
+            save_numpy({name: part for name, part in given.items() if part is not None}, result / "answers.safetensors")
+
+        stage = self.store.ensure("teacher", decides, make, fresh=False)
+        found = load_numpy(stage.folder / "answers.safetensors")
+        return Answers(found["logits"], found.get("first"))
+
+    def is_fresh(self, stage: str) -> bool:
         return self.fresh == stage
 
-    def _decides(self, stage: StageSettings) -> dict[str, Any]:
+    def decides(self, stage: StageSettings) -> dict[str, Any]:
         """What decides the result of any training stage."""
         settings = self.settings
         return {
@@ -186,7 +202,7 @@ class Pipeline:
             "seq_len": settings.seq_len,
             "batch_size": settings.batch_size,
             "seed": settings.seed,
-            **asdict(stage),
+            **stage.decides(),
             **{name: value for name, value in asdict(settings.training).items() if value is not None},
         }
 
@@ -210,10 +226,10 @@ class Pipeline:
             settings.variant.best_by,
         )
 
-    def _progress(self, stage: str) -> TrainingProgress:
+    def progress(self, stage: str) -> TrainingProgress:
         return TrainingProgress(stage, self.settings.task.metric, self.settings.runtime.log_seconds)
 
-    def _train(
+    def train(
         self,
         model: ShortenedModel,
         name: str,
@@ -223,93 +239,21 @@ class Pipeline:
         retention: RetentionFile | None = None,
     ) -> None:
         log.info("%s: %s, %d epochs, lr %g", name, self.settings.model.label, stage.epochs, stage.lr)
-        trained = _with(
-            self._progress(name),
-            lambda progress: train_classifier(model, self.material, self.plan(stage), checkpoints, [progress]),
+        options, teacher = stage if isinstance(stage, RetrainStage) else None, None
+        if options and options.distills and options.epochs:
+            teacher = self.teacher(first=options.distill_cls > 0)
+        plan = self.plan(stage)
+        trained = with_progress(
+            self.progress(name),
+            lambda progress: train_classifier(model, self.material, plan, checkpoints, [progress], options, teacher),
         )
         save_model_dir(result / "model", model.host, self.tokenizer, retention)
         write_results(trained, self.settings.task, self.settings.seed, result)
 
-    def _search(
-        self, start: Start, settings: SearchSettings, decides: dict[str, Any], result: Path, checkpoints: Path
-    ) -> None:
-        plan = self.plan(settings.search)
-        self._say_reach(settings, plan)
-        model = self._search_model(load_plain(start.model_dir), settings)
-        searched = _with(
-            self._progress(f"search λ={settings.regularizer_weight:g}"),
-            lambda progress: search_retention(
-                model,
-                self.material,
-                plan,
-                settings.regularizer_weight,
-                settings.lr_soft,
-                settings.regularizer == "decoupled",
-                checkpoints,
-                [progress],
-            ),
-        )
-        save_model_dir(result / "model", model.host, self.tokenizer)
-        save_file({"retention_parameters": searched.retention_parameters}, result / "retention_parameters.safetensors")
-        write_results(searched.trained, settings.task, settings.seed, result)
-        found = self._found(model, searched, settings)
-        RetentionFile(
-            found,
-            task=settings.task.name,
-            model=settings.model.label,
-            regularizer_weight=settings.regularizer_weight,
-            masses=searched.masses,
-            provenance=decides,
-        ).write(result / "retention.json")
-        with whole_file(result / "search.png") as temporary:
-            draw_search(searched.retention_parameters, searched.trained.history, found.lengths or (), temporary)
 
-    def _search_model(self, host: PreTrainedModel, settings: SearchSettings) -> SearchModel:
-        elimination = self.elimination()
-        if elimination.strategy == "threshold":
-            return SoftThresholdModel(host, elimination)
-        return SoftExtractModel(host, elimination, settings.variant.shield_cls)
-
-    def _found(self, model: SearchModel, searched: Searched, settings: SearchSettings) -> Elimination:
-        """What the search found, as a configuration for extract layers."""
-        if isinstance(model, SoftThresholdModel):
-            found = replace(model.elimination, thresholds=model.thresholds)
-            kept = mean_kept(ShortenedModel(model.host, found), self.material, settings.batch_size)
-            return replace(found, lengths=lengths_from_masses(kept, settings.seq_len))
-        lengths = lengths_from_masses(searched.masses, settings.seq_len, settings.variant.rounding)
-        return replace(model.elimination, lengths=lengths)
-
-    def _say_reach(self, settings: SearchSettings, plan: Plan) -> None:
-        """Says before a search whether its steps can bring a retention parameter to 0."""
-        steps = search_steps(len(self.data.train), plan)
-        fall = reach(learning_rates(steps, plan.training.warmup_ratio, settings.lr_soft))
-        if settings.regularizer == "decoupled":
-            log.info(
-                "search: in %d steps at lr_soft=%.3g and λ=%g a retention parameter that the task does not touch falls "
-                "by %.2f in layer 1, j times as far in layer j",
-                *(steps, settings.lr_soft, settings.regularizer_weight, settings.regularizer_weight * fall),
-            )
-            return
-        log.info(
-            "search: in %d steps at lr_soft=%.3g a retention parameter can fall by %.2f", steps, settings.lr_soft, fall
-        )
-        if fall < 1:
-            log.warning(
-                "that is less than 1, so no rank can be eliminated fully and different λ may give the same "
-                "configuration; set lr_soft=auto or to at least %.2g, or search.epochs to at least %d",
-                settings.lr_soft / fall,
-                int(np.ceil(plan.epochs / fall)),
-            )
-
-
-def _with(progress: TrainingProgress, work: Callable[[TrainingProgress], Any]) -> Any:
+def with_progress(progress: TrainingProgress, work: Callable[[TrainingProgress], Any]) -> Any:
     """Runs work with a progress display that is off the screen afterwards whatever happens."""
     try:
         return work(progress)
     finally:
         progress.close()
-
-
-def retention_of(stage: Stage) -> RetentionFile:
-    """The retention configuration that a search stage found."""
-    return read_retention(stage.folder / "retention.json")

@@ -9,7 +9,8 @@ from ..encoder.families import UnsupportedModelError
 from ..encoder.loading import check_fits, host_config
 from ..errors import PowerbertError
 from ..method.kernels import triton_kernels
-from ..settings import FinetuneSettings, RetrainSettings, SearchSettings
+from ..settings import ExportSettings, FinetuneSettings, RetrainSettings, SearchSettings
+from ..store.onnx_file import check_exportable
 from ..tasks.sources import check_source
 from .elimination import given_retention
 
@@ -29,6 +30,8 @@ def check(settings: FinetuneSettings) -> None:
     except UnsupportedModelError as error:
         raise PreflightError(f"model.name_or_path={model.name_or_path}: {error}") from error
     check_fits(config, settings.seq_len)
+    if isinstance(settings, ExportSettings):
+        check_exportable(settings.strategy, settings.task.kind == "multiple_choice", also=["onnxruntime"])
     if isinstance(settings, RetrainSettings):
         given_retention(settings, config)
     elif isinstance(settings, SearchSettings) and settings.strategy == "none":

@@ -14,9 +14,10 @@ from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
 from ..store.stages import export
 from .elimination import given_retention
-from .pipeline import Pipeline, Start, retention_of
+from .pipeline import Pipeline, Start
 from .predict import write_test_predictions
 from .rundir import begin
+from .search_stage import retention_of, searched
 
 log = logging.getLogger(__name__)
 
@@ -44,18 +45,18 @@ def retention_for(settings: RetrainSettings, pipeline: Pipeline) -> tuple[Retent
     variant.retrain_from=searched the one that the search ended with.
     """
     given = given_retention(settings, host_config(settings.start_model))
-    searched = settings.variant.retrain_from == "searched"
+    from_searched = settings.variant.retrain_from == "searched"
     if given is None:
-        stage = pipeline.searched()
+        stage = searched(pipeline)
         found = retention_of(stage)
-        return found, Start(stage.folder / "model", stage.identity, None) if searched else pipeline.finetuned
+        return found, Start(stage.folder / "model", stage.identity, None) if from_searched else pipeline.finetuned
     given = replace(
         given, elimination=replace(given.elimination, protected_tokens=pipeline.elimination().protected_tokens)
     )
     beside = Path(settings.retention.path).parent / "model" if settings.retention.path else None
-    if searched and beside is not None and (beside / "config.json").is_file():
+    if from_searched and beside is not None and (beside / "config.json").is_file():
         return given, Start(beside, fingerprint(beside), None)
-    if searched:
+    if from_searched:
         log.warning("variant.retrain_from=searched, but no search model is at hand; starting from the fine-tuned one")
     return given, pipeline.finetuned
 

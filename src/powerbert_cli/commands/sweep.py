@@ -1,23 +1,21 @@
 """powerbert sweep, one job: search, re-train and bench for one λ."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 
 from ..errors import PowerbertError
-from ..method.retention import kept_share
+from ..report.sweep import speed_of
 from ..report.tables import say_metrics, say_retention, say_timing
 from ..settings import SweepSettings
-from ..store.artifacts import read_json, write_json
+from ..store.artifacts import write_json
 from ..store.model_dir import load_shortened
-from ..store.stages import Stage, export
-from ..tasks.metrics import paired_drop
+from ..store.stages import export
 from .bench import time_model
+from .compare import better, drop_of, value_of
 from .gather import RESULT, sweep_token
 from .pipeline import Pipeline
 from .retrain import retention_for
@@ -26,17 +24,24 @@ from .rundir import begin
 log = logging.getLogger(__name__)
 
 
-def run(cfg: Any) -> None:
+def run(cfg: Any) -> tuple[float, float]:
     """Writes result.json into the job's directory, also for a job that failed.
 
     An error ends this job alone: what the other jobs found is still gathered.
+
+    Returns:
+        For a multi-objective sweeper, both to be maximised: the metric and the speed-up (in
+        length-sorted batches, else the next best that is timed); minus infinity for a job that failed.
     """
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
+    target = _target_text(cfg)
     head = {
         "sweep": sweep_token(Path(hydra.sweep.dir)),
         "job": hydra.job.num,
-        "lambda": cfg["lambda"],
+        "lambda": None if target else cfg["lambda"],
+        "target": target,
+        "overrides": dict(given.partition("=")[::2] for given in hydra.overrides.task),
         "seed": cfg.seed,
         "run_dir": str(run_dir),
     }
@@ -44,12 +49,19 @@ def run(cfg: Any) -> None:
         result = _job(cfg)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        log.error("λ=%s failed: %s", cfg["lambda"], reason)
+        log.error("%s failed: %s", target or f"λ={cfg['lambda']}", reason)
         log.debug("traceback", exc_info=True)
         user = isinstance(error, PowerbertError)
         write_json(run_dir / RESULT, {**head, "status": "failed", "reason": reason, "user_error": user})
-        return
+        return float("-inf"), float("-inf")
     write_json(run_dir / RESULT, {**head, "status": "ok", **result})
+    return result["value"], speed_of(result)
+
+
+def _target_text(cfg: Any) -> str | None:
+    """target.flops=0.3, or None where λ alone is set."""
+    given = {name: cfg.target[name] for name in ("flops", "speedup", "max_drop") if cfg.target[name] is not None}
+    return ", ".join(f"target.{name}={value:.4g}" for name, value in given.items()) or None
 
 
 def _job(cfg: Any) -> dict[str, Any]:
@@ -60,16 +72,16 @@ def _job(cfg: Any) -> dict[str, Any]:
     retrained = pipeline.retrained(retention, beginning)
     export(retrained.folder, run_dir)
     say_retention(retention)
-    value = say_metrics(run_dir / "metrics.json", f"λ={settings.regularizer_weight:g}")
+    value = say_metrics(run_dir / "metrics.json", _target_text(cfg) or f"λ={settings.regularizer_weight:g}")
     timing = time_model(settings, pipeline, load_shortened(retrained.folder / "model"), run_dir)
     say_timing(timing)
-    comparison = _compare(settings, _better(baselines), retrained.folder)
+    comparison = _compare(settings, better(baselines), retrained.folder)
     return {
         "task": settings.task.name,
         "strategy": settings.strategy,
-        "lengths": list(retention.elimination.lengths or ()),
+        "retention": list(retention.elimination.configuration or ()),
         "seq_len": settings.seq_len,
-        "kept_share": kept_share(retention.elimination.lengths or (), settings.seq_len),
+        "kept_share": retention.elimination.kept_share,
         "masses": retention.masses,
         "metric": settings.task.metric,
         "value": value,
@@ -79,16 +91,9 @@ def _job(cfg: Any) -> dict[str, Any]:
     }
 
 
-def _better(stages: Sequence[Stage]) -> Path:
-    """The one with the better metric."""
-    return max((stage.folder for stage in stages), key=lambda folder: read_json(folder / "metrics.json")["value"])
-
-
 def _compare(settings: SweepSettings, baseline: Path, shortened: Path) -> dict[str, Any]:
-    plain, short = (pd.read_csv(folder / "predictions.csv") for folder in (baseline, shortened))
-    columns = _values(plain, "label"), _values(plain, "prediction"), _values(short, "prediction")
-    drop = paired_drop(settings.task.metric, *columns, settings.max_drop)
-    values = [read_json(folder / "metrics.json")["value"] for folder in (baseline, shortened)]
+    drop = drop_of(settings.task.metric, baseline, shortened, settings.max_drop)
+    values = value_of(baseline), value_of(shortened)
     return {
         "baseline": values[0],
         "drop": values[0] - values[1],
@@ -96,13 +101,6 @@ def _compare(settings: SweepSettings, baseline: Path, shortened: Path) -> dict[s
         "drop_high": drop.high,
         "confidence": drop.confidence,
     }
-
-
-def _values(table: pd.DataFrame, name: str) -> np.ndarray:
-    """A column, or the columns of a multi-label task side by side."""
-    if name in table:
-        return table[name].to_numpy()
-    return table[[column for column in table if str(column).startswith(f"{name}_")]].to_numpy()
 
 
 def _speeds(timing: pd.DataFrame) -> dict[str, Any]:

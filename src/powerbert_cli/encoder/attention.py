@@ -29,6 +29,9 @@ class WordVectors(NamedTuple):
         positions: (B, N) int64, places in the input; None where nothing asks for them.
         shield: (B, N) bool, protected beyond the leading positions; None if none are.
         weights: (B, N) float, how many word-vectors each stands for (merging only).
+        sizes: (B,) int64, word-vectors that each input began with (relative retention only); None
+            if all began with `longest`.
+        longest: the largest of them (relative retention only).
     """
 
     vectors: Tensor
@@ -36,15 +39,17 @@ class WordVectors(NamedTuple):
     positions: Tensor | None = None
     shield: Tensor | None = None
     weights: Tensor | None = None
+    sizes: Tensor | None = None
+    longest: int | None = None
 
     def keep(self, vectors: Tensor, index: Tensor, mask: Tensor | None) -> "WordVectors":
         """The kept word-vectors (B, K, D), given already, with all else gathered at `index`."""
-        return WordVectors(
-            vectors,
-            mask,
-            None if self.positions is None else self.positions.gather(1, index),
-            None if self.shield is None else self.shield.gather(1, index),
-            None if self.weights is None else self.weights.gather(1, index),
+        return self._replace(
+            vectors=vectors,
+            mask=mask,
+            positions=None if self.positions is None else self.positions.gather(1, index),
+            shield=None if self.shield is None else self.shield.gather(1, index),
+            weights=None if self.weights is None else self.weights.gather(1, index),
         )
 
 
@@ -109,7 +114,7 @@ def attend_and_extract(
     if elimination.ranking != "attention":  # the choice needs no queries: project those of the kept ones only
         assert state.positions is not None
         scores = position_scores(elimination, state.positions, priority)
-        index, kept_mask = choose(elimination, j, scores, state.mask, state.shield)
+        index, kept_mask = choose(elimination, j, scores, state.mask, state.shield, state.sizes, state.longest)
         with part("project"):
             projections = block.project(state.vectors, state.positions, index)
         return _attend_for_kept(block, projections, state, bias, index, kept_mask, training)
@@ -120,7 +125,7 @@ def attend_and_extract(
     with part("significance"):
         scores = _scores(elimination, projections, state, bias, priority)
     with part("select"):
-        index, kept_mask = choose(elimination, j, scores, state.mask, state.shield)
+        index, kept_mask = choose(elimination, j, scores, state.mask, state.shield, state.sizes, state.longest)
     if elimination.merges:
         assert state.weights is not None
         with part("attention"):
@@ -159,8 +164,8 @@ def _weights_serve_twice(query: Tensor, elimination: Elimination) -> bool:
     """Whether the attention weights that significance is summed from shall give the output too.
 
     On a CPU that is faster than fused attention, which would compute them again. In float32, where
-    the weights are as exact as fused attention's own; without a gradient; and where each input
-    keeps as many, so that the inputs can be taken a few at a time.
+    the weights are as exact as fused attention's own; without a gradient; and where the
+    tensors' new length is known beforehand, so that the inputs can be taken a few at a time.
     """
     return (
         query.device.type == "cpu"
@@ -185,9 +190,8 @@ def _extract_with_weights(
             mask = None if state.mask is None else state.mask[inputs]
             scores = significance(weights, mask, elimination.diagonal, elimination.pad_queries)
         with part("select"):
-            index, kept_mask = choose(
-                elimination, j, scores, mask, state.shield if state.shield is None else state.shield[inputs]
-            )
+            shield, sizes = (None if part is None else part[inputs] for part in (state.shield, state.sizes))
+            index, kept_mask = choose(elimination, j, scores, mask, shield, sizes, state.longest)
         with part("attention"):
             kept = torch.bmm(rows_of_heads(weights, index), v[inputs].flatten(0, 1))  # (b·H, K, D/H)
             contexts.append(kept.unflatten(0, (-1, block.heads)).transpose(1, 2).flatten(2))

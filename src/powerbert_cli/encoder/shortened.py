@@ -1,6 +1,8 @@
 """The shortened encoder around a Hugging Face classifier."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +30,11 @@ def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None
     if problem_type == "multi_label_classification":
         return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
     return F.cross_entropy(logits.float(), labels)
+
+
+def is_choice_model(host: Any) -> bool:
+    """Whether this classifier answers multiple choices."""
+    return type(host).__name__.endswith("ForMultipleChoice")
 
 
 def is_multiple_choice(config: Any) -> bool:
@@ -68,10 +75,11 @@ class EliminationModel(nn.Module, ABC):
         self.config = host.config
         self.elimination = elimination
         self.attention_dropout: float | None = None  # in training, in place of the host's own
+        self._gives_first = False
         self._arranged: tuple[Any, tuple[Block, ...], Any] | None = None
         family = family_of(host)
         self._family = family
-        choice = type(host).__name__.endswith("ForMultipleChoice")
+        choice = is_choice_model(host)
         self._head = family.choice_head if choice else family.head
         # In the last layer the others are then not needed; merging still puts them into [CLS].
         self.ends_in_first = (
@@ -81,17 +89,18 @@ class EliminationModel(nn.Module, ABC):
         order = elimination.random_order
         priority = None if order is None else -torch.tensor(order).argsort()
         self.register_buffer("_priority", priority, persistent=False)
-        self._tracks = elimination.ranking != "attention" or any(block.positional for block in self._blocks())
+        self._tracks = elimination.ranking != "attention" or any(block.positional for block in self.blocks())
 
     @property
     def layers(self) -> int:
-        return len(self._blocks())
+        return len(self.blocks())
 
     @property
     def seq_len(self) -> int:
         return self.elimination.seq_len
 
-    def _blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> tuple[Block, ...]:
+        """Views of the host's blocks; arranged for inference where there is no gradient."""
         blocks = self._family.blocks(self.host)
         if not self.training and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
             return self._for_inference(blocks)
@@ -134,18 +143,30 @@ class EliminationModel(nn.Module, ABC):
             positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
         if self.elimination.merges:
             weights = torch.ones(input_ids.shape, device=input_ids.device) if mask is None else mask.float()
+        sizes, longest = self._sizes(mask, input_ids.shape[1]) if self.elimination.relative else (None, None)
         return WordVectors(
             self._family.embed(self.host, input_ids, token_type_ids),
             mask,
             positions,
             shield_of(input_ids, self.elimination.protected_tokens),
             weights,
+            sizes,
+            longest,
         )
+
+    @staticmethod
+    def _sizes(mask: Tensor | None, n: int) -> tuple[Tensor | None, int]:
+        """Word-vectors of each input, None if all have n; and the largest number of them."""
+        if mask is None:
+            return None, n
+        sizes = mask.sum(dim=-1)
+        fixed = torch.compiler.is_compiling() or isinstance(n, torch.SymInt)  # there n stands in for the longest
+        return sizes, n if fixed else int(sizes.max())
 
     def _encode(self, state: WordVectors, trace: list[Tensor] | None = None) -> WordVectors:
         """All layers. A given `trace` receives the kept positions of each."""
         last = self.layers - 1 if self.ends_in_first and trace is None else None
-        for j, block in enumerate(self._blocks()):
+        for j, block in enumerate(self.blocks()):
             state = attend_for_first(block, state, self.training) if j == last else self.attention_half(j, block, state)
             with part("feed-forward"):
                 state = state._replace(vectors=block.feed_forward(state.vectors, self.training))
@@ -165,18 +186,27 @@ class EliminationModel(nn.Module, ABC):
 
         Inputs are (B, N), N ≤ ℓ; of a multiple-choice model (B, C, N), one text for each choice.
         """
-        logits = self._logits(*(_flat(part) for part in (input_ids, attention_mask, token_type_ids)))
-        if input_ids.dim() == 3:
-            logits = logits.view(input_ids.shape[:2])
-        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
-
-    def _logits(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Tensor:
+        flat = (_flat(given) for given in (input_ids, attention_mask, token_type_ids))
         with part("embed"):
-            start = self._start(input_ids, attention_mask, token_type_ids)
+            start = self._start(*flat)
         state = self._encode(start)
         with part("head"):
-            return self._head(self.host, state.vectors, state.mask)
+            logits = self._head(self.host, state.vectors, state.mask)
+        first = state.vectors[:, 0] if self._gives_first else None
+        if input_ids.dim() == 3:
+            logits = logits.view(input_ids.shape[:2])
+            first = None if first is None else first.unflatten(0, input_ids.shape[:2])
+        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
+        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=None if first is None else (first,))
+
+    @contextmanager
+    def giving_first(self, give: bool = True) -> Iterator[None]:
+        """Within it the outputs' `hidden_states` has one entry: the last [CLS] vectors, (B, D) or (B, C, D)."""
+        before, self._gives_first = self._gives_first, give
+        try:
+            yield
+        finally:
+            self._gives_first = before
 
     @torch.no_grad()
     def kept_positions(
@@ -207,6 +237,15 @@ class ShortenedModel(EliminationModel):
         super().__init__(host, elimination)
         self.elimination = elimination.checked(self.layers)
 
+    @contextmanager
+    def eliminating(self, elimination: Elimination) -> Iterator[None]:
+        """Within it the model has another retention configuration, of the same kind and strategy."""
+        before, self.elimination = self.elimination, elimination.checked(self.layers)
+        try:
+            yield
+        finally:
+            self.elimination = before
+
     def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
         if self.elimination.keeps_all(j, state.vectors.shape[1]):
             return attend(block, state, self.training)
@@ -227,8 +266,8 @@ class SearchModel(EliminationModel):
         """mass_j: how many word-vectors layer j keeps, (L,), with gradient."""
 
     @abstractmethod
-    def shrink_(self, amount: float) -> None:
-        """Lets layer j keep less by j·amount in its parameters' own units, in place (decoupled regulariser)."""
+    def shrink_(self, amounts: Tensor) -> None:
+        """Lets layer j keep less by amounts[j] in its parameters' own units, in place (decoupled regulariser)."""
 
     @abstractmethod
     def clip_(self) -> None:
@@ -240,28 +279,38 @@ class SoftExtractModel(SearchModel):
 
     Args:
         shield: hold the parameters of protected ranks at 1; the authors' code does not.
+        bins: M of a relative retention: its parameters are (L, M), each for an M-th of the
+            relative ranks, so that they serve inputs of all lengths.
     """
 
-    def __init__(self, host: PreTrainedModel, elimination: Elimination, shield: bool = True) -> None:
+    def __init__(self, host: PreTrainedModel, elimination: Elimination, shield: bool = True, bins: int = 64) -> None:
         super().__init__(host, elimination)
         self.shielded = elimination.protected if shield else 0
         self.ends_in_first = self.ends_in_first and self.shielded > 0  # else [CLS] is scaled in the last layer too
-        self.retention_parameters = nn.Parameter(soft_extract.initial_parameters(self.layers, self.seq_len))
+        ranks = bins if elimination.relative else self.seq_len
+        self.retention_parameters = nn.Parameter(soft_extract.initial_parameters(self.layers, ranks))
 
     def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
         state, scores = attend_and_score(block, state, self.elimination, self._priority, self.training)
         order = significance_order(scores, state.mask, self.shielded, state.shield if self.shielded else None)
-        return state._replace(vectors=soft_extract.scale_by_rank(state.vectors, self.retention_parameters[j], order))
+        r = self.retention_parameters[j]
+        if not self.elimination.relative:
+            return state._replace(vectors=soft_extract.scale_by_rank(state.vectors, r, order))
+        sizes = state.sizes if state.sizes is not None else order.new_full(order.shape[:1], order.shape[1])
+        scaled = soft_extract.scale_by_relative_rank(state.vectors, r, order, sizes, self.shielded)
+        return state._replace(vectors=scaled)
 
     def masses(self) -> Tensor:
-        return soft_extract.masses(self.retention_parameters)
+        """Of an input of ℓ word-vectors, so that λ weighs alike in both kinds of retention."""
+        ranks = self.retention_parameters.shape[1]
+        return soft_extract.masses(self.retention_parameters) * (self.seq_len / ranks)
 
     @torch.no_grad()
-    def shrink_(self, amount: float) -> None:
-        soft_extract.shrink_(self.retention_parameters, amount)
+    def shrink_(self, amounts: Tensor) -> None:
+        soft_extract.shrink_(self.retention_parameters, amounts)
 
     def clip_(self) -> None:
-        soft_extract.clip_(self.retention_parameters.data, self.shielded)
+        soft_extract.clip_(self.retention_parameters.data, 0 if self.elimination.relative else self.shielded)
 
 
 class SoftThresholdModel(SearchModel):
@@ -289,8 +338,8 @@ class SoftThresholdModel(SearchModel):
         return self.seq_len * torch.stack([share.to(self.retention_parameters.device) for share in self._shares])
 
     @torch.no_grad()
-    def shrink_(self, amount: float) -> None:
-        soft_extract.shrink_(self.retention_parameters, amount)
+    def shrink_(self, amounts: Tensor) -> None:
+        soft_extract.shrink_(self.retention_parameters, amounts)
 
     @torch.no_grad()
     def clip_(self) -> None:

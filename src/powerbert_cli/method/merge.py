@@ -41,4 +41,6 @@ def _most_alike(vectors: Tensor, index: Tensor, kept_mask: Tensor | None) -> Ten
         alike = alike.masked_fill(~kept_mask[:, None, :], float("-inf"))
     target = alike.argmax(dim=-1)
     places = torch.arange(index.shape[1], device=index.device).expand_as(index)
+    if kept_mask is not None:  # what only fills an input up is dropped too
+        places = torch.where(kept_mask, places, target.gather(1, index))
     return target.scatter(1, index, places)

@@ -11,4 +11,5 @@ RANKING = {
     "none": "attention",
 }
 STRATEGIES = tuple(RANKING)
+KINDS = ("absolute", "relative")  # of a retention configuration
 KERNELS = ("auto", "torch", "triton")

@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
+
+_PARTS = 10_000  # fractions have four decimals, so that ceil(f · n) is the same on every device
 
 
 class RetentionError(ValueError):
@@ -41,6 +44,39 @@ def check_lengths(lengths: Sequence[object], seq_len: int, layers: int | None = 
     return tuple(checked)
 
 
+def check_fractions(fractions: Sequence[object] | None, layers: int | None = None) -> tuple[float, ...]:
+    """Checks (f_1 … f_L), shares of an input's own word-vectors, and gives them back with four decimals.
+
+    Raises:
+        RetentionError: names the entry (0-based), its value and the rule that it breaks.
+    """
+    if not fractions:
+        raise RetentionError("a relative retention needs one fraction for each layer, e.g. [0.8,0.5,0.2]")
+    if layers is not None and len(fractions) != layers:
+        raise RetentionError(f"{len(fractions)} fractions are given for {layers} layers; give one for each layer")
+    checked: list[float] = []
+    for j, value in enumerate(fractions):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+            raise RetentionError(f"fractions[{j}]={value!r} must be a number above 0 and at most 1")
+        rounded = max(1, round(value * _PARTS)) / _PARTS
+        if j and rounded > checked[-1]:
+            raise RetentionError(
+                f"fractions[{j}]={value} exceeds fractions[{j - 1}]={checked[-1]}; must be non-increasing"
+            )
+        checked.append(rounded)
+    return tuple(checked)
+
+
+def quota(fraction: float, n: Any) -> Any:
+    """ceil(f · n) in integers: what a layer keeps of an input of n word-vectors.
+
+    Args:
+        fraction: with at most four decimals, see `check_fractions`.
+        n: an int (also a symbolic one), or an integer tensor.
+    """
+    return (n * round(fraction * _PARTS) + _PARTS - 1) // _PARTS
+
+
 def check_thresholds(thresholds: Sequence[object] | None, layers: int | None = None) -> tuple[float, ...]:
     """Checks (θ_1 … θ_L), the thresholds on normalised significance, and gives them back as floats.
 
@@ -77,6 +113,12 @@ def lengths_from_masses(masses: Sequence[float], seq_len: int, rounding: str = "
     return tuple(lengths)
 
 
-def kept_share(lengths: Sequence[int], seq_len: int) -> float:
-    """Word-vectors kept over L · ℓ, in (0, 1]."""
-    return sum(lengths) / (len(lengths) * seq_len)
+def fractions_from_masses(masses: Sequence[float], seq_len: int) -> tuple[float, ...]:
+    """f_j = mass_j / ℓ, rounded up to four decimals, then f_j = min(f_j, f_(j-1))."""
+    fractions: list[float] = []
+    previous = 1.0
+    for mass in masses:
+        parts = math.ceil(mass / seq_len * _PARTS - 1e-3)
+        previous = min(max(1, parts) / _PARTS, previous)
+        fractions.append(previous)
+    return tuple(fractions)

@@ -55,33 +55,18 @@ def select(scores: Tensor, keep: int, mask: Tensor | None, protected: int = 1, s
     Raises:
         ValueError: if keep is outside 1 … N.
     """
-    n = scores.shape[-1]
-    if isinstance(n, torch.SymInt):  # traced for inputs of any length; of equal scores TopK takes the first too
-        ranked = _with_protected(scores, mask, protected, shield)
-        return ranked.topk(torch.sym_min(keep, n), dim=-1).indices.sort(dim=-1).values
-    if not 1 <= keep <= n:
-        raise ValueError(f"keep={keep} must be between 1 and the {n} word-vectors there are")
-    order = significance_order(scores, mask, protected, shield)
-    return order[:, :keep].sort(dim=-1).values
+    return _order(scores, keep, mask, protected, shield).sort(dim=-1).values
 
 
-def select_counts(
-    scores: Tensor, passing: Tensor, mask: Tensor | None, protected: int = 1, shield: Tensor | None = None
-) -> tuple[Tensor, Tensor | None]:
-    """Positions of the word-vectors that pass, as many for each input as there are of its own.
-
-    Protected word-vectors pass in any case, and the most significant one if no other does.
+def passing_counts(passing: Tensor, mask: Tensor | None, protected: int, shield: Tensor | None) -> Tensor:
+    """How many word-vectors pass in each input: protected ones in any case, and at least one.
 
     Args:
-        scores: (B, N) float.
-        passing: (B, N) bool; each input's passing word-vectors must be its highest scores.
-        mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
-        protected: leading positions that are always kept ([CLS]).
-        shield: (B, N) bool, True for further word-vectors that are always kept.
+        passing: (B, N) bool.
+        mask, protected, shield: see `select`.
 
     Returns:
-        (B, K) int64, ascending, where K is the largest number that an input keeps, and (B, K)
-        bool, False for what fills the shorter ones; None if there is no such filling.
+        (B,) int64.
     """
     passing = passing.clone()
     passing[:, :protected] = True
@@ -89,12 +74,37 @@ def select_counts(
         passing |= shield
     if mask is not None:
         passing &= mask
-    counts = passing.sum(dim=-1).clamp(min=1)
-    keep = int(counts.max())
-    order = significance_order(scores, mask, protected, shield)[:, :keep]
-    index, back = order.sort(dim=-1)
-    real = back < counts[:, None]  # rank of each chosen position against the input's own count
-    return index, None if bool(real.all()) else real
+    return passing.sum(dim=-1).clamp(min=1)
+
+
+def select_counts(
+    scores: Tensor, counts: Tensor, keep: int, mask: Tensor | None, protected: int = 1, shield: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Positions of the most significant word-vectors, of each input as many as its own count.
+
+    Args:
+        scores: (B, N) float.
+        counts: (B,) int64, at most the input's real word-vectors.
+        keep: K, the largest count.
+        mask, protected, shield: see `select`.
+
+    Returns:
+        (B, K) int64, ascending, and (B, K) bool, False for what fills the inputs of smaller counts.
+    """
+    order = _order(scores, keep, mask, protected, shield)
+    index, rank = order.sort(dim=-1)
+    return index, rank < counts[:, None]
+
+
+def _order(scores: Tensor, keep: int, mask: Tensor | None, protected: int, shield: Tensor | None) -> Tensor:
+    """The first `keep` of `significance_order`."""
+    n = scores.shape[-1]
+    if isinstance(n, torch.SymInt):  # traced for inputs of any length; of equal scores TopK takes the first too
+        ranked = _with_protected(scores, mask, protected, shield)
+        return ranked.topk(torch.sym_min(keep, n), dim=-1).indices
+    if not 1 <= keep <= n:
+        raise ValueError(f"keep={keep} must be between 1 and the {n} word-vectors there are")
+    return significance_order(scores, mask, protected, shield)[:, :keep]
 
 
 def gather_vectors(vectors: Tensor, index: Tensor) -> Tensor:

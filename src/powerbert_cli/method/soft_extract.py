@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 
-def initial_parameters(layers: int, seq_len: int) -> Tensor:
-    """Retention parameters before the search: all 1, (L, ℓ) float32."""
-    return torch.ones(layers, seq_len)
+def initial_parameters(layers: int, ranks: int) -> Tensor:
+    """Retention parameters before the search: all 1, (L, ranks) float32; ℓ ranks, or M relative ones."""
+    return torch.ones(layers, ranks)
 
 
 def scale_by_rank(vectors: Tensor, r: Tensor, order: Tensor) -> Tensor:
@@ -27,10 +27,42 @@ def scale_by_rank(vectors: Tensor, r: Tensor, order: Tensor) -> Tensor:
     Returns:
         (B, N, D); the gradient reaches both `vectors` and `r`.
     """
-    rank = torch.empty_like(order)
+    return vectors * r[_ranks(order)].unsqueeze(-1).to(vectors.dtype)
+
+
+def scale_by_relative_rank(vectors: Tensor, r: Tensor, order: Tensor, sizes: Tensor, protected: int) -> Tensor:
+    """Multiplies each word-vector by the retention parameters of its relative rank.
+
+    An input of n word-vectors divides the relative ranks [0, 1] into n parts; that of rank k is
+    scaled by the mean of r over [k/n, (k+1)/n]. So its factors add up to n · mean(r) whatever n
+    is, and with n = M they are r itself.
+
+    Args:
+        vectors: (B, N, D).
+        r: (M,) retention parameters of this layer, each for an M-th of the relative ranks.
+        order: (B, N) positions by falling significance, see `significance_order`.
+        sizes: (B,) word-vectors of each input.
+        protected: leading ranks that are not scaled.
+
+    Returns:
+        (B, N, D); the gradient reaches both `vectors` and `r`.
+    """
+    parts, n = r.shape[0], order.shape[-1]
+    r = r.double()  # differences of integrals
+    integral = torch.cat([r.new_zeros(1), r.cumsum(0)])  # (M+1,), in parts
+    edges = torch.arange(n + 1, device=r.device) / sizes.double().unsqueeze(-1)  # (B, N+1)
+    edges = edges.clamp(max=1) * parts
+    below = edges.floor().clamp(max=parts - 1).long()
+    reached = integral[below] + (edges - below) * r[below]
+    factors = reached.diff(dim=-1) * sizes.unsqueeze(-1) / parts  # by rank; 0 for padding
+    factors = torch.cat([torch.ones_like(factors[:, :protected]), factors[:, protected:]], dim=-1)
+    return vectors * factors.gather(1, _ranks(order)).unsqueeze(-1).to(vectors.dtype)
+
+
+def _ranks(order: Tensor) -> Tensor:
+    """(B, N): the rank of each position."""
     ranks = torch.arange(order.shape[-1], device=order.device).expand_as(order)
-    rank.scatter_(1, order, ranks)  # rank[b, position] = k
-    return vectors * r[rank].unsqueeze(-1).to(vectors.dtype)
+    return torch.empty_like(order).scatter_(1, order, ranks)
 
 
 def masses(r: Tensor) -> Tensor:
@@ -38,20 +70,24 @@ def masses(r: Tensor) -> Tensor:
     return r.sum(dim=-1)
 
 
-def regularizer(masses: Tensor) -> Tensor:
-    """Σ_j j · mass_j, the term that λ weighs in the search objective. (L,) → scalar."""
-    layer = torch.arange(1, len(masses) + 1, device=masses.device, dtype=masses.dtype)
-    return (layer * masses).sum()
+def index_weights(masses: Tensor) -> Tensor:
+    """What a word-vector of each layer weighs in the paper's regulariser: the index j. (L,) → (L,)."""
+    return torch.arange(1, len(masses) + 1, device=masses.device, dtype=masses.dtype)
+
+
+def regularizer(masses: Tensor, weights: Tensor) -> Tensor:
+    """Σ_j w_j · mass_j, the term that λ weighs in the search objective. (L,), (L,) → scalar."""
+    return (weights * masses).sum()
 
 
 @torch.no_grad()
-def shrink_(r: Tensor, amount: float) -> None:
-    """The decoupled regulariser: r_j falls by j · amount, in place, apart from the optimiser.
+def shrink_(r: Tensor, amounts: Tensor) -> None:
+    """The decoupled regulariser: r_j falls by amounts[j], in place, apart from the optimiser.
 
     As AdamW does with weight decay: outside Adam's normalisation the strength of λ is kept.
-    (L, ℓ); j is 1-based.
+    (L, ℓ), (L,).
     """
-    r -= amount * torch.arange(1, r.shape[0] + 1, device=r.device, dtype=r.dtype).unsqueeze(-1)
+    r -= amounts.to(r).unsqueeze(-1)
 
 
 @torch.no_grad()

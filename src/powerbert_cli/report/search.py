@@ -8,13 +8,13 @@ import pandas as pd
 import torch
 
 
-def draw_search(r: torch.Tensor, history: pd.DataFrame, lengths: Sequence[int], path: Path) -> None:
+def draw_search(r: torch.Tensor, history: pd.DataFrame, configuration: Sequence[float], path: Path) -> None:
     """r over rank for each layer (or the thresholds by layer), and mass over steps.
 
     Args:
-        r: retention parameters, (L, ℓ), or negated thresholds, (L, 1).
+        r: retention parameters, (L, ℓ) or (L, M) over the relative rank, or negated thresholds, (L, 1).
         history: columns step and mass_1 … mass_L.
-        lengths: the configuration that was found.
+        configuration: what was found, lengths or fractions.
     """
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,7 +25,7 @@ def draw_search(r: torch.Tensor, history: pd.DataFrame, lengths: Sequence[int], 
     left, right = figure.subplots(1, 2)
     layers = len(r)
     colors = [colormaps["viridis"](j / max(1, layers - 1)) for j in range(layers)]
-    labels = [f"layer {j + 1}" + (f": {lengths[j]}" if j < len(lengths) else "") for j in range(layers)]
+    labels = [f"layer {j + 1}" + (f": {configuration[j]:g}" if j < len(configuration) else "") for j in range(layers)]
     if r.shape[1] == 1:
         left.bar(range(1, layers + 1), -r[:, 0].numpy(), color=colors)
         left.set(xlabel="layer", ylabel="threshold θ on normalised significance", title="thresholds")

@@ -9,13 +9,15 @@ import pandas as pd
 from ..store.artifacts import whole_file, write_csv, write_json
 from ..tasks.metrics import spread
 from .console import console
-from .tables import plain_table
+from .tables import joined, plain_table
 
 COLUMNS = [
+    "setting",
     "lambda",
+    "target",
     "seed",
     "status",
-    "lengths",
+    "retention",
     "kept_share",
     "metric",
     "value",
@@ -34,9 +36,10 @@ SPEED_HEADINGS = {"max": "padded", "longest": "longest", "sorted": "sorted"}
 
 
 def write_and_say(folder: Path, results: list[dict[str, Any]]) -> None:
-    """Writes sweep.csv, sweep.json, sweep.png and, with several seeds, seeds.csv; prints them, names the best λ."""
+    """Writes sweep.csv, sweep.json, sweep.png and, with several seeds, seeds.csv; prints them, names the best."""
+    results = with_settings(results)
     table = sweep_table(results)
-    write_csv(folder / "sweep.csv", table.assign(lengths=table["lengths"].map(_joined)))
+    write_csv(folder / "sweep.csv", table.assign(retention=table["retention"].map(_joined)))
     good = [result for result in results if result["status"] == "ok"]
     best = best_within(good)
     write_json(folder / "sweep.json", {"results": results, "best": best})
@@ -51,25 +54,51 @@ def write_and_say(folder: Path, results: list[dict[str, Any]]) -> None:
 
 
 def sweep_table(results: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row for each job, in the order of λ."""
+    """One row for each job, in the order of λ or target."""
     table = pd.DataFrame(results)
     extra = [name for name in table.columns if name.endswith("_ms") or name in ("strategy", "confidence", "reason")]
     table["on_front"] = pd.Series([result in pareto_front(results) for result in results])
     table = table.reindex(columns=[*COLUMNS, *extra, "on_front"])
-    return table.sort_values(["lambda", "seed"], ignore_index=True)
+    return table.sort_values(["lambda", "target", "setting", "seed"], ignore_index=True)
+
+
+def with_settings(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results, each with its `setting`: what sets its job apart from the others but for the seed.
+
+    The overrides that differ between the jobs; where none do, λ or the target.
+    """
+    given = [result.get("overrides") or {} for result in results]
+    names = [name for name in dict.fromkeys(name for one in given for name in one) if name not in ("seed", "lambda")]
+    names = [name for name in names if len({one.get(name) for one in given}) > 1]
+    several = len({result["lambda"] for result in results}) > 1
+    named = []
+    for result, one in zip(results, given, strict=True):
+        parts = [f"{name.rpartition('.')[2]}={_short(one[name])}" for name in names if name in one]
+        if result["lambda"] is not None and (several or not names):
+            parts.insert(0, f"λ={result['lambda']:g}")
+        named.append({**result, "setting": " ".join(parts) or str(result.get("target"))})
+    return named
+
+
+def _short(value: str) -> str:
+    """A number without the digits that a sampler draws."""
+    try:
+        return f"{float(value):.4g}"
+    except ValueError:
+        return value
 
 
 def over_seeds(good: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row for each λ that has several seeds: means with standard deviation and 95% t-interval.
+    """One row for each setting that has several seeds: means with standard deviation and 95% t-interval.
 
     `confidence` is the mean over the seeds of the paired bootstrap's share of resamples in which
     the drop is within max_drop.
     """
     rows = []
-    for weight, group in pd.DataFrame(good).groupby("lambda"):
+    for setting, group in pd.DataFrame(good).groupby("setting", sort=False):
         if len(group) < 2:
             continue
-        row: dict[str, Any] = {"lambda": weight, "seeds": len(group), "kept_share": group["kept_share"].mean()}
+        row: dict[str, Any] = {"setting": setting, "seeds": len(group), "kept_share": group["kept_share"].mean()}
         for name in ("value", "baseline", "drop"):
             found = spread(group[name].to_numpy())
             row |= {f"{name}_{part}": value for part, value in asdict(found).items()}
@@ -81,12 +110,12 @@ def over_seeds(good: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _say_seeds(seeds: pd.DataFrame, limit: float) -> None:
-    heads = ["λ", "seeds", "kept", "metric", "±", "baseline", "drop", "95%", "sorted", f"within {limit:g}"]
+    heads = ["setting", "seeds", "kept", "metric", "±", "baseline", "drop", "95%", "sorted", f"within {limit:g}"]
     shown = plain_table("over seeds", dict.fromkeys(heads, "right"))
     for row in seeds.to_dict("records"):
         speed = row["speedup_sorted"]
         shown.add_row(
-            f"{row['lambda']:g}",
+            row["setting"],
             str(row["seeds"]),
             f"{row['kept_share']:.1%}",
             f"{row['value_mean']:.4f}",
@@ -100,8 +129,8 @@ def _say_seeds(seeds: pd.DataFrame, limit: float) -> None:
     console.print(shown)
 
 
-def _joined(lengths: Any) -> Any:
-    return ",".join(map(str, lengths)) if isinstance(lengths, list) else lengths
+def _joined(configuration: Any) -> Any:
+    return joined(configuration) if isinstance(configuration, list) else configuration
 
 
 def speed_of(result: dict[str, Any]) -> float:
@@ -136,14 +165,22 @@ def best_within(good: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any] | None) -> None:
     right = "right"
-    columns = {"λ": right, "seed": right, "kept": right, "metric": right, "drop": right, "95%": right, "FLOPs": right}
+    columns = {
+        "setting": right,
+        "seed": right,
+        "kept": right,
+        "metric": right,
+        "drop": right,
+        "95%": right,
+        "FLOPs": right,
+    }
     shown = plain_table("speed-up of elimination by padding", columns | dict.fromkeys(SPEED_HEADINGS.values(), right))
     for row in table.to_dict("records"):
         if row["status"] != "ok":
             continue
         speeds = [row[f"speedup_{padding}"] for padding in SPEED_HEADINGS]
         shown.add_row(
-            f"{row['lambda']:g}",
+            row["setting"],
             str(row["seed"]),
             f"{row['kept_share']:.1%}",
             f"{row['value']:.4f}",
@@ -154,17 +191,17 @@ def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any
         )
     console.print(shown)
     for row in table.to_dict("records"):
-        found = _joined(row["lengths"]) if row["status"] == "ok" else f"failed: {row['reason']}"
-        console.print(f"λ={row['lambda']:g} seed {row['seed']}: {found}")
+        found = _joined(row["retention"]) if row["status"] == "ok" else f"failed: {row['reason']}"
+        console.print(f"{row['setting']} seed {row['seed']}: {found}")
     good = [result for result in results if result["status"] == "ok"]
     baselines = {f"{result['baseline']:.4f} (seed {result['seed']})": None for result in good}
     console.print(f"baseline (plain model, trained as long): {good[0]['metric']} {', '.join(baselines)}")
     limit = good[0]["max_drop"]
     if best is None:
-        console.print(f"no λ stays within {limit:g} of the baseline; try smaller values")
+        console.print(f"none stays within {limit:g} of the baseline; try a smaller λ or a milder target")
         return
     console.print(
-        f"fastest λ within {limit:g} of the baseline: {best['lambda']:g} (drop {best['drop']:+.4f}; "
+        f"fastest within {limit:g} of the baseline: {best['setting']} (drop {best['drop']:+.4f}; "
         f"within it in {best['confidence']:.0%} of the paired bootstrap's resamples; "
         f"{speed_of(best):.2f} times as fast in length-sorted batches)"
     )
@@ -202,13 +239,13 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> None:
     axis.plot(plain, baseline, "s", color="black", label="plain model")
     front = sorted(pareto_front(good, speed), key=time)
     axis.plot([time(r) for r in front], [r["value"] for r in front], "-", color="tab:blue", lw=1, label="Pareto front")
-    for i, result in enumerate(sorted(good, key=time)):
+    for i, result in enumerate(sorted(good, key=lambda result: (result["value"], time(result)))):
         marker = dict(color="tab:blue", ms=7) if result in front else dict(color="tab:gray", ms=5)
         axis.plot(time(result), result["value"], "o", **marker)
         axis.annotate(
-            f"λ={result['lambda']:g}",
+            result["setting"],
             (time(result), result["value"]),
-            xytext=(6, -14 if i % 2 else 6),  # neighbours' labels on either side
+            xytext=(6, -14 if i % 2 else 6),  # labels of points of about the same height on either side
             textcoords="offset points",
             fontsize=8,
         )

@@ -1,12 +1,12 @@
 """What a run says at its end."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from rich import box
 from rich.table import Table
 
-from ..method.retention import kept_share
 from ..store.artifacts import read_json
 from ..store.retention_file import RetentionFile
 from .console import console
@@ -28,15 +28,21 @@ def say_retention(retention: RetentionFile) -> float:
     elimination = retention.elimination
     if elimination.thresholds:
         console.print(f"thresholds: {', '.join(f'{value:.3f}' for value in elimination.thresholds)}")
-    if elimination.lengths is None:
+    share = elimination.kept_share
+    if share is None:
         return 1.0
-    share = kept_share(elimination.lengths, elimination.seq_len)
     average = " on average over dev" if elimination.thresholds else ""
+    of = " an input's own" if elimination.relative else " the"
     console.print(
-        f"retention configuration (ℓ={elimination.seq_len}): {','.join(map(str, elimination.lengths))}"
-        f" keeps {share:.1%} of the word-vectors{average}"
+        f"retention configuration ({'relative' if elimination.relative else f'ℓ={elimination.seq_len}'}): "
+        f"{joined(elimination.configuration)} keeps {share:.1%} of{of} word-vectors{average}"
     )
     return share
+
+
+def joined(configuration: Sequence[float] | None) -> str:
+    """17,15,14 or 0.75,0.5,0.2"""
+    return ",".join(f"{value:g}" for value in configuration or ())
 
 
 def say_run_dir(run_dir: Path) -> None:

@@ -4,13 +4,15 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..encoder.shortened import EliminationModel
+from ..encoder.shortened import EliminationModel, is_choice_model
 from ..errors import PowerbertError
 from .artifacts import whole_file
 
@@ -129,17 +131,30 @@ def compare_onnx(path: Path, model: EliminationModel, exact: bool = True) -> flo
     return largest
 
 
+def check_exportable(strategy: str | None, choice: bool, also: Sequence[str] = ()) -> None:
+    """Whether such a model can be written as ONNX here.
+
+    Args:
+        strategy: of its elimination; None for a plain classifier.
+        choice: it is for multiple choice.
+        also: packages that are needed beside those of the exporter.
+
+    Raises:
+        OnnxError: if not; says why.
+    """
+    if choice:
+        raise OnnxError("ONNX files are for sequence classification; this is a multiple-choice model")
+    if strategy in ("threshold", "merge"):
+        raise OnnxError(f"strategy={strategy} cannot be written as ONNX")
+    for package in ("onnx", "onnxscript", *also):
+        if find_spec(package) is None:
+            raise OnnxError(f"ONNX needs the package {package}: pip install 'powerbert[onnx]'")
+
+
 def _check(model: nn.Module) -> None:
     host = model.host if isinstance(model, EliminationModel) else model
-    if type(host).__name__.endswith("ForMultipleChoice"):
-        raise OnnxError("ONNX files are for sequence classification; this is a multiple-choice model")
-    if isinstance(model, EliminationModel) and model.elimination.strategy in ("threshold", "merge"):
-        raise OnnxError(f"strategy={model.elimination.strategy} cannot be written as ONNX")
-    for package in ("onnx", "onnxscript"):
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise OnnxError(f"ONNX needs the package {package}: pip install 'powerbert[onnx]'") from error
+    strategy = model.elimination.strategy if isinstance(model, EliminationModel) else None
+    check_exportable(strategy, is_choice_model(host))
 
 
 @contextlib.contextmanager

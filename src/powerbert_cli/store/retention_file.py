@@ -84,11 +84,13 @@ def _elimination(content: dict[str, Any]) -> Elimination:
         value = given.get(name) or []
         if not isinstance(value, list) or not all(isinstance(n, int) and n >= 0 for n in value):
             raise RetentionError(f"{name} must be a list of integers ≥ 0")
-    for name in ("lengths", "thresholds", "random_order", "protected_tokens"):
+    if not isinstance(given.get("kind", ""), str):
+        raise RetentionError(f"kind={given['kind']!r} must be absolute or relative")
+    for name in ("lengths", "fractions", "thresholds", "random_order", "protected_tokens"):
         if isinstance(given.get(name), list):
             given[name] = tuple(given[name])
         elif given.get(name) is not None:
             raise RetentionError(f"{name} must be a list")
-    seq_len, lengths = content["seq_len"], content["lengths"]
-    layers = len(lengths if lengths is not None else content.get("thresholds") or ())
+    seq_len, _ = content["seq_len"], content["lengths"]
+    layers = len(next((given[name] for name in ("lengths", "fractions", "thresholds") if given.get(name)), ()))
     return Elimination(**{**given, "seq_len": seq_len}).checked(layers)

@@ -92,8 +92,9 @@ def by_length(rows: datasets.Dataset) -> np.ndarray:
     return np.argsort(-np.asarray(rows["length"]), kind="stable")
 
 
-def restored(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+def restored(values: Any, order: np.ndarray) -> np.ndarray:
     """What was computed for the rows in this order, back in the rows' own."""
+    values = np.asarray(values)
     back = np.empty_like(values)
     back[order] = values
     return back

@@ -3,8 +3,8 @@
 import json
 import math
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,11 @@ from transformers import (
 
 from ..encoder.shortened import EliminationModel, SearchModel, ShortenedModel
 from ..method import soft_extract
+from ..search.controller import Controller
+from ..settings import RetrainStage
 from ..tasks.metrics import all_scores, predictions_of, score_of_authors_code
 from ..tasks.tokenizing import MODEL_INPUTS
+from .retraining import Answers, RetrainTrainer, with_teacher
 from .trainer import Plan, SearchTrainer, SortedTrainer, arguments
 
 
@@ -76,20 +79,33 @@ class Searched:
 
 
 def train_classifier(
-    model: ShortenedModel, material: Material, plan: Plan, folder: Path, callbacks: Sequence[TrainerCallback] = ()
+    model: ShortenedModel,
+    material: Material,
+    plan: Plan,
+    folder: Path,
+    callbacks: Sequence[TrainerCallback] = (),
+    options: RetrainStage | None = None,
+    teacher: Answers | None = None,
 ) -> Trained:
     """Fine-tunes a model with its extract layers; with full retention that is plain fine-tuning.
 
     With 0 epochs the model is only measured, which shows what elimination does without re-training.
     The epoch with the best headline metric on dev is kept. A run that was stopped goes on from
     the last checkpoint in `folder`.
+
+    Args:
+        options: what is added to labels, see `RetrainTrainer`; None for nothing.
+        teacher: the fine-tuned model's answers on the training rows, if `options` distils.
     """
     set_seed(plan.seed)
-    trainer = SortedTrainer(
-        model=model,
-        args=arguments(plan, folder, keep_best_by=material.metric if plan.best_by == "metric" else plan.best_by),
+    if teacher is not None:
+        material = replace(material, train=with_teacher(material.train, teacher))
+    given = {
+        "model": model,
+        "args": arguments(plan, folder, keep_best_by=material.metric if plan.best_by == "metric" else plan.best_by),
         **_shared(material, plan, callbacks),
-    )
+    }
+    trainer = SortedTrainer(**given) if options is None else RetrainTrainer(options=options, **given)
     return _run(trainer, plan, material, folder)
 
 
@@ -102,8 +118,14 @@ def search_retention(
     decoupled: bool,
     folder: Path,
     callbacks: Sequence[TrainerCallback] = (),
+    weights: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    controller: Controller | None = None,
 ) -> Searched:
-    """Learns retention parameters and weights together; the last epoch counts."""
+    """Learns retention parameters and weights together; the last epoch counts.
+
+    Args:
+        weights, controller: see `SearchTrainer`.
+    """
     set_seed(plan.seed)
     trainer = SearchTrainer(
         model=model,
@@ -111,6 +133,8 @@ def search_retention(
         regularizer_weight=regularizer_weight,
         lr_soft=lr_soft,
         decoupled=decoupled,
+        weights=weights,
+        controller=controller,
         **_shared(material, plan, callbacks),
     )
     trainer.add_callback(_MassHistory(trainer))
@@ -193,10 +217,17 @@ def _default_printer() -> type[TrainerCallback]:
 
 
 class _MassHistory(TrainerCallback):
-    """Adds mass_j of each layer, after each step, to the history that checkpoints carry."""
+    """Adds mass_j of each layer, after each step, to the history that checkpoints carry; lets a controller adapt λ."""
 
     def __init__(self, trainer: SearchTrainer) -> None:
         self.trainer = trainer
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        last = next((row for row in reversed(state.log_history) if "integral" in row), None)
+        if last is not None and self.trainer.controller is not None:  # a run that goes on
+            self.trainer.controller.integral, self.trainer.regularizer_weight = last["integral"], last["lambda"]
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
@@ -206,6 +237,10 @@ class _MassHistory(TrainerCallback):
         row: dict[str, float] = {"step": state.global_step, "epoch": state.epoch or 0.0}
         if self.trainer.task_loss is not None:
             row["task_loss"] = float(self.trainer.task_loss)
-        row["regularizer"] = self.trainer.regularizer_weight * float(soft_extract.regularizer(masses))
+        weights = self.trainer.weights(masses)
+        row["regularizer"] = self.trainer.regularizer_weight * float(soft_extract.regularizer(masses, weights))
+        if self.trainer.controller is not None:
+            row |= self.trainer.controller.update(masses, state.global_step, state.max_steps)
+            self.trainer.regularizer_weight = row["lambda"]
         row |= {f"mass_{j}": float(mass) for j, mass in enumerate(masses, start=1)}
         state.log_history.append(row)

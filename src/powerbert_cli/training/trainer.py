@@ -1,5 +1,6 @@
 """transformers.Trainer with what the method needs on top."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from ..encoder.shortened import SearchModel
 from ..method import soft_extract
+from ..search.controller import Controller
 from ..settings import TrainingSettings
 from ..tasks.tokenizing import by_length, restored
 
@@ -82,13 +84,13 @@ def arguments(plan: Plan, folder: Path, keep_best_by: str | None) -> TrainingArg
 class SortedTrainer(Trainer):
     """Evaluates in length-sorted batches; predictions and metrics are in the order of the rows."""
 
-    def __init__(self, *args: Any, eval_dataset: datasets.Dataset, compute_metrics: Any, **kwargs: Any) -> None:
+    def __init__(self, *, eval_dataset: datasets.Dataset, compute_metrics: Any, **kwargs: Any) -> None:
         order = by_length(eval_dataset)
 
         def metrics_in_order(found: EvalPrediction) -> dict[str, float]:
             return compute_metrics(EvalPrediction(restored(found.predictions, order), restored(found.label_ids, order)))
 
-        super().__init__(*args, eval_dataset=eval_dataset, compute_metrics=metrics_in_order, **kwargs)
+        super().__init__(eval_dataset=eval_dataset, compute_metrics=metrics_in_order, **kwargs)
         self._eval_order = order
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
@@ -108,13 +110,26 @@ class SearchTrainer(SortedTrainer):
     Args:
         regularizer_weight: λ.
         lr_soft: learning rate of the retention parameters.
-        decoupled: shrink them by their learning rate times λ·j in each step, apart from Adam, in
-            place of λ Σ_j j · mass_j in the loss.
+        decoupled: shrink them by their learning rate times λ·w_j in each step, apart from Adam, in
+            place of λ Σ_j w_j · mass_j in the loss.
+        weights: (L,) masses → w_j (L,); None for the index j.
+        controller: adapts λ after each step so that a target is met; None leaves it.
     """
 
-    def __init__(self, *args: Any, regularizer_weight: float, lr_soft: float, decoupled: bool, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        *,
+        regularizer_weight: float,
+        lr_soft: float,
+        decoupled: bool,
+        weights: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        controller: Controller | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
         self.regularizer_weight = regularizer_weight
+        self.weights = weights or soft_extract.index_weights
+        self.controller = controller
         self.lr_soft = lr_soft
         self.decoupled = decoupled
         self.task_loss: torch.Tensor | None = None
@@ -152,7 +167,8 @@ class SearchTrainer(SortedTrainer):
             self.task_loss = loss.detach()
             if not self.decoupled:
                 masses = self.accelerator.unwrap_model(model).masses()
-                loss = loss + self.regularizer_weight * soft_extract.regularizer(masses)  # accumulation averages both
+                # accumulation averages both terms
+                loss = loss + self.regularizer_weight * soft_extract.regularizer(masses, self.weights(masses))
         return (loss, outputs) if return_outputs else loss
 
 
@@ -169,5 +185,5 @@ class _AfterStep(TrainerCallback):
         if self.trainer.decoupled:
             assert self.trainer.optimizer is not None
             lr = self.trainer.optimizer.param_groups[-1]["lr"]
-            target.shrink_(lr * self.trainer.regularizer_weight)
+            target.shrink_(lr * self.trainer.regularizer_weight * self.trainer.weights(target.masses().detach()))
         target.clip_()

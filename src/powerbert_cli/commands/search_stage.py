@@ -1,0 +1,236 @@
+"""The search stage: with λ, under a target, or without training."""
+
+import logging
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+
+from ..bench.batches import make_batches
+from ..encoder.shortened import SearchModel, ShortenedModel, SoftExtractModel, SoftThresholdModel
+from ..method.elimination import Elimination
+from ..method.retention import fractions_from_masses, lengths_from_masses
+from ..method.soft_extract import learning_rates, reach
+from ..report.search import draw_search
+from ..report.tables import joined
+from ..search.judges import Judge, LogitsJudge, SignificanceJudge
+from ..search.untrained import calibrate, evolve
+from ..settings import SearchSettings
+from ..store.artifacts import whole_file, write_csv
+from ..store.environment import processor
+from ..store.model_dir import load_plain, save_model_dir
+from ..store.retention_file import RetentionFile
+from ..store.retention_file import read as read_retention
+from ..store.stages import Stage
+from ..training.stages import Searched, mean_kept, search_retention, search_steps
+from ..training.trainer import Plan, resolve_device
+from .bisect import bisect_drop
+from .pipeline import Pipeline, with_progress
+from .results import write_results
+from .targets import Target, budget_of, cost_weights, full_model
+
+log = logging.getLogger(__name__)
+
+
+def searched(pipeline: Pipeline) -> Stage:
+    """The search of the pipeline's settings, starting from the fine-tuned model."""
+    settings = pipeline.settings
+    assert isinstance(settings, SearchSettings)
+    decides = _decides(pipeline, settings)
+
+    def make(result: Path, checkpoints: Path) -> None:
+        if settings.target.max_drop is not None:
+            bisect_drop(pipeline, settings, result, searched)
+        elif settings.searcher == "soft":
+            _soft(pipeline, settings, decides, result, checkpoints)
+        else:
+            _untrained(pipeline, settings, decides, result)
+
+    return pipeline.store.ensure("search", decides, make, pipeline.is_fresh("search"))
+
+
+def retention_of(stage: Stage) -> RetentionFile:
+    """The retention configuration that a search stage found."""
+    return read_retention(stage.folder / "retention.json")
+
+
+def _decides(pipeline: Pipeline, settings: SearchSettings) -> dict[str, Any]:
+    """All that decides the result of a search; what is off or not used is left out."""
+    decides = {
+        **pipeline.decides(settings.search),
+        "start": pipeline.finetuned.identity,
+        "rounding": settings.variant.rounding,
+        "elimination": asdict(pipeline.elimination()),
+    }
+    if settings.searcher == "soft":
+        decides |= {
+            "lambda": settings.regularizer_weight,
+            "lr_soft": settings.lr_soft,
+            "regularizer": settings.regularizer,
+            "shield_cls": settings.variant.shield_cls,
+        }
+        if settings.word_vector_cost != "index":
+            decides["word_vector_cost"] = settings.word_vector_cost
+        if settings.retention.kind == "relative":
+            decides["bins"] = settings.retention.bins
+    else:
+        decides |= {"searcher": settings.searcher, "examples": settings.calibrate.examples}
+        options = asdict(settings.evolutionary) if settings.searcher == "evolutionary" else {}
+        decides |= options or {"by": settings.calibrate.by}
+    if settings.target.given:
+        decides["target"] = settings.target.asked()
+    if settings.target.max_drop is not None:
+        decides["retrain"] = settings.retrain.decides()
+    if settings.target.speedup is not None or settings.word_vector_cost == "latency":
+        decides["measured_on"] = [
+            resolve_device(settings.device),
+            processor(),
+            torch.get_num_threads(),
+            settings.precision,
+        ]
+    return decides
+
+
+def _soft(
+    pipeline: Pipeline, settings: SearchSettings, decides: dict[str, Any], result: Path, checkpoints: Path
+) -> None:
+    """Trains soft-extract layers, or soft thresholds."""
+    plan = pipeline.plan(settings.search)
+    _say_reach(pipeline, settings, plan)
+    model = _search_model(pipeline, settings)
+    target = Target(pipeline, settings) if settings.target.given else None
+    controller = None if target is None else target.controller(model.elimination, settings.regularizer_weight)
+    weights = None
+    if settings.word_vector_cost != "index":
+        weights = cost_weights(budget_of(pipeline, settings, settings.word_vector_cost), model.elimination)
+    about = f"λ={settings.regularizer_weight:g}" if target is None else target.text
+    found = with_progress(
+        pipeline.progress(f"search {about}"),
+        lambda progress: search_retention(
+            model,
+            pipeline.material,
+            plan,
+            settings.regularizer_weight,
+            settings.lr_soft,
+            settings.regularizer == "decoupled",
+            checkpoints,
+            [progress],
+            weights,
+            controller,
+        ),
+    )
+    save_model_dir(result / "model", model.host, pipeline.tokenizer)
+    save_file({"retention_parameters": found.retention_parameters}, result / "retention_parameters.safetensors")
+    write_results(found.trained, settings.task, settings.seed, result)
+    elimination = _found(pipeline, settings, model, found)
+    if target is not None:
+        elimination = target.reach(target.space.shares_of(elimination), result)
+    _write_retention(elimination, settings, result, decides, found.masses)
+    with whole_file(result / "search.png") as temporary:
+        draw_search(found.retention_parameters, found.trained.history, elimination.configuration or (), temporary)
+
+
+def _untrained(pipeline: Pipeline, settings: SearchSettings, decides: dict[str, Any], result: Path) -> None:
+    """Calibration or evolution; the model stays as it is."""
+    target = Target(pipeline, settings)
+    model = full_model(pipeline).to(resolve_device(settings.device))
+    judge = _judge(pipeline, settings, model)
+    with target.errors():
+        if settings.searcher == "calibrate":
+            shares, tried = calibrate(target.space, judge, target.share)
+        else:
+            options = settings.evolutionary
+            shares, tried = evolve(
+                target.space, judge, target.share, options.population, options.generations, settings.seed
+            )
+    log.info(
+        "%s: %d configurations judged on %d unlabelled examples",
+        *(settings.searcher, judge.calls, settings.calibrate.examples),
+    )
+    rows = [{"cost": one.cost, "harm": one.harm, "shares": joined(one.shares)} for one in tried]
+    write_csv(result / "tried.csv", pd.DataFrame(rows))
+    elimination = target.reach(shares, result)
+    retention = _write_retention(elimination, settings, result, decides, None)
+    shortened = ShortenedModel(model.host, elimination)
+    pipeline.train(shortened, "search", replace(settings.search, epochs=0), result, result, retention)
+
+
+def _judge(pipeline: Pipeline, settings: SearchSettings, model: ShortenedModel) -> Judge:
+    train, options = pipeline.material.train, settings.calibrate
+    drawn = np.random.default_rng(settings.seed).permutation(len(train))[: options.examples]
+    batches = make_batches(
+        [train[int(i)] for i in drawn],
+        "sorted",
+        settings.batch_size,
+        pipeline.material.collator("max"),
+        resolve_device(settings.device),
+        settings.seq_len,
+    )
+    by_significance = settings.searcher == "calibrate" and options.by == "significance"
+    return (SignificanceJudge if by_significance else LogitsJudge)(model, batches, settings.training.precision)
+
+
+def _write_retention(
+    elimination: Elimination,
+    settings: SearchSettings,
+    result: Path,
+    decides: dict[str, Any],
+    masses: tuple[float, ...] | None,
+) -> RetentionFile:
+    plain_lambda = settings.searcher == "soft" and not settings.target.given
+    retention = RetentionFile(
+        elimination,
+        task=settings.task.name,
+        model=settings.model.label,
+        regularizer_weight=settings.regularizer_weight if plain_lambda else None,
+        masses=masses,
+        provenance=decides,
+    )
+    retention.write(result / "retention.json")
+    return retention
+
+
+def _search_model(pipeline: Pipeline, settings: SearchSettings) -> SearchModel:
+    host, elimination = load_plain(pipeline.finetuned.model_dir), pipeline.elimination()
+    if elimination.strategy == "threshold":
+        return SoftThresholdModel(host, elimination)
+    return SoftExtractModel(host, elimination, settings.variant.shield_cls, settings.retention.bins)
+
+
+def _found(pipeline: Pipeline, settings: SearchSettings, model: SearchModel, searched: Searched) -> Elimination:
+    """What the search found, as a configuration for extract layers."""
+    if isinstance(model, SoftThresholdModel):
+        found = replace(model.elimination, thresholds=model.thresholds)
+        kept = mean_kept(ShortenedModel(model.host, found), pipeline.material, settings.batch_size)
+        return replace(found, lengths=lengths_from_masses(kept, settings.seq_len))
+    if model.elimination.relative:
+        return replace(model.elimination, fractions=fractions_from_masses(searched.masses, settings.seq_len))
+    lengths = lengths_from_masses(searched.masses, settings.seq_len, settings.variant.rounding)
+    return replace(model.elimination, lengths=lengths)
+
+
+def _say_reach(pipeline: Pipeline, settings: SearchSettings, plan: Plan) -> None:
+    """Says before a search whether its steps can bring a retention parameter to 0."""
+    steps = search_steps(len(pipeline.data.train), plan)
+    fall = reach(learning_rates(steps, plan.training.warmup_ratio, settings.lr_soft))
+    if settings.regularizer == "decoupled":
+        log.info(
+            "search: in %d steps at lr_soft=%.3g and λ=%g a retention parameter that the task does not touch falls "
+            "by %.2f in layer 1, j times as far in layer j",
+            *(steps, settings.lr_soft, settings.regularizer_weight, settings.regularizer_weight * fall),
+        )
+        return
+    log.info(
+        "search: in %d steps at lr_soft=%.3g a retention parameter can fall by %.2f", steps, settings.lr_soft, fall
+    )
+    if fall < 1:
+        log.warning(
+            "that is less than 1, so no rank can be eliminated fully and different λ may give the same "
+            "configuration; set lr_soft=auto or to at least %.2g, or search.epochs to at least %d",
+            settings.lr_soft / fall,
+            int(np.ceil(plan.epochs / fall)),
+        )

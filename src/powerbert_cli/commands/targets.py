@@ -1,0 +1,166 @@
+"""What a search is to reach in place of a λ: a share of the plain model's cost, or a measured speed-up."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..bench.batches import choose_rows
+from ..bench.cost import EncoderShape
+from ..bench.engines import DTYPES, Place
+from ..bench.run import Field, build_contenders, models_of
+from ..bench.timing import measure, speedup
+from ..encoder.shortened import ShortenedModel
+from ..errors import PowerbertError
+from ..method.elimination import Elimination
+from ..search.budget import Budget, FlopsBudget
+from ..search.controller import Controller
+from ..search.latency import measure_latency
+from ..search.space import Space
+from ..settings import SearchSettings
+from ..store.artifacts import write_json
+from ..store.model_dir import load_plain
+from ..training.trainer import resolve_device
+from .pipeline import Pipeline
+
+log = logging.getLogger(__name__)
+_ATTEMPTS, _NEAR = 4, 0.02  # measurements of a target.speedup, and what counts as met
+_EXAMPLES, _ROUNDS, _MAX_SECONDS = 128, 7, 60.0
+
+
+class Unreachable(PowerbertError):
+    """A target that no configuration reaches."""
+
+
+class Target:
+    """target.flops or target.speedup of a search.
+
+    Attributes:
+        space: the configurations, and what they cost.
+        share: wanted, of the plain model's cost: FLOPs, or seconds by a latency table.
+    """
+
+    def __init__(self, pipeline: Pipeline, settings: SearchSettings) -> None:
+        self.pipeline, self.settings, target = pipeline, settings, settings.target
+        self.timed = target.speedup is not None
+        budget = budget_of(pipeline, settings, "latency" if self.timed else "flops")
+        self.space = Space(pipeline.elimination(), budget, max(pipeline.material.train["length"]))
+        share = 1 / target.speedup if target.speedup is not None else target.flops
+        assert share is not None
+        self.share = share
+
+    @property
+    def text(self) -> str:
+        target = self.settings.target
+        return f"target.speedup={target.speedup:g}" if target.speedup is not None else f"target.flops={target.flops:g}"
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Names the target in an error that says it cannot be reached."""
+        try:
+            yield
+        except ValueError as error:
+            raise Unreachable(f"{self.text}: {error}; set a milder target") from error
+
+    def controller(self, elimination: Elimination, start: float) -> Controller:
+        """Adapts λ, `start` at first, so that a search ends near the target."""
+        return Controller(lambda masses: self.space.budget.share_of_masses(masses, elimination), self.share, start)
+
+    def reach(self, shares: Sequence[float], result: Path) -> Elimination:
+        """The configuration fitted to the target; target.json says how close it came and what was tried.
+
+        A speed-up is measured, and what the latency table is asked for corrected by what was found.
+
+        Args:
+            shares: what the search ended with.
+        """
+        ended, found = self.space.cost(shares), None
+        with self.errors():
+            if self.timed:
+                found = self._by_measuring(shares)
+            else:
+                found = [{"retention": self.space.elimination(self.space.fitted(shares, self.share))}]
+        wanted = self.settings.target.speedup
+        best = min(found, key=lambda one: abs(one["speedup"] - wanted) if wanted else 0.0)["retention"]
+        reached = self.space.budget.share_of(best)
+        report = {
+            "target": self.settings.target.asked(),
+            "cost": "seconds by the latency table" if self.timed else "FLOPs",
+            "share_at_end_of_search": ended,
+            "share": reached,
+            "tried": [{**one, "retention": list(one["retention"].configuration)} for one in found],
+        }
+        write_json(result / "target.json", report)
+        log.info("%s: the search ended at %.3f of the plain model's cost, fitted to %.3f", self.text, ended, reached)
+        return best
+
+    def _by_measuring(self, shares: Sequence[float]) -> list[dict[str, Any]]:
+        share, tried = self.share, []
+        wanted = self.settings.target.speedup
+        assert wanted is not None
+        for _ in range(_ATTEMPTS):
+            elimination = self.space.elimination(self.space.fitted(shares, share))
+            ratio, low, high = self._measured(elimination)
+            tried.append({"retention": elimination, "speedup": ratio, "interval": [low, high], "share_asked": share})
+            log.info("%s: measured %.2f times as fast (%.2f to %.2f)", self.text, ratio, low, high)
+            if abs(ratio / wanted - 1) < _NEAR:
+                break
+            share *= ratio / wanted
+        return tried
+
+    def _measured(self, elimination: Elimination) -> tuple[float, float, float]:
+        """Speed-up against the plain model in length-sorted batches of dev inputs, with its 95% interval."""
+        settings, material = self.settings, self.pipeline.material
+        device = resolve_device(settings.device)
+        model = ShortenedModel(load_plain(self.pipeline.finetuned.model_dir), elimination).eval()
+        rows = [material.dev[i] for i in choose_rows(len(material.dev), _EXAMPLES, settings.batch_size)]
+        field = Field(["plain", "shortened"], ["eager"], ["sorted"], [settings.precision])
+        place = Place(device, torch.get_num_threads(), Path("."))
+        contenders, _ = build_contenders(
+            models_of(model), rows, material.collator("max"), field, settings.batch_size, settings.seq_len, place, {}
+        )
+        measure(contenders, _ROUNDS, _MAX_SECONDS, device, settings.seed)
+        plain, shortened = (
+            next(one for one in contenders if one.shortened is short).seconds for short in (False, True)
+        )
+        return speedup(plain, shortened)
+
+
+def full_model(pipeline: Pipeline) -> ShortenedModel:
+    """The fine-tuned model with extract layers of the settings' strategy that keep everything."""
+    open_, layers = pipeline.elimination(), pipeline.layers
+    everything = {"fractions": (1.0,) * layers} if open_.relative else {"lengths": (open_.seq_len,) * layers}
+    return ShortenedModel(load_plain(pipeline.finetuned.model_dir), replace(open_, **everything)).eval()  # type: ignore[arg-type]
+
+
+def budget_of(pipeline: Pipeline, settings: SearchSettings, kind: str) -> Budget:
+    """In flops or latency, on the real lengths of the training inputs."""
+    lengths, model = pipeline.material.train["length"], full_model(pipeline)
+    if kind == "flops":
+        shape = EncoderShape.of(model.config)
+        return FlopsBudget(shape, lengths, model.ends_in_first, model.elimination.merges)
+    log.info("measuring how long a layer takes on this device, in batches of %d", settings.batch_size)
+    model.to(resolve_device(settings.device), DTYPES[settings.precision])
+    return measure_latency(model, lengths, settings.batch_size)
+
+
+def cost_weights(budget: Budget, elimination: Elimination) -> Callable[[Tensor], Tensor]:
+    """What a word-vector of each layer costs where the masses are now, (L,) → (L,), on the scale of the index.
+
+    As the gradient of the cost, times what all word-vectors weigh under the index, so that λ has
+    its usual size.
+    """
+    scale = elimination.seq_len * budget.layers * (budget.layers + 1) / 2
+
+    def weights(masses: Tensor) -> Tensor:
+        at = masses.detach().double().cpu().requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(budget.share_of_masses(at, elimination), at)
+        return (scale * gradient).to(masses)
+
+    return weights

@@ -1,0 +1,1 @@
+"""Finding a retention configuration: under a target, with training or without."""

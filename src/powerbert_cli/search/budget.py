@@ -1,0 +1,126 @@
+"""What a retention configuration costs on the data's real lengths, as a share of the plain model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bench.cost import EncoderShape, layer_cost, total
+from ..method.elimination import Elimination
+
+
+class Budget(ABC):
+    """The cost of configurations for inputs of given lengths, each without padding, as in length-sorted batches.
+
+    Args:
+        lengths: word-vectors of each input.
+        layers: L.
+        ends_in_first: the shortened model's last layer answers for [CLS] only.
+    """
+
+    def __init__(self, lengths: Sequence[int], layers: int, ends_in_first: bool) -> None:
+        sizes, counts = np.unique(np.asarray(lengths), return_counts=True)
+        self.sizes = torch.from_numpy(sizes).double()  # (U,)
+        self.weights = torch.from_numpy(counts).double()
+        self.layers, self.ends_in_first = layers, ends_in_first
+        everything = self.sizes.unsqueeze(-1).expand(-1, layers)
+        self._plain = self._cost(everything, first_only=False)
+
+    @abstractmethod
+    def layer(self, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
+        """The cost of a layer for an input of n word-vectors of which `kept` go on, both (U,), real-valued → (U,)."""
+
+    def share(self, kept: Tensor) -> Tensor:
+        """Cost over the plain model's, a scalar with gradient.
+
+        Args:
+            kept: (U, L), word-vectors that leave each layer, for each of `sizes`.
+        """
+        return self._cost(kept, self.ends_in_first) / self._plain
+
+    def share_of(self, elimination: Elimination) -> float:
+        """Of a configuration, exactly."""
+        kept = torch.tensor([elimination.kept(int(n)) for n in self.sizes], dtype=torch.float64)
+        return float(self.share(kept))
+
+    def share_of_masses(self, masses: Tensor, elimination: Elimination) -> Tensor:
+        """Of mass_1 … mass_L (L,) in the middle of a search, with gradient."""
+        masses = masses.double().cpu().cummin(dim=0).values
+        n = self.sizes.unsqueeze(-1)
+        if elimination.relative:
+            return self.share((n * masses / elimination.seq_len).clamp(min=1))
+        return self.share(torch.minimum(n, masses).clamp(min=1))
+
+    def _cost(self, kept: Tensor, first_only: bool) -> Tensor:
+        n, cost = self.sizes, torch.zeros_like(self.sizes)
+        for j in range(self.layers):
+            cost = cost + self.layer(n, kept[:, j], first_only and j == self.layers - 1)
+            n = kept[:, j]
+        return (self.weights * cost).sum()
+
+
+class FlopsBudget(Budget):
+    """In FLOPs, see `bench.cost.layer_cost`."""
+
+    def __init__(
+        self, shape: EncoderShape, lengths: Sequence[int], ends_in_first: bool = True, merges: bool = False
+    ) -> None:
+        self.shape, self.merges = shape, merges
+        super().__init__(lengths, shape.layers, ends_in_first)
+
+    def layer(self, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
+        cost = layer_cost(self.shape, 1, n, kept, merges=self.merges, first_only=first_only)  # type: ignore[arg-type]
+        return torch.as_tensor(total(cost).flops)
+
+
+class LatencyBudget(Budget):
+    """In seconds, by a table that was measured on this device, see `measure_latency`.
+
+    Args:
+        grid: (G,) ascending numbers of word-vectors.
+        seconds: (G, G), `seconds[a, b]` of a layer that receives grid[a] word-vectors and lets
+            grid[b] of them go on, b ≤ a.
+        plain: (G,), of a plain layer.
+        first: (G,), of a layer that answers for [CLS] only.
+    """
+
+    def __init__(
+        self,
+        grid: Sequence[int],
+        seconds: Tensor,
+        plain: Tensor,
+        first: Tensor,
+        lengths: Sequence[int],
+        layers: int,
+        ends_in_first: bool = True,
+    ) -> None:
+        self.grid = torch.tensor(grid, dtype=torch.float64)
+        # above the diagonal nothing can be measured; repeating the diagonal lets cells beside it be interpolated
+        diagonal = seconds.double().diagonal()
+        upper = torch.triu(torch.ones_like(seconds, dtype=torch.bool), 1)
+        self.seconds = torch.where(upper, diagonal.unsqueeze(-1), seconds.double())
+        self.plain, self.first = plain.double(), first.double()
+        super().__init__(lengths, layers, ends_in_first)
+
+    def layer(self, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
+        row, beyond = self._place(n)
+        if first_only:
+            return self._between(self.first[row], self.first[row + 1], beyond)
+        column, further = self._place(kept)
+        low = self._between(self.seconds[row, column], self.seconds[row, column + 1], further)
+        high = self._between(self.seconds[row + 1, column], self.seconds[row + 1, column + 1], further)
+        shortened = self._between(low, high, beyond)
+        plain = self._between(self.plain[row], self.plain[row + 1], beyond)
+        return torch.where(kept >= n, plain, shortened)  # a layer that keeps all scores nothing
+
+    def _place(self, n: Tensor) -> tuple[Tensor, Tensor]:
+        """The grid's number below each n, and how far beyond it n is, in [0, 1] of the way to the next."""
+        below = (torch.searchsorted(self.grid, n.detach().contiguous(), right=True) - 1).clamp(0, len(self.grid) - 2)
+        start, end = self.grid[below], self.grid[below + 1]
+        return below, ((n - start) / (end - start)).clamp(0, 1)
+
+    @staticmethod
+    def _between(low: Tensor, high: Tensor, part: Tensor) -> Tensor:
+        return low + part * (high - low)

@@ -1,0 +1,43 @@
+"""λ adapted in the middle of a search so that a target is met at its end."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+RAMP = 0.7  # share of the steps in which the goal falls to the target; in the rest r settles there
+PROPORTIONAL, INTEGRAL = 10.0, 600.0  # of log λ: per unit of share, and per unit of share times progress
+
+
+@dataclass
+class Controller:
+    """A proportional-integral controller of log λ; the goal falls from 1 to the target along a straight ramp.
+
+    Attributes:
+        share: the cost of masses (L,) over the plain model's.
+        target: wanted share.
+        start: λ at the first step.
+        integral: what has added up of log λ so far.
+    """
+
+    share: Callable[[Tensor], Tensor]
+    target: float
+    start: float
+    integral: float = 0.0
+
+    def goal(self, progress: float) -> float:
+        """The share that is wanted at this part of the search, in [0, 1]."""
+        return 1 + (self.target - 1) * min(1.0, progress / RAMP)
+
+    def update(self, masses: Tensor, step: int, steps: int) -> dict[str, float]:
+        """λ for the next step, with what it follows from: share and goal.
+
+        Args:
+            step: 1 … steps.
+        """
+        share, goal = float(self.share(masses.detach())), self.goal(step / steps)
+        error = share - goal
+        self.integral += INTEGRAL * error / steps
+        exponent = min(max(self.integral + PROPORTIONAL * error, -20.0), 20.0)
+        return {"lambda": self.start * math.exp(exponent), "share": share, "goal": goal, "integral": self.integral}

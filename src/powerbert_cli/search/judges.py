@@ -1,0 +1,112 @@
+"""How much a configuration harms, by unlabelled examples."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..encoder.attention import WordVectors, attend_and_score
+from ..encoder.block import Block
+from ..encoder.shortened import EliminationModel, ShortenedModel
+from ..method.elimination import Elimination, full
+from ..method.selection import significance_order
+from ..training.retraining import autocast, distillation_loss
+
+Batches = Sequence[dict[str, Tensor]]
+
+
+class Judge(Protocol):
+    """Says how much a configuration harms.
+
+    Attributes:
+        calls: configurations that were judged.
+    """
+
+    calls: int
+
+    def __call__(self, elimination: Elimination) -> float: ...
+
+
+class LogitsJudge:
+    """How far the logits move from the plain model's: Kullback-Leibler divergence of the classes, a mean over inputs.
+
+    Args:
+        model: a fine-tuned classifier.
+        batches: inputs on its device.
+        precision: of the passes.
+    """
+
+    def __init__(self, model: ShortenedModel, batches: Batches, precision: str) -> None:
+        self.model, self.batches, self.precision = model.eval(), batches, precision
+        self.calls = 0
+        self._wanted = list(self._logits(full(model.elimination)))
+
+    def __call__(self, elimination: Elimination) -> float:
+        self.calls += 1
+        problem, total, count = self.model.config.problem_type, 0.0, 0
+        for logits, wanted in zip(self._logits(elimination), self._wanted, strict=True):
+            total += float(distillation_loss(logits, wanted, 1.0, problem)) * len(logits)
+            count += len(logits)
+        return total / count
+
+    @torch.no_grad()
+    def _logits(self, elimination: Elimination) -> list[Tensor]:
+        device = next(self.model.parameters()).device
+        with self.model.eliminating(elimination), autocast(self.precision, device):
+            return [self.model(**batch).logits.float() for batch in self.batches]
+
+
+class SignificanceJudge:
+    """How much significance is dropped: the share of each layer's, added up over the layers.
+
+    Significance is that of the plain model, from one pass.
+
+    Args: as of `LogitsJudge`.
+    """
+
+    def __init__(self, model: ShortenedModel, batches: Batches, precision: str) -> None:
+        self.calls = 0
+        observer = _Observer(model.host, full(model.elimination))
+        observer.eval()
+        device = next(model.parameters()).device
+        with torch.no_grad(), autocast(precision, device):
+            for batch in batches:
+                observer(**batch)
+        self._seen = observer.seen
+
+    def __call__(self, elimination: Elimination) -> float:
+        self.calls += 1
+        dropped, inputs = 0.0, 0
+        for layers, sizes in self._seen:
+            for j, cumulated in enumerate(layers):
+                kept = torch.tensor([elimination.kept(int(n))[j] for n in sizes])
+                dropped += float((1 - cumulated.gather(1, kept.unsqueeze(-1) - 1)).sum())
+            inputs += len(sizes)
+        return dropped / inputs
+
+
+class _Observer(EliminationModel):
+    """The plain model; writes down the significance that each layer's most significant word-vectors have together.
+
+    Attributes:
+        seen: for each batch the layers' (B, N) shares of the first k + 1 by rank, and the inputs' sizes.
+    """
+
+    def __init__(self, host: Any, elimination: Elimination) -> None:
+        super().__init__(host, elimination)
+        self.ends_in_first = False
+        self.seen: list[tuple[list[Tensor], list[int]]] = []
+
+    def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
+        state, scores = attend_and_score(block, state, self.elimination, self._priority, self.training)
+        order = significance_order(scores, state.mask, self.elimination.protected, state.shield)
+        scores = scores if state.mask is None else scores.masked_fill(~state.mask, 0.0)
+        by_rank = scores.gather(1, order).clamp(min=0)
+        shares = by_rank.cumsum(dim=-1) / by_rank.sum(dim=-1, keepdim=True)
+        if j == 0:
+            n = scores.shape[1]
+            sizes = [n] * len(scores) if state.mask is None else state.mask.sum(dim=-1).tolist()
+            self.seen.append(([], sizes))
+        self.seen[-1][0].append(shares.cpu())
+        return state

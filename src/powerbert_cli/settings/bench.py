@@ -1,0 +1,99 @@
+"""Settings of the verbs that take a shortened model: bench, export, sweep."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from .elimination import RetrainSettings
+from .rules import SettingsError, at_least_one, key, one_of
+from .training import PRECISIONS
+
+PADDINGS = ("max", "longest", "sorted")
+ENGINES = ("eager", "compile", "onnx", "openvino")
+BENCH_PRECISIONS = (*PRECISIONS, "int8")
+BENCH_MODELS = ("plain", "plain-cls", "shortened")
+
+
+@dataclass(kw_only=True)
+class BenchOptions:
+    precisions: list[str] = key("precisions of timing: fp32, bf16, fp16, int8 (engine onnx)")
+    models: list[str] = key(
+        "plain (transformers' own), plain-cls (last layer for [CLS] only, nothing eliminated), shortened"
+    )
+    engines: list[str] = key(
+        "how models are run: eager, compile (torch.compile, one graph for each batch size and length), onnx (ONNX "
+        "Runtime), openvino; what is not installed or cannot run here is skipped, with the reason"
+    )
+    paddings: list[str] = key("padded to ℓ (max), to the batch's longest, length-sorted batches")
+    batch_sizes: list[int] | None = key("examples in a batch, one table for each; null is batch_size")
+    seq_lens: list[int] | None = key("in place of ℓ, one table for each; longer inputs are cut; null is ℓ")
+    threads: list[int] | None = key("CPU threads, one table for each; null is runtime.threads")
+    profile: bool = key("also time each part of each layer, plain and shortened (eager): profile.csv, profile.png")
+    examples: int = key("dev examples that one round times")
+    rounds: int = key("rounds; in each every contender runs once, in shuffled order")
+    max_seconds: float = key("stop after this time if at least 3 rounds are done")
+
+    def __post_init__(self) -> None:
+        allowed = {"precisions": BENCH_PRECISIONS, "models": BENCH_MODELS, "engines": ENGINES, "paddings": PADDINGS}
+        for name, values in allowed.items():
+            given = getattr(self, name)
+            if not given:
+                raise SettingsError(f"bench.{name}=[] must name at least one of {', '.join(values)}")
+            for value in given:
+                one_of(f"bench.{name}", value, values)
+        if "int8" in self.precisions and "onnx" not in self.engines:
+            raise SettingsError("bench.precisions: int8 runs in ONNX Runtime only; set bench.engines=[onnx] or add it")
+        for name in ("batch_sizes", "seq_lens", "threads"):
+            for value in getattr(self, name) or ():
+                at_least_one(f"bench.{name}", value)
+        if self.rounds < 3:
+            raise SettingsError(f"bench.rounds={self.rounds} must be at least 3, so that an interval can be given")
+        at_least_one("bench.examples", self.examples)
+
+
+@dataclass(kw_only=True)
+class ShortenedSettings(RetrainSettings):
+    """Of verbs that take a shortened model."""
+
+    shortened: str | None = key("take this re-trained model directory instead of the pipeline's own")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shortened and not (Path(self.shortened) / "retention.json").is_file():
+            raise SettingsError(
+                f"shortened={self.shortened} is no re-trained model directory (no retention.json in it); "
+                "give the folder 'model' of a finished retrain run"
+            )
+
+
+@dataclass(kw_only=True)
+class ExportOptions:
+    int8: bool = key("also write model.int8.onnx: matrix products in int8, activations quantised as they come")
+
+
+@dataclass(kw_only=True)
+class ExportSettings(ShortenedSettings):
+    export: ExportOptions = key("")
+
+
+@dataclass(kw_only=True)
+class BenchSettings(ShortenedSettings):
+    PRECISIONS_HERE: ClassVar[tuple[str, ...]] = BENCH_PRECISIONS
+
+    bench: BenchOptions = key("")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for seq_len in self.bench.seq_lens or ():
+            if seq_len > self.seq_len:
+                raise SettingsError(f"bench.seq_lens={seq_len} exceeds seq_len={self.seq_len}")
+
+
+@dataclass(kw_only=True)
+class SweepSettings(BenchSettings):
+    max_drop: float = key("loss of the metric (absolute) up to which a λ counts as within the baseline")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.max_drop < 1:
+            raise SettingsError(f"max_drop={self.max_drop} must be in [0, 1)")

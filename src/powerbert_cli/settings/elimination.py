@@ -1,0 +1,211 @@
+"""Settings of search and re-training."""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..method.names import KINDS, STRATEGIES
+from .rules import SettingsError, at_least_one, key, one_of, positive, share
+from .training import FinetuneSettings, StageSettings
+
+REGULARIZERS = ("loss", "decoupled")
+SEARCHERS = ("soft", "calibrate", "evolutionary")
+WORD_VECTOR_COSTS = ("index", "flops", "latency")
+JUDGES = ("logits", "significance")
+
+
+@dataclass(kw_only=True)
+class RetentionKind:
+    kind: str = key(
+        "absolute: layer j keeps ℓ_j word-vectors of any input; relative: a fraction f_j of an input's own word-vectors"
+    )
+    bins: int = key("relative: retention parameters of a layer, each for a part of the relative ranks")
+
+    def __post_init__(self) -> None:
+        one_of("retention.kind", self.kind, KINDS)
+        at_least_one("retention.bins", self.bins)
+
+
+@dataclass(kw_only=True)
+class TargetSettings:
+    """What a search shall reach, in place of a λ."""
+
+    flops: float | None = key("share of the plain model's FLOPs on the data's real lengths, e.g. 0.33")
+    speedup: float | None = key("times as fast as the plain model in length-sorted batches on this device, e.g. 3")
+    max_drop: float | None = key("largest loss of the metric on dev (absolute, paired), e.g. 0.01")
+    confidence: float = key("max_drop: share of paired bootstrap resamples that must stay within it")
+    trials: int = key("max_drop: searches, each re-trained, that bisection may take")
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("flops", "speedup", "max_drop") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise SettingsError(f"{' and '.join(f'target.{name}' for name in given)} are given; give one of them")
+        if self.flops is not None and not 0 < self.flops < 1:
+            raise SettingsError(f"target.flops={self.flops} must be above 0 and below 1 (1 is the plain model)")
+        if self.speedup is not None and not self.speedup > 1:
+            raise SettingsError(f"target.speedup={self.speedup} must be above 1 (1 is the plain model)")
+        if self.max_drop is not None and not 0 <= self.max_drop < 1:
+            raise SettingsError(f"target.max_drop={self.max_drop} must be at least 0 and below 1")
+        if not 0 < self.confidence < 1:
+            raise SettingsError(f"target.confidence={self.confidence} must be above 0 and below 1")
+        at_least_one("target.trials", self.trials)
+
+    @property
+    def given(self) -> bool:
+        return bool(self.asked())
+
+    def asked(self) -> dict[str, float]:
+        """What was given, with what bears on it."""
+        asked = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.max_drop is None:
+            del asked["confidence"], asked["trials"]
+        return asked
+
+
+@dataclass(kw_only=True)
+class CalibrateSettings:
+    examples: int = key("unlabelled training examples that a configuration is judged on")
+    by: str = key(
+        "logits: how far they move from the plain model's (Kullback-Leibler divergence); significance: how much of it "
+        "is dropped (one pass, seconds)"
+    )
+
+    def __post_init__(self) -> None:
+        at_least_one("calibrate.examples", self.examples)
+        one_of("calibrate.by", self.by, JUDGES)
+
+
+@dataclass(kw_only=True)
+class EvolutionarySettings:
+    population: int = key("configurations in a generation")
+    generations: int = key("generations")
+
+    def __post_init__(self) -> None:
+        at_least_one("evolutionary.generations", self.generations)
+        if self.population < 4:
+            raise SettingsError(f"evolutionary.population={self.population} must be at least 4")
+
+
+@dataclass(kw_only=True)
+class RetrainStage(StageSettings):
+    """Re-training, and what can be added to it; each is off by default."""
+
+    distill: float = key("weight of the fine-tuned model's logits as soft labels; 1 leaves the labels out")
+    temperature: float = key("distill: both models' logits are divided by it")
+    distill_cls: float = key("weight of the mean squared distance to the fine-tuned model's last [CLS] vector")
+    gradual: float = key("share of the steps in which the configuration shrinks from full to its own")
+    train_once: bool = key(
+        "each batch is trained at full length, at the configuration, and at one drawn between them, so that one model "
+        "serves many budgets (searcher=evolutionary finds them)"
+    )
+
+    def __post_init__(self) -> None:
+        share("retrain.distill", self.distill)
+        positive("retrain.temperature", self.temperature)
+        share("retrain.gradual", self.gradual)
+        if not (math.isfinite(self.distill_cls) and self.distill_cls >= 0):
+            raise SettingsError(f"retrain.distill_cls={self.distill_cls} must be a number ≥ 0")
+        if self.gradual and self.train_once:
+            raise SettingsError("retrain.gradual and retrain.train_once are given; give one of them")
+        if self.epochs < 0:
+            raise SettingsError(f"retrain.epochs={self.epochs} must be at least 0 (0: shorten, do not re-train)")
+        positive("retrain.lr", self.lr)
+
+    @property
+    def distills(self) -> bool:
+        return self.distill > 0 or self.distill_cls > 0
+
+    def decides(self) -> dict[str, Any]:
+        """What of it decides a result: options that are off are left out."""
+        decides = {name: value for name, value in asdict(self).items() if value}
+        if not self.distill:
+            del decides["temperature"]
+        return {**decides, "epochs": self.epochs}
+
+    def plain(self) -> "RetrainStage":
+        """The same length of training for the plain model: on the labels alone."""
+        return replace(self, distill=0.0, distill_cls=0.0, gradual=0.0, train_once=False)
+
+
+@dataclass(kw_only=True)
+class SearchSettings(FinetuneSettings):
+    regularizer_weight: float = key("weight λ of the regulariser Σ_j j · mass_j")
+    lr_soft: float = key("learning rate of the retention parameters; auto fits it to the number of steps")
+    strategy: str = key("word-vector selection: " + ", ".join(STRATEGIES))
+    protect_separators: bool = key("never eliminate separators ([SEP]); [CLS] never is")
+    regularizer: str = key(
+        "loss: λ Σ_j j · mass_j in the loss, as in the paper; decoupled: the same shrink apart from Adam, "
+        "so that λ keeps its meaning"
+    )
+    word_vector_cost: str = key(
+        "what a word-vector of layer j weighs in the regulariser: its index j, as in the paper; flops: what it costs; "
+        "latency: by a table of this device"
+    )
+    searcher: str = key(
+        "soft: soft-extract layers, trained; calibrate: a configuration from unlabelled examples, nothing trained; "
+        "evolutionary: an evolutionary search, nothing trained (for a model of retrain.train_once)"
+    )
+    search: StageSettings = key("")
+    retention: RetentionKind = key("")
+    target: TargetSettings = key("")
+    calibrate: CalibrateSettings = key("")
+    evolutionary: EvolutionarySettings = key("")
+    retrain: RetrainStage = key("")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (math.isfinite(self.regularizer_weight) and self.regularizer_weight >= 0):
+            raise SettingsError(f"lambda={self.regularizer_weight} must be a number ≥ 0, for example lambda=3e-4")
+        positive("lr_soft", self.lr_soft)
+        one_of("strategy", self.strategy, STRATEGIES)
+        one_of("regularizer", self.regularizer, REGULARIZERS)
+        positive("search.lr", self.search.lr)
+        at_least_one("search.epochs", self.search.epochs)
+        one_of("word_vector_cost", self.word_vector_cost, WORD_VECTOR_COSTS)
+        one_of("searcher", self.searcher, SEARCHERS)
+        if self.searcher != "soft" and not self.target.given:
+            raise SettingsError(
+                f"searcher={self.searcher} needs a target in place of λ: target.flops=0.33, target.speedup=3 or "
+                "target.max_drop=0.01"
+            )
+        if self.strategy == "threshold":
+            self._check_threshold()
+
+    def _check_threshold(self) -> None:
+        if self.retention.kind == "relative":
+            raise SettingsError("strategy=threshold has no retention.kind=relative; thresholds are relative already")
+        if self.target.given or self.searcher != "soft" or self.word_vector_cost != "index":
+            raise SettingsError("strategy=threshold is searched with λ alone: no target, searcher or word_vector_cost")
+        if self.retrain.gradual or self.retrain.train_once:
+            raise SettingsError("strategy=threshold takes neither retrain.gradual nor retrain.train_once")
+
+
+@dataclass(kw_only=True)
+class RetentionSettings(RetentionKind):
+    path: str | None = key("a retention.json written by search")
+    lengths: Any = key("ℓ_1 … ℓ_L as a list, e.g. [153,125,111]; or full")
+    fractions: list[float] | None = key("f_1 … f_L of a relative retention, e.g. [0.75,0.5,0.2]")
+    thresholds: list[float] | None = key("θ_1 … θ_L of strategy=threshold, on significance over its mean")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = [name for name in ("path", "lengths", "fractions", "thresholds") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise SettingsError(f"{' and '.join(f'retention.{name}' for name in given)} are given; give one of them")
+        if self.lengths not in (None, "full") and self.kind == "relative":
+            raise SettingsError("retention.kind=relative takes retention.fractions, not retention.lengths")
+        if self.path and not Path(self.path).is_file():
+            raise SettingsError(f"retention.path={self.path} is not a file; search writes it as retention.json")
+
+
+@dataclass(kw_only=True)
+class RetrainSettings(SearchSettings):
+    retention: RetentionSettings = key("retention configuration (group): searched (default), full, paper/…")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.retention.thresholds is not None and self.strategy != "threshold":
+            raise SettingsError(f"retention.thresholds needs strategy=threshold, not strategy={self.strategy}")
+        if self.retention.lengths not in (None, "full") and self.strategy == "threshold":
+            raise SettingsError("strategy=threshold takes retention.thresholds, not retention.lengths")

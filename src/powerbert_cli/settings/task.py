@@ -1,0 +1,89 @@
+"""Settings of the task and the model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .rules import SettingsError, at_least_one, key, one_of
+
+KINDS = ("classification", "regression", "multiple_choice", "multi_label")
+METRICS = ("accuracy", "f1", "matthews", "pearson", "spearman")
+
+
+@dataclass(kw_only=True)
+class TaskSettings:
+    name: str = key("name of the task")
+    kind: str = key("what is predicted: " + ", ".join(KINDS))
+    hub_path: str | None = key("dataset on the hub")
+    hub_name: str | None = key("configuration of that dataset")
+    dev_split: str = key("split of the hub dataset that metrics are measured on")
+    data_dir: str | None = key(
+        "local folder with train.*, dev.* or validation.*, optional test.* (tsv, csv, jsonl, parquet; also .gz)"
+    )
+    test_split: str = key("split of the hub dataset that predict_test answers")
+    text_columns: list[str] = key("one text column, two for pairs, or context and question of a multiple choice")
+    options_column: str | None = key("column with the list of choices (multiple choice only)")
+    label_column: str = key("column of the label")
+    label_names: list[str] | None = key(
+        "names of the classes in the order of their numbers, of the choices, or null for regression"
+    )
+    metric: str = key("headline metric: " + ", ".join(METRICS))
+    max_train: int | None = key("use that many training rows, drawn once with a fixed seed")
+    max_dev: int | None = key("use that many dev rows, drawn once with a fixed seed")
+    synthetic: dict[str, int] | None = key("sizes and seed of the generated task")
+    submission: dict[str, Any] | None = key("file name and label names of the GLUE server's test-set file")
+    published: dict[str, Any] = key("the task's settings that the top-level keys default to")
+
+    def __post_init__(self) -> None:
+        one_of("task.kind", self.kind, KINDS)
+        one_of("task.metric", self.metric, METRICS)
+        if len(self.text_columns) not in (1, 2):
+            raise SettingsError(f"task.text_columns={self.text_columns} must name one column, or two for pairs")
+        if (self.kind == "multiple_choice") != (self.options_column is not None):
+            raise SettingsError("task.options_column belongs to task.kind=multiple_choice, and that kind needs it")
+        if self.regression != (self.label_names is None):
+            raise SettingsError(
+                f"task.kind={self.kind} with task.label_names={self.label_names}: "
+                "regression has none (null), every other kind needs them"
+            )
+        if self.label_names is not None and len(self.label_names) < 2:
+            raise SettingsError(f"task.label_names={self.label_names} must name at least two classes, or be null")
+        if self.regression and self.metric not in ("pearson", "spearman"):
+            raise SettingsError(f"task.metric={self.metric} needs classes; for regression set spearman or pearson")
+        if not self.regression and self.metric in ("pearson", "spearman"):
+            raise SettingsError(
+                f"task.metric={self.metric} is for regression; set task.kind=regression task.label_names=null"
+            )
+        if self.metric == "f1" and self.kind != "multi_label" and len(self.label_names or ()) != 2:
+            raise SettingsError("task.metric=f1 needs exactly two classes in task.label_names")
+        if self.metric == "matthews" and self.kind == "multi_label":
+            raise SettingsError("task.metric=matthews is not for task.kind=multi_label; set f1 or accuracy")
+        at_least_one("task.max_train", self.max_train)
+        at_least_one("task.max_dev", self.max_dev)
+        if not (self.data_dir or self.hub_path or self.synthetic):
+            raise SettingsError(f"task={self.name} needs task.data_dir=FOLDER with your train.* and dev.* files")
+        if self.data_dir and not Path(self.data_dir).is_dir():
+            raise SettingsError(f"task.data_dir={self.data_dir} is not a folder")
+
+    @property
+    def regression(self) -> bool:
+        return self.kind == "regression"
+
+
+@dataclass(kw_only=True)
+class ModelSettings:
+    name: str = key("name of the preset")
+    name_or_path: str | None = key("model on the hub, or a local folder; goes before model.config")
+    config: dict[str, Any] | None = key("settings of transformers' config for a model with random weights")
+    tokenizer: str | None = key("tokenizer for random weights; null builds a vocabulary from the task")
+    vocab_size: int | None = key("most entries of a vocabulary built from the task")
+    trust_remote_code: bool = key("let a downloaded model run its own code; off unless you trust it")
+
+    def __post_init__(self) -> None:
+        if not (self.name_or_path or self.config):
+            raise SettingsError("model has neither name_or_path nor config; set model.name_or_path=FOLDER or NAME")
+
+    @property
+    def label(self) -> str:
+        """What to call the model: where its weights come from, else the preset."""
+        return Path(self.name_or_path).name if self.name_or_path else self.name

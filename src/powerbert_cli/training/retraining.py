@@ -1,0 +1,152 @@
+"""What can be added to re-training: distillation, gradual shortening, many budgets at once."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..encoder.shortened import ShortenedModel
+from ..method.elimination import Elimination, between, drawn_between, full
+from ..settings import RetrainStage
+from ..tasks.tokenizing import MODEL_INPUTS, by_length, restored
+from .trainer import SortedTrainer
+
+TEACHER = ("teacher_logits", "teacher_first")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Of the fine-tuned model on the training rows.
+
+    Attributes:
+        logits: (n, C) float32.
+        first: last [CLS] vectors, (n, D) float32 ((n, C, D) of a multiple choice); None if not asked for.
+    """
+
+    logits: np.ndarray
+    first: np.ndarray | None
+
+
+@torch.no_grad()
+def answers_of(
+    model: ShortenedModel, rows: datasets.Dataset, collate: Any, batch_size: int, precision: str, first: bool
+) -> Answers:
+    """What a model says of tokenised rows, in length-sorted batches; in the order of the rows."""
+    model.eval()
+    device, order = next(model.parameters()).device, by_length(rows)
+    logits, firsts = [], []
+    with model.giving_first(first), autocast(precision, device):
+        for start in range(0, len(order), batch_size):
+            batch = collate([_inputs(rows[int(i)]) for i in order[start : start + batch_size]])
+            output = model(**{name: part.to(device) for name, part in batch.items()})
+            logits.append(output.logits.float().cpu().numpy())
+            if first:
+                firsts.append(output.hidden_states[0].float().cpu().numpy())
+    return Answers(restored(np.concatenate(logits), order), restored(np.concatenate(firsts), order) if first else None)
+
+
+def _inputs(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name in MODEL_INPUTS}
+
+
+@contextlib.contextmanager
+def autocast(precision: str, device: torch.device) -> Iterator[None]:
+    """Mixed precision as the Trainer has it: bf16 or fp16; fp32 is none."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        yield
+
+
+def with_teacher(rows: datasets.Dataset, answers: Answers) -> datasets.Dataset:
+    """The rows with the teacher's answers as columns."""
+    rows = rows.add_column("teacher_logits", list(answers.logits))
+    return rows if answers.first is None else rows.add_column("teacher_first", list(answers.first))
+
+
+def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float, problem_type: str | None) -> Tensor:
+    """How far a student's logits are from its teacher's (Hinton et al., 2015).
+
+    Kullback-Leibler divergence of the classes' probabilities at a temperature T, times T² so that
+    the gradient keeps its size; of each label's of a multi-label task; for a regression the
+    squared distance.
+
+    Args:
+        logits, teacher: (B, C).
+    """
+    if problem_type == "regression":
+        return F.mse_loss(logits.float(), teacher.float())
+    student, wanted = logits.float() / temperature, teacher.float() / temperature
+    if problem_type == "multi_label_classification":
+        entropy = F.binary_cross_entropy_with_logits(wanted, wanted.sigmoid())
+        return temperature**2 * (F.binary_cross_entropy_with_logits(student, wanted.sigmoid()) - entropy)
+    divergence = F.kl_div(student.log_softmax(-1), wanted.log_softmax(-1), reduction="batchmean", log_target=True)
+    return temperature**2 * divergence
+
+
+class RetrainTrainer(SortedTrainer):
+    """Trains a shortened model on labels and what `options` adds.
+
+    The rows have the columns of `with_teacher` if `options` distils.
+    """
+
+    def __init__(self, *, options: RetrainStage, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.options = options
+        self._passes = 1
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        self._signature_columns: Any = list(dict.fromkeys([*(self._signature_columns or ()), *TEACHER]))
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        target: ShortenedModel = self.accelerator.unwrap_model(model)
+        configurations = self._configurations(target.elimination)
+        self._passes = len(configurations)
+        losses = []
+        for elimination in configurations:
+            with target.eliminating(elimination), target.giving_first(self.options.distill_cls > 0):
+                losses.append(super().training_step(model, dict(inputs), num_items_in_batch))
+        return torch.stack(losses).sum()
+
+    def _configurations(self, own: Elimination) -> list[Elimination]:
+        """What this step trains: the configuration itself, one on the way to it, or full, itself and one between.
+
+        All follows from the step's number and the seed, so that a run that was stopped goes on alike.
+        """
+        options, step = self.options, self.state.global_step
+        if options.train_once:
+            generator = torch.Generator().manual_seed(self.args.seed * 1_000_003 + step)
+            return [full(own), own, drawn_between(own, generator)]
+        ramp = options.gradual * self.state.max_steps
+        return [between(own, (step + 1) / ramp)] if step + 1 < ramp else [own]
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        teacher = {name: inputs.pop(name) for name in TEACHER if name in inputs}
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if model.training:
+            loss = self._with_teacher(loss, outputs, teacher) / self._passes
+        return (loss, outputs) if return_outputs else loss
+
+    def _with_teacher(self, loss: Tensor, outputs: Any, teacher: dict[str, Tensor]) -> Tensor:
+        options = self.options
+        if options.distill:
+            problem = self.accelerator.unwrap_model(self.model).config.problem_type
+            wanted = teacher["teacher_logits"].view_as(outputs.logits)
+            soft = distillation_loss(outputs.logits, wanted, options.temperature, problem)
+            loss = (1 - options.distill) * loss + options.distill * soft
+        if options.distill_cls:
+            first = outputs.hidden_states[0].float()
+            loss = loss + options.distill_cls * F.mse_loss(first, teacher["teacher_first"].view_as(first))
+        return loss

@@ -1,0 +1,103 @@
+"""What can be added to re-training."""
+
+import pytest
+import torch
+from hosts import make_host
+from trainings import plan
+
+from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.method.elimination import Elimination
+from powerbert_cli.settings import RetrainStage
+from powerbert_cli.training.retraining import answers_of, distillation_loss
+from powerbert_cli.training.stages import train_classifier
+
+SHORT = Elimination((8, 5, 2), 16)
+RELATIVE = Elimination(None, 16, kind="relative", fractions=(0.6, 0.3, 0.1))
+
+
+def options(**changes):
+    off = {"distill": 0.0, "temperature": 2.0, "distill_cls": 0.0, "gradual": 0.0, "train_once": False}
+    return RetrainStage(epochs=1, lr=1e-3, **{**off, **changes})
+
+
+def test_distillation_loss_by_hand():
+    """Logits 0, ln 3 have probabilities 1/4, 3/4; against 1/2, 1/2: KL = ½ ln 2 + ½ ln ⅔. At T = 1."""
+    teacher, student = torch.zeros(1, 2), torch.tensor([[0.0, 3.0]]).log().nan_to_num(neginf=0.0)
+    expected = 0.5 * torch.tensor(2.0).log() + 0.5 * torch.tensor(2 / 3).log()
+    torch.testing.assert_close(distillation_loss(student, teacher, 1.0, None), expected)
+    assert distillation_loss(student, student, 2.0, None).abs() < 1e-7
+    assert distillation_loss(torch.tensor([[3.0]]), torch.tensor([[1.0]]), 2.0, "regression") == 4.0
+    assert distillation_loss(student, student, 2.0, "multi_label_classification").abs() < 1e-7
+
+
+def test_gradient_keeps_its_size_whatever_the_temperature():
+    teacher, sizes = torch.tensor([[2.0, -1.0, 0.5]]), []
+    for temperature in (10.0, 20.0):
+        student = torch.zeros(1, 3, requires_grad=True)
+        distillation_loss(student, teacher, temperature, None).backward()
+        sizes.append(student.grad.norm())
+    torch.testing.assert_close(sizes[0], sizes[1], rtol=0.1, atol=0)
+
+
+def test_a_teachers_answers_are_in_the_order_of_the_rows(material):
+    teacher = ShortenedModel(make_host(), Elimination((16, 16, 16), 16))
+    answers = answers_of(teacher, material.train, material.collator("longest"), 4, "fp32", first=True)
+    assert answers.logits.shape == (24, 2) and answers.first.shape == (24, 32)
+    with torch.no_grad():
+        for row, logits in zip(material.train, answers.logits, strict=True):
+            alone = teacher(torch.tensor([row["input_ids"]])).logits[0]
+            torch.testing.assert_close(alone, torch.from_numpy(logits), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("elimination", [SHORT, RELATIVE])
+def test_a_student_of_soft_labels_alone_comes_nearer_to_its_teacher(elimination, material, tmp_path):
+    """With distill=1 the labels are not used at all."""
+    teacher = ShortenedModel(make_host(), Elimination((16, 16, 16), 16))
+    with torch.no_grad():
+        teacher.host.classifier.weight *= 20  # surer than the student is at first
+    collate = material.collator("longest")
+    answers = answers_of(teacher, material.train, collate, 4, "fp32", first=True)
+    student = ShortenedModel(make_host(), elimination)
+
+    def distance():
+        found = answers_of(student, material.train, collate, 4, "fp32", first=False)
+        return float(distillation_loss(torch.tensor(found.logits), torch.tensor(answers.logits), 1.0, None))
+
+    before, wrong = distance(), material.train.map(lambda row: {"labels": 1 - row["labels"]})
+    given = plan(batch_size=2)
+    changed = type(material)(wrong, material.dev, material.tokenizer, material.seq_len, material.metric, material.kind)
+    train_classifier(student, changed, given, tmp_path, options=options(distill=1.0, distill_cls=0.1), teacher=answers)
+    assert distance() < 0.7 * before
+
+
+def configurations_of_a_training(material, folder, chosen):
+    """The configuration of each training pass."""
+    model, seen = ShortenedModel(make_host(), RELATIVE), []
+    model.register_forward_pre_hook(
+        lambda module, args: seen.append(module.elimination.fractions) if module.training else None
+    )
+    train_classifier(model, material, plan(epochs=2), folder, options=chosen)
+    assert model.elimination == RELATIVE.checked(3)
+    return seen
+
+
+def test_gradual_shortening_ends_at_the_configuration(material, tmp_path):
+    """12 steps, in the first 6 of which it shrinks."""
+    seen = configurations_of_a_training(material, tmp_path, options(gradual=0.5))
+    assert len(seen) == 12
+    assert seen[2] == (0.8, 0.65, 0.55) and seen[6:] == [RELATIVE.fractions] * 6  # half way after 3 of 6
+    assert [fractions[0] for fractions in seen[:6]] == sorted((fractions[0] for fractions in seen[:6]), reverse=True)
+
+
+def test_train_once_trains_full_shortest_and_one_between(material, tmp_path):
+    seen = configurations_of_a_training(material, tmp_path / "a", options(train_once=True))
+    assert len(seen) == 3 * 12
+    assert set(seen[0::3]) == {(1.0, 1.0, 1.0)} and set(seen[1::3]) == {RELATIVE.fractions}
+    assert len(set(seen[2::3])) > 6
+    assert seen == configurations_of_a_training(material, tmp_path / "b", options(train_once=True))
+
+
+def test_options_that_are_off_are_no_part_of_an_identity():
+    assert options().decides() == {"epochs": 1, "lr": 1e-3}
+    assert options(distill=0.5).decides() == {"epochs": 1, "lr": 1e-3, "distill": 0.5, "temperature": 2.0}
+    assert options(distill=0.5, gradual=0.2).plain() == options()
