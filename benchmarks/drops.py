@@ -1,8 +1,9 @@
 """What shortened models lose, over seeds: python benchmarks/drops.py --plain RUN … --short NAME=RUN,RUN,… …
 
 RUN is a run directory with metrics.json and predictions.csv. Of the plain runs of a seed (fine-tuned, and
-trained on as long) the better one is the baseline. Prints a Markdown table: means over the seeds, the drop with the 95% interval of
-a paired bootstrap over the dev examples (the seeds' losses on an example averaged), and the t-interval over the seeds.
+trained on as long) the better one is the baseline. Prints a Markdown table: means over the seeds, the drop with the
+95% interval of a paired bootstrap over the dev examples (the seeds' losses on an example averaged), and the t-interval
+over the seeds.
 """
 
 import argparse

@@ -22,7 +22,8 @@ TIMING = {
     "speedup_vs_best": "vs best plain",
 }
 SWEEP = {
-    "lambda": "λ",
+    "setting": "setting",
+    "seed": "seed",
     "retention": "retention",
     "kept_share": "kept",
     "value": "metric",
@@ -32,6 +33,17 @@ SWEEP = {
     "flops_ratio": "FLOPs ratio",
     "speedup_max": "padded to ℓ",
     "speedup_longest": "longest",
+    "speedup_sorted": "sorted",
+}
+SEEDS = {
+    "setting": "setting",
+    "seeds": "seeds",
+    "kept_share": "kept",
+    "value": "metric",
+    "baseline": "baseline",
+    "drop": "drop",
+    "interval": "95% over seeds",
+    "flops_ratio": "FLOPs ratio",
     "speedup_sorted": "sorted",
 }
 
@@ -47,10 +59,17 @@ def rows(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
         shown = {name: head for name, head in TIMING.items() if not table[name].isna().all()}
         return table, shown
     table["interval"] = _interval(table, "drop", "{:+.3f}..{:+.3f}")
+    if "value_mean" in table:
+        for name in ("value", "baseline"):
+            pairs = zip(table[f"{name}_mean"], table[f"{name}_std"], strict=True)
+            table[name] = [f"{mean:.4f} ± {std:.4f}" for mean, std in pairs]
+        table["drop"] = table["drop_mean"].map("{:+.4f}".format)
+        table["kept_share"] = table["kept_share"].map("{:.1%}".format)
+        return table, SEEDS
     table["kept_share"] = table["kept_share"].map("{:.1%}".format)
     for name in ("value", "baseline", "drop"):
         table[name] = table[name].map("{:.4f}".format)
-    return table.assign(**{"lambda": table["lambda"].map("{:g}".format)}), SWEEP
+    return table, SWEEP
 
 
 def _interval(table: pd.DataFrame, name: str, form: str) -> list[str]:

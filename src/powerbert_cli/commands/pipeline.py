@@ -238,7 +238,10 @@ class Pipeline:
         checkpoints: Path,
         retention: RetentionFile | None = None,
     ) -> None:
-        log.info("%s: %s, %d epochs, lr %g", name, self.settings.model.label, stage.epochs, stage.lr)
+        if stage.epochs:
+            log.info("%s: %s, %d epochs, lr %g", name, self.settings.model.label, stage.epochs, stage.lr)
+        else:
+            log.info("%s: %s is measured as it is", name, self.settings.model.label)
         options, teacher = stage if isinstance(stage, RetrainStage) else None, None
         if options and options.distills and options.epochs:
             teacher = self.teacher(first=options.distill_cls > 0)

@@ -79,14 +79,15 @@ class Target:
         Args:
             shares: what the search ended with.
         """
-        ended, found = self.space.cost(shares), None
+        ended = self.space.cost(shares)
         with self.errors():
             if self.timed:
                 found = self._by_measuring(shares)
             else:
                 found = [{"retention": self.space.elimination(self.space.fitted(shares, self.share))}]
-        wanted = self.settings.target.speedup
-        best = min(found, key=lambda one: abs(one["speedup"] - wanted) if wanted else 0.0)["retention"]
+        best = found[-1]["retention"]
+        if self.timed:
+            best = min(found, key=lambda one: abs(one["speedup"] - self.settings.target.speedup))["retention"]
         reached = self.space.budget.share_of(best)
         report = {
             "target": self.settings.target.asked(),
@@ -104,7 +105,12 @@ class Target:
         wanted = self.settings.target.speedup
         assert wanted is not None
         for _ in range(_ATTEMPTS):
-            elimination = self.space.elimination(self.space.fitted(shares, share))
+            try:
+                elimination = self.space.elimination(self.space.fitted(shares, share))
+            except ValueError:
+                if not tried:
+                    raise
+                break  # what was found so far is the nearest that can be had
             ratio, low, high = self._measured(elimination)
             tried.append({"retention": elimination, "speedup": ratio, "interval": [low, high], "share_asked": share})
             log.info("%s: measured %.2f times as fast (%.2f to %.2f)", self.text, ratio, low, high)

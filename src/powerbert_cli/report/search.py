@@ -30,9 +30,16 @@ def draw_search(r: torch.Tensor, history: pd.DataFrame, configuration: Sequence[
         left.bar(range(1, layers + 1), -r[:, 0].numpy(), color=colors)
         left.set(xlabel="layer", ylabel="threshold θ on normalised significance", title="thresholds")
     else:
+        relative = any(isinstance(value, float) for value in configuration)
+        parts = r.shape[1]
+        ranks = [(k + 0.5) / parts for k in range(parts)] if relative else range(1, parts + 1)
         for j in range(layers):
-            left.plot(range(1, r.shape[1] + 1), r[j].numpy(), color=colors[j], lw=1.2)
-        left.set(xlabel="rank by significance", ylabel="retention parameter r", title="what each rank is worth")
+            left.plot(ranks, r[j].numpy(), color=colors[j], lw=1.2)
+        left.set(
+            xlabel=f"{'relative ' * relative}rank by significance",
+            ylabel="retention parameter r",
+            title="what each rank is worth",
+        )
         left.set_ylim(-0.02, 1.02)
     steps = history[history["mass_1"].notna()]
     for j in range(layers):
