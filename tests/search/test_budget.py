@@ -58,7 +58,10 @@ def test_fitting_meets_the_target_from_below_and_keeps_the_order(open_, target):
 
 
 def test_what_cannot_be_reached_says_what_can():
-    with pytest.raises(ValueError, match=r"0.01 cannot be reached: with nothing but \[CLS\] kept it is 0\.\d+"):
+    with pytest.raises(
+        ValueError,
+        match=r"share of 0.01 of the plain model's cost cannot be reached: with nothing but \[CLS\] kept it is 0\.\d+",
+    ):
         Space(OPEN, budget(), 16).fitted((0.5, 0.5, 0.5), 0.01)
 
 

@@ -101,7 +101,7 @@ class Target:
         return best
 
     def _by_measuring(self, shares: Sequence[float]) -> list[dict[str, Any]]:
-        share, tried = self.share, []
+        share, tried = self.share, list[dict[str, Any]]()
         wanted = self.settings.target.speedup
         assert wanted is not None
         for _ in range(_ATTEMPTS):

@@ -10,6 +10,14 @@ from .budget import Budget
 Shares = tuple[float, ...]
 
 
+def unreachable(target: float, least: float) -> str:
+    """What to say of a target below the least cost."""
+    return (
+        f"a share of {target:.3g} of the plain model's cost cannot be reached: with nothing but [CLS] kept it is "
+        f"{least:.3g}"
+    )
+
+
 @dataclass(frozen=True)
 class Space:
     """The configurations of one kind for one model.
@@ -54,7 +62,7 @@ class Space:
             low, high = high, 2 * high
             if high > 1e6:
                 least = self.cost([1e-4] * len(shares))
-                raise ValueError(f"{target:.3g} cannot be reached: with nothing but [CLS] kept it is {least:.3g}")
+                raise ValueError(unreachable(target, least))
         for _ in range(40):
             middle = (low + high) / 2
             if self.cost([share**middle for share in shares]) > target:

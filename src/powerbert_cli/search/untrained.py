@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from .judges import Judge
-from .space import Shares, Space
+from .space import Shares, Space, unreachable
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def calibrate(space: Space, judge: Judge, target: float) -> tuple[Shares, list[T
                     fresh[j] = _lowered(space, judge, levels, j)
                     known[j] = _ratio(here, fresh[j][1])
             if not known:
-                raise ValueError(f"{target:.3g} cannot be reached: with nothing but [CLS] kept it is {here.cost:.3g}")
+                raise ValueError(unreachable(target, here.cost))
             best = min(known, key=lambda j: known[j])
             if best in fresh:
                 break
