@@ -6,10 +6,10 @@ from powerbert_cli.bench.cost import EncoderShape
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination, full
 from powerbert_cli.search.budget import FlopsBudget
-from powerbert_cli.search.controller import Controller
 from powerbert_cli.search.judges import LogitsJudge, SignificanceJudge
 from powerbert_cli.search.space import Space
 from powerbert_cli.search.untrained import calibrate, evolve
+from powerbert_cli.training.controller import Controller
 
 OPEN = Elimination(None, 64, kind="relative")
 

@@ -19,12 +19,12 @@ from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import Elimination
 from ..search.budget import Budget, FlopsBudget
-from ..search.controller import Controller
 from ..search.latency import measure_latency
 from ..search.space import Space
 from ..settings import SearchSettings
 from ..store.artifacts import write_json
 from ..store.model_dir import load_plain
+from ..training.controller import Controller
 from ..training.trainer import resolve_device
 from .pipeline import Pipeline
 

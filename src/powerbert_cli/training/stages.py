@@ -27,10 +27,10 @@ from transformers import (
 
 from ..encoder.shortened import EliminationModel, SearchModel, ShortenedModel
 from ..method import soft_extract
-from ..search.controller import Controller
 from ..settings import RetrainStage
 from ..tasks.metrics import all_scores, predictions_of, score_of_authors_code
 from ..tasks.tokenizing import MODEL_INPUTS
+from .controller import Controller
 from .retraining import Answers, RetrainTrainer, with_teacher
 from .trainer import Plan, SearchTrainer, SortedTrainer, arguments
 

@@ -12,9 +12,9 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from ..encoder.shortened import SearchModel
 from ..method import soft_extract
-from ..search.controller import Controller
 from ..settings import TrainingSettings
 from ..tasks.tokenizing import by_length, restored
+from .controller import Controller
 
 
 @dataclass(frozen=True)
