@@ -52,7 +52,7 @@ CASES = [
     (["search", "retention.kind=relativ"], "retention.kind=relativ is none of absolute, relative (did you mean"),
     (["search", "strategy=threshold", "target.flops=0.5"], "strategy=threshold is searched with λ alone"),
     (["retrain", "retention.fractions=[0.5,0.6,0.1,0.1]"], "fractions[1]=0.6 exceeds fractions[0]=0.5"),
-    (["retrain", "retention.fractions=[0.5,0.4]"], "2 fractions are given for 4 layers"),
+    (["retrain", "retention.fractions=[0.5,0.4]"], "2 fractions, the model has 4 layers"),
     (["retrain", "retention.kind=relative", "retention.lengths=[9,8,7,6]"], "takes retention.fractions"),
     (["retrain", "retrain.distill=2"], "retrain.distill=2.0 must be in 0 … 1"),
     (["retrain", "retrain.gradual=0.5", "retrain.train_once=true"], "retrain.gradual and retrain.train_once are given"),
@@ -80,3 +80,8 @@ def test_cuda_without_cuda(folder, capfd):
 def test_sweep_in_which_every_job_is_wrong(folder, capfd):
     assert dispatch(["sweep", "lambda=-1,-2", "experiment=smoke"]) == 2
     assert "every job failed: lambda=-1.0 must be a number ≥ 0" in capfd.readouterr().err
+
+
+def test_sweep_with_a_target_that_is_no_number(folder, capfd):
+    assert dispatch(["sweep", "grid=none", "target.flops=abc", "experiment=smoke"]) == 2
+    assert "every job failed: target.flops=abc must be a number" in capfd.readouterr().err

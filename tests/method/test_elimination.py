@@ -80,7 +80,7 @@ def test_random_order_is_drawn_from_the_seed():
         (Elimination(None, 8, "threshold", (0.5, 0.6), kind="relative"), "has no relative retention"),
         (Elimination((4, 3), 8, kind="some"), "kind='some' is none of"),
         (Elimination(None, 8, "threshold"), "needs one threshold for each layer"),
-        (Elimination(None, 8, "threshold", thresholds=(0.5,)), "1 thresholds are given for 2 layers"),
+        (Elimination(None, 8, "threshold", thresholds=(0.5,)), "1 thresholds, the model has 2 layers"),
         (Elimination(None, 8, "threshold", thresholds=(0.5, float("nan"))), r"thresholds\[1\]=nan must be a number"),
     ],
 )

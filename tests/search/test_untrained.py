@@ -82,7 +82,7 @@ def test_dropped_significance_by_hand(batch):
 def test_the_controller_brings_a_slow_system_to_its_target():
     """Masses that fall by λ's sign and size as Adam lets them: at most 0.01 in each of 300 steps."""
     masses = torch.ones(1)
-    controller = Controller(lambda m: m[0], 0.4, start=1e-3)
+    controller = Controller(lambda m: m[0], 1.0, 0.4, start=1e-3)
     weight, steps = 1e-3, 300
     for step in range(1, steps + 1):
         pressure = weight - 3e-4 / float(masses[0])  # the task defends what is left
@@ -91,3 +91,17 @@ def test_the_controller_brings_a_slow_system_to_its_target():
         weight = row["lambda"]
     assert float(masses[0]) == pytest.approx(0.4, abs=0.02)
     assert controller.goal(0) == 1.0 and controller.goal(1) == 0.4
+
+
+def test_the_controller_does_not_wind_up_where_the_cost_cannot_be_what_is_wanted():
+    """A cost that begins below 1 and does not fall at first, as of ranks that no input has, is met all the same."""
+    masses = torch.full((1,), 1.5)  # what is above 1 costs nothing
+    controller = Controller(lambda m: 0.8 * m[0].clamp(max=1), 0.8, 0.4, start=1e-3)
+    weight, steps = 1e-3, 300
+    assert controller.goal(0) == 0.8
+    for step in range(1, steps + 1):
+        pressure = weight - 3e-4 / float(masses[0])
+        masses = (masses - 0.01 * max(-1.0, min(1.0, pressure / 1e-3))).clamp(0, 1.5)
+        weight = controller.update(masses, step, steps)["lambda"]
+        assert 1e-8 < weight < 100
+    assert 0.8 * float(masses[0]) == pytest.approx(0.4, abs=0.03)

@@ -40,60 +40,80 @@ def bisect_drop(
     scale = Scale(settings.regularizer_weight if soft else _FIRST_SHARE, rising=soft)
     tried: list[dict[str, Any]] = []
     best: tuple[float, Stage] | None = None
-    for number in range(target.trials):
+    for number in range(1, target.trials + 1):
         strength = scale.next()
         if strength is None:
             break
-        changes: dict[str, Any] = {"target": replace(target, max_drop=None, flops=None if soft else strength)}
-        if soft:
-            changes["regularizer_weight"] = strength
-        trial = Pipeline(replace(settings, **changes), share=pipeline)
+        about = f"target.max_drop={target.max_drop:g}: trial {number}/{target.trials}, {'λ' if soft else 'FLOPs'}"
+        about += f"={strength:.3g}"
+        given = {"lambda" if soft else "flops": strength}
         try:
-            search = searched(trial)
+            row, search = _trial(pipeline, settings, strength, searched, baseline)
         except Unreachable as error:
-            log.info("target.max_drop=%g: trial %d/%d: %s", target.max_drop, number + 1, target.trials, error)
+            log.info("%s: %s", about, error)
+            tried.append({**given, "unreachable": str(error), "within": False})
             scale.tell(within=False)
             continue
-        retention = read_retention(search.folder / "retention.json")
-        retrained = trial.retrained(retention)
-        drop = drop_of(settings.task.metric, baseline, retrained.folder, target.max_drop)
-        within = drop.confidence >= target.confidence
-        kept = retention.elimination.kept_share
-        tried.append(
-            {
-                "lambda" if soft else "flops": strength,
-                "retention": list(retention.elimination.configuration or ()),
-                "kept_share": kept,
-                "value": value_of(retrained.folder),
-                "baseline": value_of(baseline),
-                "drop": value_of(baseline) - value_of(retrained.folder),
-                "interval": [drop.low, drop.high],
-                "confidence": drop.confidence,
-                "within": within,
-            }
-        )
+        tried.append({**given, **row})
         log.info(
-            "target.max_drop=%g: trial %d/%d, %s=%.3g keeps %.1f%%, drop %.4f (%.0f%% of resamples within): %s",
-            *(target.max_drop, number + 1, target.trials, "λ" if soft else "FLOPs", strength, 100 * (kept or 1)),
-            *(tried[-1]["drop"], 100 * drop.confidence, "within" if within else "beyond"),
+            "%s keeps %.1f%%, drop %.4f (%.0f%% of resamples within): %s",
+            *(about, 100 * row["kept_share"], row["drop"], 100 * row["confidence"]),
+            "within" if row["within"] else "beyond",
         )
-        scale.tell(within)
-        if within and kept is not None and (best is None or kept < best[0]):
-            best = kept, search
-    report = {"target": target.asked(), "tried": tried}
-    if best is None and not tried:
-        raise PowerbertError(f"target.max_drop={target.max_drop}: no trial could be made; set target.trials higher")
+        scale.tell(row["within"])
+        if row["within"] and (best is None or row["kept_share"] < best[0]):
+            best = row["kept_share"], search
     if best is None:
-        least = min(tried, key=lambda one: one["drop"])
-        raise PowerbertError(
-            f"target.max_drop={target.max_drop}: none of {len(tried)} trials is within it with confidence "
-            f"{target.confidence}; the nearest lost {least['drop']:.4f}; train longer, allow more, or set more "
-            "target.trials (finished ones are used again)"
-        )
+        raise PowerbertError(_none_within(settings, tried))
     shutil.copytree(best[1].folder, result, dirs_exist_ok=True, ignore=shutil.ignore_patterns("stage.json"))
+    report = {"target": target.asked(), "tried": tried}
     if (result / "target.json").exists():  # how the trial met its share
         report["share"] = read_json(result / "target.json").get("share")
     write_json(result / "target.json", report)
+
+
+def _trial(
+    pipeline: Pipeline,
+    settings: SearchSettings,
+    strength: float,
+    searched: Callable[[Pipeline], Stage],
+    baseline: Path,
+) -> tuple[dict[str, Any], Stage]:
+    """A search with this λ or under this share of FLOPs, and what is lost after its re-training."""
+    target, soft = settings.target, settings.searcher == "soft"
+    assert target.max_drop is not None
+    changes: dict[str, Any] = {"target": replace(target, max_drop=None, flops=None if soft else strength)}
+    if soft:
+        changes["regularizer_weight"] = strength
+    trial = Pipeline(replace(settings, **changes), share=pipeline)
+    search = searched(trial)
+    retention = read_retention(search.folder / "retention.json")
+    retrained = trial.retrained(retention, trial.start_after(search)).folder
+    drop = drop_of(settings.task.metric, baseline, retrained, target.max_drop)
+    row = {
+        "retention": list(retention.elimination.configuration or ()),
+        "kept_share": retention.elimination.kept_share,
+        "value": value_of(retrained),
+        "baseline": value_of(baseline),
+        "drop": value_of(baseline) - value_of(retrained),
+        "interval": [drop.low, drop.high],
+        "confidence": drop.confidence,
+        "within": drop.confidence >= target.confidence,
+    }
+    return row, search
+
+
+def _none_within(settings: SearchSettings, tried: list[dict[str, Any]]) -> str:
+    target = settings.target
+    made = [row for row in tried if "drop" in row]
+    if not made:
+        return f"target.max_drop={target.max_drop}: no trial could be made; set target.trials higher"
+    least = min(made, key=lambda row: row["drop"])
+    return (
+        f"target.max_drop={target.max_drop}: none of {len(made)} trials is within it with confidence "
+        f"{target.confidence}; the nearest lost {least['drop']:.4f}; train longer, allow more, or set more "
+        "target.trials (finished ones are used again)"
+    )
 
 
 class Scale:

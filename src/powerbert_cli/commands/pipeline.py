@@ -120,6 +120,12 @@ class Pipeline:
         )
         return Start(stage.folder / "model", stage.identity, stage)
 
+    def start_after(self, search: Stage) -> Start:
+        """What re-training starts from: the fine-tuned model, or with variant.retrain_from=searched the search's."""
+        if self.settings.variant.retrain_from == "searched":
+            return Start(search.folder / "model", search.identity, None)
+        return self.finetuned
+
     def retrained(
         self, retention: RetentionFile, start: Start | None = None, stage: RetrainStage | None = None
     ) -> Stage:
@@ -193,18 +199,19 @@ class Pipeline:
     def is_fresh(self, stage: str) -> bool:
         return self.fresh == stage
 
-    def decides(self, stage: StageSettings) -> dict[str, Any]:
-        """What decides the result of any training stage."""
-        settings = self.settings
-        return {
+    def decides(self, stage: StageSettings | None) -> dict[str, Any]:
+        """What decides the result of any stage; None is one that does not train."""
+        settings, training = self.settings, asdict(self.settings.training)
+        common = {
             "data": self.data.fingerprint,
             "metric": settings.task.metric if settings.variant.best_by == "metric" else settings.variant.best_by,
             "seq_len": settings.seq_len,
             "batch_size": settings.batch_size,
             "seed": settings.seed,
-            **stage.decides(),
-            **{name: value for name, value in asdict(settings.training).items() if value is not None},
         }
+        if stage is None:
+            return common | {"precision": training["precision"]}
+        return common | stage.decides() | {name: value for name, value in training.items() if value is not None}
 
     def _model_identity(self) -> Any:
         model = self.settings.model

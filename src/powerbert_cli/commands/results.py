@@ -12,7 +12,7 @@ from ..training.stages import Trained
 
 
 def write_results(trained: Trained, task: TaskSettings, seed: int, folder: Path) -> None:
-    """metrics.json, predictions.csv and history.csv of the dev split."""
+    """metrics.json, predictions.csv and, of a training, history.csv of the dev split."""
     predictions = predictions_of(trained.logits, task.kind)
     low, high = interval(task.metric, trained.labels, predictions)
     scores = all_scores(task.metric, trained.labels, predictions)
@@ -30,7 +30,8 @@ def write_results(trained: Trained, task: TaskSettings, seed: int, folder: Path)
     columns = {**_columns("label", trained.labels), **_columns("prediction", predictions)}
     columns |= _columns("logit", trained.logits.reshape(len(predictions), -1))
     write_csv(folder / "predictions.csv", pd.DataFrame(columns))
-    write_csv(folder / "history.csv", trained.history)
+    if len(trained.history):  # a model that is only measured has none
+        write_csv(folder / "history.csv", trained.history)
 
 
 def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

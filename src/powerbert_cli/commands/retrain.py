@@ -45,18 +45,16 @@ def retention_for(settings: RetrainSettings, pipeline: Pipeline) -> tuple[Retent
     variant.retrain_from=searched the one that the search ended with.
     """
     given = given_retention(settings, host_config(settings.start_model))
-    from_searched = settings.variant.retrain_from == "searched"
     if given is None:
         stage = searched(pipeline)
-        found = retention_of(stage)
-        return found, Start(stage.folder / "model", stage.identity, None) if from_searched else pipeline.finetuned
+        return retention_of(stage), pipeline.start_after(stage)
     given = replace(
         given, elimination=replace(given.elimination, protected_tokens=pipeline.elimination().protected_tokens)
     )
     beside = Path(settings.retention.path).parent / "model" if settings.retention.path else None
-    if from_searched and beside is not None and (beside / "config.json").is_file():
-        return given, Start(beside, fingerprint(beside), None)
-    if from_searched:
+    if settings.variant.retrain_from == "searched":
+        if beside is not None and (beside / "config.json").is_file():
+            return given, Start(beside, fingerprint(beside), None)
         log.warning("variant.retrain_from=searched, but no search model is at hand; starting from the fine-tuned one")
     return given, pipeline.finetuned
 

@@ -60,13 +60,15 @@ def retention_of(stage: Stage) -> RetentionFile:
 
 def _decides(pipeline: Pipeline, settings: SearchSettings) -> dict[str, Any]:
     """All that decides the result of a search; what is off or not used is left out."""
+    soft = settings.searcher == "soft"
+    re_trained = settings.retrain if settings.target.max_drop is not None else None
     decides = {
-        **pipeline.decides(settings.search),
+        **pipeline.decides(settings.search if soft else re_trained),
         "start": pipeline.finetuned.identity,
         "rounding": settings.variant.rounding,
         "elimination": asdict(pipeline.elimination()),
     }
-    if settings.searcher == "soft":
+    if soft:
         decides |= {
             "lambda": settings.regularizer_weight,
             "lr_soft": settings.lr_soft,

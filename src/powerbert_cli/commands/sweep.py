@@ -59,9 +59,10 @@ def run(cfg: Any) -> tuple[float, float]:
 
 
 def _target_text(cfg: Any) -> str | None:
-    """target.flops=0.3, or None where λ alone is set."""
+    """target.flops=0.3, or None where λ alone is set; of a value that is no number, as it was given."""
     given = {name: cfg.target[name] for name in ("flops", "speedup", "max_drop") if cfg.target[name] is not None}
-    return ", ".join(f"target.{name}={value:.4g}" for name, value in given.items()) or None
+    texts = {name: f"{value:.4g}" if isinstance(value, float | int) else value for name, value in given.items()}
+    return ", ".join(f"target.{name}={text}" for name, text in texts.items()) or None
 
 
 def _job(cfg: Any) -> dict[str, Any]:

@@ -69,7 +69,9 @@ class Target:
 
     def controller(self, elimination: Elimination, start: float) -> Controller:
         """Adapts λ, `start` at first, so that a search ends near the target."""
-        return Controller(lambda masses: self.space.budget.share_of_masses(masses, elimination), self.share, start)
+        budget = self.space.budget
+        beginning = self.space.cost([1.0] * budget.layers)
+        return Controller(lambda masses: budget.share_of_masses(masses, elimination), beginning, self.share, start)
 
     def reach(self, shares: Sequence[float], result: Path) -> Elimination:
         """The configuration fitted to the target; target.json says how close it came and what was tried.

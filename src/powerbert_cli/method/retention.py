@@ -11,6 +11,13 @@ class RetentionError(ValueError):
     """A retention configuration that breaks a rule."""
 
 
+def _check_count(name: str, given: Sequence[object], layers: int | None) -> None:
+    if layers is not None and len(given) != layers:
+        raise RetentionError(
+            f"retention has {len(given)} {name}, the model has {layers} layers; give one for each layer"
+        )
+
+
 def check_lengths(lengths: Sequence[object], seq_len: int, layers: int | None = None) -> tuple[int, ...]:
     """Checks (ℓ_1 … ℓ_L) and gives it back as a tuple of ints.
 
@@ -22,10 +29,7 @@ def check_lengths(lengths: Sequence[object], seq_len: int, layers: int | None = 
     Raises:
         RetentionError: names the entry (0-based), its value and the rule that it breaks.
     """
-    if layers is not None and len(lengths) != layers:
-        raise RetentionError(
-            f"retention has {len(lengths)} lengths, the model has {layers} layers; give one length for each layer"
-        )
+    _check_count("lengths", lengths, layers)
     if not lengths:
         raise RetentionError("retention has no lengths; give one length for each layer")
     checked: list[int] = []
@@ -52,8 +56,7 @@ def check_fractions(fractions: Sequence[object] | None, layers: int | None = Non
     """
     if not fractions:
         raise RetentionError("a relative retention needs one fraction for each layer, e.g. [0.8,0.5,0.2]")
-    if layers is not None and len(fractions) != layers:
-        raise RetentionError(f"{len(fractions)} fractions are given for {layers} layers; give one for each layer")
+    _check_count("fractions", fractions, layers)
     checked: list[float] = []
     for j, value in enumerate(fractions):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
@@ -85,8 +88,7 @@ def check_thresholds(thresholds: Sequence[object] | None, layers: int | None = N
     """
     if not thresholds:
         raise RetentionError("strategy=threshold needs one threshold for each layer, e.g. [0.5,0.6,0.8]")
-    if layers is not None and len(thresholds) != layers:
-        raise RetentionError(f"{len(thresholds)} thresholds are given for {layers} layers; give one for each layer")
+    _check_count("thresholds", thresholds, layers)
     checked: list[float] = []
     for j, value in enumerate(thresholds):
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
