@@ -8,7 +8,8 @@ from torch import Tensor
 
 RAMP = 0.7  # share of the steps in which the goal falls to the target; in the rest r settles there
 PROPORTIONAL, INTEGRAL = 10.0, 600.0  # of log λ: per unit of share, and per unit of share times progress
-LIMIT = math.log(1e4)  # λ stays within this factor of its start: what added up beyond it would have to be undone first
+HORIZON = 0.05  # of the progress: λ answers to where the share will be, as r goes on falling for a while
+LIMIT = math.log(1e3)  # λ stays within this factor of its start: what added up beyond it would have to be undone first
 
 
 @dataclass
@@ -21,6 +22,7 @@ class Controller:
         target: wanted share.
         start: λ at the first step.
         integral: what has added up of log λ so far.
+        last: the share at the step before.
     """
 
     share: Callable[[Tensor], Tensor]
@@ -28,6 +30,7 @@ class Controller:
     target: float
     start: float
     integral: float = 0.0
+    last: float | None = None
 
     def goal(self, progress: float) -> float:
         """The share that is wanted at this part of the search, progress in [0, 1]."""
@@ -40,7 +43,8 @@ class Controller:
             step: 1 … steps.
         """
         share, goal = float(self.share(masses.detach())), self.goal(step / steps)
-        error = share - goal
+        fall = 0.0 if self.last is None else share - self.last
+        self.last, error = share, share + HORIZON * steps * fall - goal
         self.integral = _within_limit(self.integral + INTEGRAL * error / steps)
         exponent = _within_limit(self.integral + PROPORTIONAL * error)
         return {"lambda": self.start * math.exp(exponent), "share": share, "goal": goal, "integral": self.integral}

@@ -227,7 +227,8 @@ class _MassHistory(TrainerCallback):
     ) -> None:
         last = next((row for row in reversed(state.log_history) if "integral" in row), None)
         if last is not None and self.trainer.controller is not None:  # a run that goes on
-            self.trainer.controller.integral, self.trainer.regularizer_weight = last["integral"], last["lambda"]
+            self.trainer.controller.integral, self.trainer.controller.last = last["integral"], last["share"]
+            self.trainer.regularizer_weight = last["lambda"]
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
