@@ -114,12 +114,13 @@ def attention_weights(
     Args: as of `significance_from_projections`, for all inputs.
     """
     query, key, scale = query.detach()[part], key.detach()[part], 1.0 / math.sqrt(query.shape[-1])
-    # scaling inside the product saves a pass over the queries
-    flat_query, flat_key = query.flatten(0, 1), key.flatten(0, 1)
-    scores = torch.baddbmm(query.new_empty(()), flat_query, flat_key.mT, beta=0, alpha=scale)
-    scores = scores.unflatten(0, (-1, query.shape[1]))  # (B, H, N, N)
+    # scaling and masking inside the product save passes over the queries and over the scores
+    padding, beta = query.new_empty(()), 0
+    if mask is not None:
+        padding, beta = query.new_zeros(query.shape[0], query.shape[1], 1, key.shape[2]), 1  # (b, H, 1, N)
+        padding = padding.masked_fill(~mask[part][:, None, None, :], float("-inf")).flatten(0, 1)
+    scores = torch.baddbmm(padding, query.flatten(0, 1), key.flatten(0, 1).mT, beta=beta, alpha=scale)
+    scores = scores.unflatten(0, (-1, query.shape[1]))  # (b, H, N, N)
     if bias is not None:
         scores += bias.detach() if bias.shape[0] == 1 else bias.detach()[part]
-    if mask is not None:
-        scores.masked_fill_(~mask[part][:, None, None, :], float("-inf"))
     return scores.softmax(dim=-1)
