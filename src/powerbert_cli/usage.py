@@ -90,7 +90,7 @@ def verb_help(verb: str, conf: Path) -> str:
     if verb in DETAILS:
         lines += [DETAILS[verb], ""]
     lines += ["keys (KEY=VALUE; ${…} means: the value of that key):"]
-    rows = list(_keys(VERBS[verb], "", defaults))
+    rows = list(keys_of(VERBS[verb], "", defaults))
     width = max(len(name) for name, _, _ in rows)
     lines += [f"  {name:<{width}}  {doc} [{default}]" for name, doc, default in rows]
     lines += ["", "groups:"]
@@ -100,7 +100,14 @@ def verb_help(verb: str, conf: Path) -> str:
     return "\n".join(lines)
 
 
-def _keys(cls: type, prefix: str, defaults: dict[str, Any]) -> Any:
+def _as_yaml(value: Any) -> str:
+    """As it would be given on the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"[{','.join(map(_as_yaml, value))}]" if isinstance(value, list) else str(value)
+
+
+def keys_of(cls: type, prefix: str, defaults: dict[str, Any]) -> Any:
     """(key, doc, default) of a settings class and of the nodes below it."""
     hints = get_type_hints(cls)
     ours_to_user = {ours: user for user, ours in RENAMED.items()}
@@ -112,11 +119,11 @@ def _keys(cls: type, prefix: str, defaults: dict[str, Any]) -> Any:
         assert field.default is MISSING, "defaults stand in conf/"
     for field, name in own:
         default = defaults.get(name, "set by the group")
-        yield prefix + name, field.metadata["doc"], "null" if default is None else default
+        yield prefix + name, field.metadata["doc"], _as_yaml(default)
     for field, name in nested:
         if field.metadata["doc"]:
             yield prefix + name, field.metadata["doc"], defaults.get(f"group {name}", "")
-        yield from _keys(hints[field.name], f"{prefix}{name}.", defaults.get(name) or {})
+        yield from keys_of(hints[field.name], f"{prefix}{name}.", defaults.get(name) or {})
 
 
 def shipped_defaults(verb: str, conf: Path) -> dict[str, Any]:
@@ -171,7 +178,7 @@ def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> s
     if missing_key:
         name = missing_key.group(1)
         full = next((arg.split("=")[0] for arg in args if arg.split("=")[0].lstrip("+~").split(".")[-1] == name), name)
-        known = [key for key, _, _ in _keys(VERBS[verb], "", shipped_defaults(verb, conf))]
+        known = [key for key, _, _ in keys_of(VERBS[verb], "", shipped_defaults(verb, conf))]
         by_last = {key.rpartition(".")[2]: key for key in known}
         close = difflib.get_close_matches(full, known, n=1, cutoff=0.6)
         close = close or [by_last[last] for last in difflib.get_close_matches(name, by_last, n=1, cutoff=0.75)]

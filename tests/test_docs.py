@@ -1,0 +1,34 @@
+"""What docs/ says holds: its commands compose, and the reference is that of the settings."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from powerbert_cli.cli import dispatch
+
+DOCS = Path(__file__).parents[1] / "docs"
+PLACEHOLDER = re.compile(r"\b[A-Z_]{3,}\b")
+
+
+def commands():
+    for page in sorted(DOCS.glob("*.md")):
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("powerbert "):
+                    yield page.name, line.split(" #")[0].strip()
+
+
+@pytest.mark.parametrize(("page", "line"), sorted(set(commands())))
+def test_command_composes(page, line, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    args = [arg for arg in shlex.split(line)[1:] if not PLACEHOLDER.search(arg)]
+    one_job = [re.sub(r"^([\w.]+=[^,\[]+),.*", r"\1", arg) for arg in args if arg != "-m"]  # --cfg shows one job
+    assert dispatch([*one_job, *([] if "--help" in args else ["--cfg", "job"])]) == 0, capfd.readouterr().err
+
+
+def test_the_reference_is_that_of_the_settings():
+    made = runpy.run_path(str(DOCS / "make_reference.py"))["reference"]()
+    assert (DOCS / "reference.md").read_text(encoding="utf-8") == made, "run python docs/make_reference.py"
