@@ -9,10 +9,10 @@ ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
 HEAD = """# All keys
 
-Made by `python docs/make_reference.py` from the settings that `powerbert VERB --help` prints. `KEY=VALUE` on the command
-line sets one; `${…}` as a default means the value of that key. A verb has its own keys and those of the verbs that it
-builds on: `search` those of `finetune`, `retrain` those of `search`, `bench` and `export` those of `retrain`, `sweep` those of
-`bench`. Where a default differs from the verb before, the key stands again.
+Made by `python docs/make_reference.py` from the settings that `powerbert VERB --help` prints. `KEY=VALUE` on the
+command line sets one; `${…}` as a default means the value of that key. A verb has its own keys and those of the verbs
+that it builds on: `search` those of `finetune`, `retrain` those of `search`, `bench` and `export` those of `retrain`,
+`sweep` those of `bench`. Where a default differs from the verb before, the key stands again.
 """
 
 
