@@ -32,3 +32,19 @@ def test_command_composes(page, line, tmp_path, monkeypatch, capfd):
 def test_the_reference_is_that_of_the_settings():
     made = runpy.run_path(str(DOCS / "make_reference.py"))["reference"]()
     assert (DOCS / "reference.md").read_text(encoding="utf-8") == made, "run python docs/make_reference.py"
+
+
+def test_imports_go_downwards_in_the_picture():
+    layers = runpy.run_path(str(DOCS / "draw_architecture.py"))["LAYERS"]
+    row_of = {name: row for row, boxes in enumerate(layers) for name, _ in boxes}
+    source = DOCS.parent / "src" / "powerbert_cli"
+    named = {path.stem for path in source.iterdir() if not path.stem.startswith("__")}
+    assert set(row_of) == named
+    for path in source.rglob("*.py"):
+        *folders, file = path.relative_to(source).parts
+        own = folders[0] if folders else file.removesuffix(".py")
+        if own.startswith("__"):
+            continue
+        for dots, name, what in re.findall(r"^\s*from (\.+)([\w.]*) import (\w*)", path.read_text("utf-8"), flags=re.M):
+            imported = [*folders[: len(folders) + 1 - len(dots)], *(name or what).split(".")][0]
+            assert imported == own or row_of[own] < row_of[imported], f"{path}: {own} imports {imported}"
