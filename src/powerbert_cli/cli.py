@@ -3,19 +3,24 @@
 Imports neither torch nor transformers, so that help and completion answer at once.
 """
 
+import contextlib
 import logging
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from . import usage
-from .errors import PowerbertError, nearest
+from .errors import PowerbertError, Terminated, nearest
 from .settings import VERBS
 
 USER_ERROR = 2
 FAILED = 1
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 def conf_dir() -> Path:
@@ -62,9 +67,12 @@ def run_verb(verb: str, args: list[str]) -> int:
     sys.argv = [sys.argv[0], *args]
     app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task_function)
     try:
-        app()
+        with _sigterm_ends():
+            app()
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
+    except Terminated as error:
+        return _complain(f"SIGTERM: {error}; the same command goes on from there", TERMINATED)
     except PowerbertError as error:
         return _complain(str(error))
     except (HydraException, OmegaConfBaseException) as error:
@@ -85,6 +93,23 @@ def run_verb(verb: str, args: list[str]) -> int:
             FAILED,
         )
     return 0
+
+
+@contextlib.contextmanager
+def _sigterm_ends() -> Iterator[None]:
+    """SIGTERM ends the work at once; a training takes the signal itself while it runs, and saves."""
+
+    def end(number: int, frame: Any) -> None:
+        raise Terminated("what was finished is kept")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def task_function(cfg: Any) -> Any:

@@ -8,6 +8,10 @@ class PowerbertError(Exception):
     """Something the user can mend: the message names the key, the value, the rule, the way out."""
 
 
+class Terminated(BaseException):
+    """SIGTERM came; not an Exception, so that it ends all jobs of a sweep and not one."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for the known word most like this one, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -79,6 +79,9 @@ def overview() -> str:
         "powerbert VERB --help     keys with meaning and default, examples",
         "powerbert VERB --cfg job  the composed config; --info for how it was composed",
         "powerbert VERB -m         Hydra multirun; -sc install=bash for shell completion",
+        "",
+        "exit codes: 0 done, 1 failed (in a sweep: some job), 2 a mistake to mend, 130 Ctrl-C, 143 SIGTERM;",
+        "after the last two the same command goes on from where it was.",
     ]
     return "\n".join(lines)
 

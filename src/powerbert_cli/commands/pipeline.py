@@ -231,6 +231,7 @@ class Pipeline:
             settings.device,
             settings.runtime.workers,
             settings.variant.best_by,
+            settings.runtime.save_minutes,
         )
 
     def progress(self, stage: str) -> TrainingProgress:

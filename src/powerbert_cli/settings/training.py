@@ -70,9 +70,12 @@ class RuntimeSettings:
     threads: int | None = key("CPU threads; null leaves PyTorch's choice")
     workers: int = key("processes that prepare batches")
     log_seconds: float = key("seconds between progress lines when the output is no terminal")
+    save_minutes: float | None = key("minutes between checkpoints within an epoch; null is one for each epoch only")
 
     def __post_init__(self) -> None:
         at_least_one("runtime.threads", self.threads)
+        if self.save_minutes is not None:
+            positive("runtime.save_minutes", self.save_minutes)
 
 
 @dataclass(kw_only=True)

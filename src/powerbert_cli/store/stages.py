@@ -20,7 +20,7 @@ from .artifacts import read_json, write_json
 
 log = logging.getLogger(__name__)
 MANIFEST = "stage.json"
-FORMAT = 1  # of stage directories, part of every identity
+FORMAT = 2  # of stage directories, part of every identity
 
 
 @dataclass(frozen=True)

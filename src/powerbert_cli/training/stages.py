@@ -31,6 +31,7 @@ from ..settings import RetrainStage
 from ..tasks.metrics import all_scores, predictions_of, score_of_authors_code
 from ..tasks.tokenizing import MODEL_INPUTS
 from .controller import Controller
+from .interruption import Interruption
 from .retraining import Answers, RetrainTrainer, with_teacher
 from .trainer import Plan, SearchTrainer, SortedTrainer, arguments
 
@@ -189,7 +190,10 @@ def _run(trainer: Trainer, plan: Plan, material: Material, folder: Path) -> Trai
     assert isinstance(trainer.model, EliminationModel)
     trainer.model.attention_dropout = plan.training.attention_dropout
     if plan.epochs:
-        trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+        with Interruption(plan.save_minutes) as interruption:
+            trainer.add_callback(interruption)
+            trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+            interruption.raise_if_asked()
     output = trainer.predict(material.dev)
     history = pd.DataFrame(trainer.state.log_history)
     return Trained(np.asarray(output.predictions, dtype=np.float64), np.asarray(output.label_ids), history)

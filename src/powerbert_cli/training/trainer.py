@@ -15,6 +15,7 @@ from ..method import soft_extract
 from ..settings import TrainingSettings
 from ..tasks.tokenizing import by_length, restored
 from .controller import Controller
+from .sampling import EpochSampler
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Plan:
     device: str
     workers: int
     best_by: str = "metric"  # of the task, or ibm: as the authors' code
+    save_minutes: float | None = None  # between checkpoints within an epoch
 
 
 def resolve_device(device: str) -> str:
@@ -82,7 +84,10 @@ def arguments(plan: Plan, folder: Path, keep_best_by: str | None) -> TrainingArg
 
 
 class SortedTrainer(Trainer):
-    """Evaluates in length-sorted batches; predictions and metrics are in the order of the rows."""
+    """Evaluates in length-sorted batches; predictions and metrics are in the order of the rows.
+
+    Trains in an order that follows from seed and epoch, so that a run that was stopped goes on alike.
+    """
 
     def __init__(self, *, eval_dataset: datasets.Dataset, compute_metrics: Any, **kwargs: Any) -> None:
         order = by_length(eval_dataset)
@@ -92,6 +97,13 @@ class SortedTrainer(Trainer):
 
         super().__init__(eval_dataset=eval_dataset, compute_metrics=metrics_in_order, **kwargs)
         self._eval_order = order
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        rows: Any = self.train_dataset  # with its column of lengths, which what is given has lost
+        return EpochSampler(batch, list(rows["length"]), self.args.seed)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         return self._eval_order.tolist()
