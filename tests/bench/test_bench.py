@@ -22,7 +22,7 @@ from powerbert_cli.bench.engines import Place
 from powerbert_cli.bench.peaks import measure_peaks
 from powerbert_cli.bench.profile import profile
 from powerbert_cli.bench.run import Field, build_contenders, models_of
-from powerbert_cli.bench.timing import measure, speedup, table
+from powerbert_cli.bench.timing import measure, speedup, table, warm_up
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.report.profile import draw_profile, say_profile
@@ -147,7 +147,8 @@ def place(tmp_path):
 def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows, place):
     model = ShortenedModel(host, Elimination((8, 5, 2), 16))
     contenders, skipped = contenders_of(model, rows, place, peaks={"fp32": Peaks(1e9, 1e30)})
-    assert not skipped and measure(contenders, rounds=3, max_seconds=60, device="cpu") == 3
+    assert not skipped and warm_up(contenders, "cpu") == (contenders, [])
+    assert measure(contenders, rounds=3, max_seconds=60, device="cpu") == 3
     timing = table(contenders, 2, 16)
     say_timing(timing)
     timing = timing.set_index("contender")
@@ -210,6 +211,7 @@ def test_int8_is_near_float32(host, rows, place):
 
 
 def table_of(contenders):
+    warm_up(contenders, "cpu")
     measure(contenders, rounds=3, max_seconds=0, device="cpu")
     return table(contenders, 2, 16)
 
@@ -288,3 +290,14 @@ def test_speedup_interval():
 def test_measure_stops_after_three_rounds_when_time_is_up(host, rows, place):
     contenders, _ = contenders_of(ShortenedModel(host, Elimination((8, 5, 2), 16)), rows, place, paddings=("max",))
     assert measure(contenders, rounds=50, max_seconds=0, device="cpu") == 3
+
+
+def test_a_contender_that_does_not_fit_is_left_out(host, rows, place):
+    contenders, _ = contenders_of(ShortenedModel(host, Elimination((8, 5, 2), 16)), rows, place, paddings=("max",))
+
+    def too_large(**batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    contenders[0].run = too_large
+    ready, left_out = warm_up(contenders, "cpu")
+    assert left_out == contenders[:1] and ready == contenders[1:]

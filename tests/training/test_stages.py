@@ -5,6 +5,7 @@ from hosts import make_host
 from trainings import plan
 
 from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel, SoftThresholdModel
+from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.method.retention import lengths_from_masses
 from powerbert_cli.method.soft_extract import learning_rates
@@ -158,3 +159,39 @@ def test_evaluation_is_length_sorted_and_answers_in_the_order_of_the_rows(materi
                 atol=1e-5,
                 rtol=1e-4,
             )
+
+
+def out_of_memory_above(largest, monkeypatch):
+    """As a device that holds `largest` examples; gives the sizes that it was given."""
+    from transformers import Trainer
+
+    step, sizes = Trainer.training_step, []
+
+    def training_step(self, model, inputs, *args):
+        sizes.append(len(inputs["input_ids"]))
+        if sizes[-1] > largest:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return step(self, model, inputs, *args)
+
+    monkeypatch.setattr(Trainer, "training_step", training_step)
+    return sizes
+
+
+def test_out_of_memory_halves_the_micro_batch_not_the_batch(material, tmp_path, monkeypatch, caplog):
+    def train(folder, **changes):
+        model = ShortenedModel(make_host(), SHORT)
+        model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.0
+        return train_classifier(model, material, plan(batch_size=8, **changes), folder)
+
+    expected = train(tmp_path / "expected", training={"accumulation": 4})
+    sizes = out_of_memory_above(2, monkeypatch)
+    found = train(tmp_path / "found")
+    assert sizes == [8, 4] + [2] * 12
+    assert (found.logits == expected.logits).all()
+    assert "4 micro-batches of 2 for each batch of 8" in caplog.text
+
+
+def test_out_of_memory_with_single_examples_is_an_error(material, tmp_path, monkeypatch):
+    out_of_memory_above(0, monkeypatch)
+    with pytest.raises(PowerbertError, match="of one example of up to 16 word-pieces; lower seq_len"):
+        train_classifier(ShortenedModel(make_host(), SHORT), material, plan(batch_size=6), tmp_path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from torch import nn
 
 from ..encoder.shortened import ShortenedModel
@@ -88,6 +89,11 @@ def build_contenders(
                 run = runner(engine, name, model, precision, place)
             except Unavailable as error:
                 skipped.append(Skipped(name, engine, precision, str(error)))
+                continue
+            except RuntimeError as error:
+                if not should_reduce_batch_size(error):
+                    raise
+                skipped.append(Skipped(name, engine, precision, "out of memory"))
                 continue
             for padding in field.paddings:
                 layers = [batch_cost(batch, models[name]) for batch in batches[padding]]

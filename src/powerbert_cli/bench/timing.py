@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from scipy import stats
 
 from .batches import Batch
@@ -70,21 +71,40 @@ def synchronize(device: str) -> None:
 
 
 @torch.inference_mode()
-def measure(contenders: Sequence[Contender], rounds: int, max_seconds: float, device: str, seed: int = 0) -> int:
-    """Times all contenders: two warm-up passes each, then rounds in shuffled order.
+def warm_up(contenders: Sequence[Contender], device: str) -> tuple[list[Contender], list[Contender]]:
+    """Two passes each; fills `peak_memory_mb`, taken in the second, so that compiling does not count.
 
-    Stops early after `max_seconds` once three rounds are done. Fills `seconds`, `joules` and
-    `peak_memory_mb` (taken in the second warm-up pass, so that compiling does not count).
+    Returns:
+        Those that are ready to be timed, and those that do not fit into memory.
+    """
+    ready, too_large = [], []
+    for contender in contenders:
+        try:
+            contender.time(device)
+            reset_peak(device)
+            contender.time(device)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            too_large.append(contender)
+            continue
+        contender.peak_memory_mb = peak_mb(device)
+        ready.append(contender)
+    if too_large:
+        clear_device_cache(garbage_collection=True)
+    return ready, too_large
+
+
+@torch.inference_mode()
+def measure(contenders: Sequence[Contender], rounds: int, max_seconds: float, device: str, seed: int = 0) -> int:
+    """Times contenders that are warm, in rounds of shuffled order.
+
+    Stops early after `max_seconds` once three rounds are done. Fills `seconds` and `joules`.
 
     Returns:
         The number of rounds done.
     """
     counter = energy_counter(device)
-    for contender in contenders:
-        contender.time(device)
-        reset_peak(device)
-        contender.time(device)
-        contender.peak_memory_mb = peak_mb(device)
     order = list(contenders)
     shuffle = random.Random(seed)
     start = time.monotonic()

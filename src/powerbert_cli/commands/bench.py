@@ -15,8 +15,8 @@ from ..bench.cost import Peaks
 from ..bench.engines import DTYPES, Place
 from ..bench.peaks import measure_peaks
 from ..bench.profile import profile
-from ..bench.run import NUMBER_BYTES, Field, build_contenders, models_of, prepared
-from ..bench.timing import measure, table
+from ..bench.run import NUMBER_BYTES, Field, Skipped, build_contenders, models_of, prepared
+from ..bench.timing import measure, table, warm_up
 from ..encoder.loading import host_config
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
@@ -85,6 +85,9 @@ def time_model(settings: BenchSettings, pipeline: Pipeline, model: ShortenedMode
                         write_json(run_dir / "timing.json", {**about, "runs": records})
         finally:
             torch.set_num_threads(before)
+    if not len(timing):
+        reasons = dict.fromkeys(skip["reason"] for record in records for skip in record["skipped"])
+        raise PowerbertError("bench: no contender can run here; " + "; ".join(reasons))
     return timing
 
 
@@ -112,15 +115,16 @@ def _time_at(
     contenders, skipped = build_contenders(
         models_of(model), chosen, material.collator("max"), field, batch_size, seq_len, place, peaks
     )
+    contenders, too_large = warm_up(contenders, place.device)
+    skipped += [Skipped(c.model, c.engine, c.precision, f"out of memory, padding {c.padding}") for c in too_large]
     for (where, reason), group in groupby(skipped, key=lambda skip: (f"{skip.engine}/{skip.precision}", skip.reason)):
         log.warning("bench: %s skipped (%s): %s", where, ", ".join(skip.model for skip in group), reason)
-    if not contenders:
-        raise PowerbertError("bench: no contender can run here; " + "; ".join(dict.fromkeys(s.reason for s in skipped)))
-    log.info(
-        "bench: %d contenders, %d examples each, batches of %d, %d threads",
-        *(len(contenders), len(chosen), batch_size, place.threads),
-    )
-    rounds = measure(contenders, options.rounds, options.max_seconds, place.device, settings.seed)
+    if contenders:
+        log.info(
+            "bench: %d contenders, %d examples each, batches of %d, %d threads",
+            *(len(contenders), len(chosen), batch_size, place.threads),
+        )
+    rounds = measure(contenders, options.rounds, options.max_seconds, place.device, settings.seed) if contenders else 0
     timing = table(contenders, batch_size, seq_len)
     return timing, {
         "rounds": rounds,

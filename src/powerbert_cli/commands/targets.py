@@ -14,7 +14,7 @@ from ..bench.batches import choose_rows
 from ..bench.cost import EncoderShape
 from ..bench.engines import DTYPES, Place
 from ..bench.run import Field, build_contenders, models_of
-from ..bench.timing import measure, speedup
+from ..bench.timing import measure, speedup, warm_up
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import Elimination
@@ -132,6 +132,7 @@ class Target:
         contenders, _ = build_contenders(
             models_of(model), rows, material.collator("max"), field, settings.batch_size, settings.seq_len, place, {}
         )
+        warm_up(contenders, device)
         measure(contenders, _ROUNDS, _MAX_SECONDS, device, settings.seed)
         plain, shortened = (
             next(one for one in contenders if one.shortened is short).seconds for short in (False, True)

@@ -1,6 +1,7 @@
 """Fine-tuning, search and re-training as functions: model and data in, results out."""
 
 import json
+import logging
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from transformers import (
     DataCollatorForMultipleChoice,
     DataCollatorWithPadding,
@@ -26,6 +28,7 @@ from transformers import (
 )
 
 from ..encoder.shortened import EliminationModel, SearchModel, ShortenedModel
+from ..errors import PowerbertError
 from ..method import soft_extract
 from ..settings import RetrainStage
 from ..tasks.metrics import all_scores, predictions_of, score_of_authors_code
@@ -34,6 +37,8 @@ from .controller import Controller
 from .interruption import Interruption
 from .retraining import Answers, RetrainTrainer, with_teacher
 from .trainer import Plan, SearchTrainer, SortedTrainer, arguments
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,13 +106,17 @@ def train_classifier(
     set_seed(plan.seed)
     if teacher is not None:
         material = replace(material, train=with_teacher(material.train, teacher))
-    given = {
-        "model": model,
-        "args": arguments(plan, folder, keep_best_by=material.metric if plan.best_by == "metric" else plan.best_by),
-        **_shared(material, plan, callbacks),
-    }
-    trainer = SortedTrainer(**given) if options is None else RetrainTrainer(options=options, **given)
-    return _run(trainer, plan, material, folder)
+    keep_best_by = material.metric if plan.best_by == "metric" else plan.best_by
+
+    def make(plan: Plan) -> SortedTrainer:
+        given = {
+            "model": model,
+            "args": arguments(plan, folder, keep_best_by),
+            **_shared(material, plan, callbacks),
+        }
+        return SortedTrainer(**given) if options is None else RetrainTrainer(options=options, **given)
+
+    return _run(make, plan, material, folder)
 
 
 def search_retention(
@@ -128,18 +137,22 @@ def search_retention(
         weights, controller: see `SearchTrainer`.
     """
     set_seed(plan.seed)
-    trainer = SearchTrainer(
-        model=model,
-        args=arguments(plan, folder, keep_best_by=None),
-        regularizer_weight=regularizer_weight,
-        lr_soft=lr_soft,
-        decoupled=decoupled,
-        weights=weights,
-        controller=controller,
-        **_shared(material, plan, callbacks),
-    )
-    trainer.add_callback(_MassHistory(trainer))
-    trained = _run(trainer, plan, material, folder)
+
+    def make(plan: Plan) -> SearchTrainer:
+        trainer = SearchTrainer(
+            model=model,
+            args=arguments(plan, folder, keep_best_by=None),
+            regularizer_weight=regularizer_weight,
+            lr_soft=lr_soft,
+            decoupled=decoupled,
+            weights=weights,
+            controller=controller,
+            **_shared(material, plan, callbacks),
+        )
+        trainer.add_callback(_MassHistory(trainer))
+        return trainer
+
+    trained = _run(make, plan, material, folder)
     r = model.retention_parameters.detach().float().cpu()
     masses = tuple(float(mass) for mass in model.masses().detach())
     return Searched(masses, r, trained)
@@ -185,18 +198,57 @@ def _shared(material: Material, plan: Plan, callbacks: Sequence[TrainerCallback]
     }
 
 
-def _run(trainer: Trainer, plan: Plan, material: Material, folder: Path) -> Trained:
-    trainer.pop_callback(_default_printer())
+def _run(make: Callable[[Plan], Trainer], plan: Plan, material: Material, folder: Path) -> Trained:
+    """Trains; where memory runs out, in smaller micro-batches of the same effective batch."""
+    trainer = make(plan)
     assert isinstance(trainer.model, EliminationModel)
-    trainer.model.attention_dropout = plan.training.attention_dropout
-    if plan.epochs:
-        with Interruption(plan.save_minutes) as interruption:
-            trainer.add_callback(interruption)
-            trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
-            interruption.raise_if_asked()
+    beginning = {name: part.detach().cpu().clone() for name, part in trainer.model.state_dict().items()}
+    while True:
+        trainer.pop_callback(_default_printer())
+        trainer.model.attention_dropout = plan.training.attention_dropout
+        try:
+            if plan.epochs:
+                _train(trainer, plan, folder)
+            break
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            smaller = _with_smaller_micro_batches(plan)
+            if smaller is None:
+                raise PowerbertError(
+                    f"out of memory with micro-batches of one example of up to {material.seq_len} word-pieces; "
+                    "lower seq_len, or take a smaller model or another device"
+                ) from error
+        # outside of the handler, which would keep the failed step's tensors alive
+        trainer.model.zero_grad(set_to_none=True)
+        clear_device_cache(garbage_collection=True)
+        plan = smaller
+        log.warning(
+            "out of memory: going on with %d micro-batches of %d for each batch of %d (training.accumulation=%d)",
+            *(plan.training.accumulation, plan.batch_size // plan.training.accumulation, plan.batch_size),
+            plan.training.accumulation,
+        )
+        trainer.model.load_state_dict(beginning)
+        set_seed(plan.seed)
+        trainer = make(plan)
     output = trainer.predict(material.dev)
     history = pd.DataFrame(trainer.state.log_history)
     return Trained(np.asarray(output.predictions, dtype=np.float64), np.asarray(output.label_ids), history)
+
+
+def _train(trainer: Trainer, plan: Plan, folder: Path) -> None:
+    with Interruption(plan.save_minutes) as interruption:
+        trainer.add_callback(interruption)
+        trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+        interruption.raise_if_asked()
+
+
+def _with_smaller_micro_batches(plan: Plan) -> Plan | None:
+    """At most half as large; None if they are single examples already."""
+    for parts in range(2 * plan.training.accumulation, plan.batch_size + 1):
+        if plan.batch_size % parts == 0:
+            return replace(plan, training=replace(plan.training, accumulation=parts))
+    return None
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
@@ -229,9 +281,11 @@ class _MassHistory(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        last = next((row for row in reversed(state.log_history) if "integral" in row), None)
-        if last is not None and self.trainer.controller is not None:  # a run that goes on
-            self.trainer.controller.integral, self.trainer.controller.last = last["integral"], last["share"]
+        controller = self.trainer.controller
+        if controller is not None:  # a run that goes on, or begins
+            beginning = {"integral": 0.0, "share": None, "lambda": controller.start}
+            last = next((row for row in reversed(state.log_history) if "integral" in row), beginning)
+            controller.integral, controller.last = last["integral"], last["share"]
             self.trainer.regularizer_weight = last["lambda"]
 
     def on_step_end(
