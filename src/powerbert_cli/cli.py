@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ def run_verb(verb: str, args: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    # shipped launcher settings are meant to stand in place of the plugins' own of the same name
+    warnings.filterwarnings("ignore", r"\s*'hydra/launcher/", UserWarning)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here and not to Hydra's own printer
     sys.argv = [sys.argv[0], *args]
     app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task_function)
