@@ -9,12 +9,8 @@ from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.method.retention import lengths_from_masses
 from powerbert_cli.method.soft_extract import learning_rates
-from powerbert_cli.training.stages import (
-    last_whole_checkpoint,
-    search_retention,
-    search_steps,
-    train_classifier,
-)
+from powerbert_cli.training.checkpoints import last_whole, seal
+from powerbert_cli.training.stages import search_retention, search_steps, train_classifier
 
 OPEN, SHORT = Elimination(None, 16), Elimination((8, 5, 2), 16)
 
@@ -131,15 +127,25 @@ def test_learning_rates_match_the_trainers_schedule():
     assert learning_rates(30, 0.1, 0.2).tolist() == pytest.approx(theirs)
 
 
-def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path):
-    """100 has no state yet, 60 half of one; 20 is whole, and older than them."""
-    for step, state in ((9, "{}"), (20, "{}"), (60, '{"epoch": 1'), (100, None)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if state is not None:
-            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
-    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-20")
+def checkpoint(folder, step, sealed=True):
+    path = folder / f"checkpoint-{step}"
+    path.mkdir()
+    (path / "model.safetensors").write_bytes(b"weights" * step)
+    if sealed:
+        seal(path)
+    return path
+
+
+def test_a_checkpoint_that_was_cut_short_or_damaged_is_passed_over(tmp_path):
+    """100 was never sealed, a file of 60 was truncated, one of 70 changed; 20 is whole, and older than they are."""
+    for step in (9, 20, 60, 70):
+        checkpoint(tmp_path, step)
+    checkpoint(tmp_path, 100, sealed=False)
+    (tmp_path / "checkpoint-60" / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "checkpoint-70" / "model.safetensors").write_bytes(b"Weights" * 70)
+    assert last_whole(tmp_path) == str(tmp_path / "checkpoint-20")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-20", "checkpoint-9"]
-    assert last_whole_checkpoint(tmp_path / "none") is None
+    assert last_whole(tmp_path / "none") is None
 
 
 def test_evaluation_is_length_sorted_and_answers_in_the_order_of_the_rows(material, tmp_path):

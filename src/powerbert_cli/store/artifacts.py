@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -45,6 +46,15 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     """CSV with a header and no index column."""
     with whole_file(path) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file below a folder, by its path there."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as stream:
+            found[str(path.relative_to(folder))] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
 
 
 def read_json(path: Path) -> Any:

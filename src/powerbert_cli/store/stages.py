@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .artifacts import read_json, write_json
+from .artifacts import digests, read_json, write_json
 
 log = logging.getLogger(__name__)
 MANIFEST = "stage.json"
@@ -67,7 +67,7 @@ class StageStore:
             shutil.rmtree(result, ignore_errors=True)
             result.mkdir(parents=True)
             make(result, checkpoints)
-            write_json(result / MANIFEST, {"stage": name, "settings": settings, "files": _digests(result)})
+            write_json(result / MANIFEST, {"stage": name, "settings": settings, "files": digests(result)})
             if folder.exists():
                 shutil.rmtree(folder)
             result.replace(folder)
@@ -104,21 +104,13 @@ def export(folder: Path, run_dir: Path) -> None:
         shutil.copy2(path, target)
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST)
-    return {str(path.relative_to(folder)): _digest(path) for path in files}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _is_whole(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     try:
-        if read_json(folder / MANIFEST)["files"] == _digests(folder):
+        found = digests(folder)
+        found.pop(MANIFEST, None)
+        if read_json(folder / MANIFEST)["files"] == found:
             return True
     except (OSError, ValueError, KeyError, TypeError):
         pass

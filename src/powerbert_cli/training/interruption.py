@@ -3,12 +3,14 @@
 import signal
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..errors import Terminated
+from .checkpoints import seal
 
 
 class Interruption(TrainerCallback):
@@ -64,6 +66,8 @@ class Interruption(TrainerCallback):
             control.should_evaluate = control.should_save = False
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            seal(Path(args.output_dir or ".") / f"checkpoint-{state.global_step}")
         self._saved = time.monotonic()
         control.should_training_stop = control.should_training_stop or self.asked
 

@@ -1,9 +1,7 @@
 """Fine-tuning, search and re-training as functions: model and data in, results out."""
 
-import json
 import logging
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +31,7 @@ from ..method import soft_extract
 from ..settings import RetrainStage
 from ..tasks.metrics import all_scores, predictions_of, score_of_authors_code
 from ..tasks.tokenizing import MODEL_INPUTS
+from .checkpoints import last_whole
 from .controller import Controller
 from .interruption import Interruption
 from .retraining import Answers, RetrainTrainer, with_teacher
@@ -239,7 +238,7 @@ def _run(make: Callable[[Plan], Trainer], plan: Plan, material: Material, folder
 def _train(trainer: Trainer, plan: Plan, folder: Path) -> None:
     with Interruption(plan.save_minutes) as interruption:
         trainer.add_callback(interruption)
-        trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+        trainer.train(resume_from_checkpoint=last_whole(folder))
         interruption.raise_if_asked()
 
 
@@ -248,21 +247,6 @@ def _with_smaller_micro_batches(plan: Plan) -> Plan | None:
     for parts in range(2 * plan.training.accumulation, plan.batch_size + 1):
         if plan.batch_size % parts == 0:
             return replace(plan, training=replace(plan.training, accumulation=parts))
-    return None
-
-
-def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; newer ones, which a stop cut short, are removed.
-
-    The Trainer writes the state last.
-    """
-    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(path)
-        else:
-            return str(path)
     return None
 
 
