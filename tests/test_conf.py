@@ -96,6 +96,7 @@ def test_help_shows_the_keys_and_their_true_defaults(verb):
         ("checkpoint=nowhere", "checkpoint=nowhere is no model directory"),
         ("retention.path=nope.json", "retention.path=nope.json is not a file"),
         ("max_drop=2", "max_drop=2.0 must be in"),
+        ("+task.submission.file=../../x.tsv", "task.submission.file=../../x.tsv must be a file name"),
     ],
 )
 def test_values_that_break_a_rule(override, message):

@@ -58,6 +58,11 @@ class TaskSettings:
             raise SettingsError("task.metric=f1 needs exactly two classes in task.label_names")
         if self.metric == "matthews" and self.kind == "multi_label":
             raise SettingsError("task.metric=matthews is not for task.kind=multi_label; set f1 or accuracy")
+        file = (self.submission or {}).get("file", "")
+        if Path(file).name != file:
+            raise SettingsError(
+                f"task.submission.file={file} must be a file name; it is written into the run directory"
+            )
         at_least_one("task.max_train", self.max_train)
         at_least_one("task.max_dev", self.max_dev)
         if not (self.data_dir or self.hub_path or self.synthetic):
