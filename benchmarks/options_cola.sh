@@ -9,10 +9,9 @@ sweep() {
     training.attention_dropout=0 runtime.threads=1 target.flops=0.5 retention.kind=relative seed=0,1,2 \
     "bench.paddings=[sorted]" bench.examples=64 bench.rounds=3 bench.max_seconds=5 "$@"
 }
-sweep searcher=calibrate retrain.distill=0,0.9
-sweep searcher=calibrate retrain.gradual=0,0.5
 sweep searcher=calibrate retrain.train_once=false,true
-sweep searcher=calibrate retrain.distill=0.9 retrain.distill_cls=0,1
 sweep searcher=soft word_vector_cost=index,flops
+sweep searcher=calibrate retrain.distill=0.9 retrain.distill_cls=0,1
+sweep searcher=calibrate retrain.gradual=0,0.5
 sweep searcher=calibrate retrain.epochs=0 calibrate.by=logits,significance
 sweep searcher=evolutionary,calibrate retrain.epochs=0

@@ -58,8 +58,15 @@ def _bias(block: Block, state: WordVectors) -> Tensor | None:
 
 
 def _attend(block: Block, projections: Projections, state: WordVectors, bias: Tensor | None, training: bool) -> Tensor:
-    """softmax(q·kᵀ + bias)·v without the weights in memory → (B, K, D), K queries over N keys."""
+    """softmax(q·kᵀ + bias)·v without the weights of the whole batch in memory → (B, K, D), K queries over N keys."""
     q, k, v = projections
+    if q.dtype == torch.bfloat16 and q.shape[2] == k.shape[2] and not training and _in_eager_cpu_inference(q):
+        # PyTorch's fused attention does not use the CPU's bfloat16 units to the full
+        weighted = (
+            torch.bmm(attention_weights(q, k, state.mask, bias, inputs).flatten(0, 1), v[inputs].flatten(0, 1))
+            for inputs in chunks(q)
+        )
+        return _whole([part.unflatten(0, (-1, block.heads)).transpose(1, 2).flatten(2) for part in weighted])
     mask = None if state.mask is None else state.mask[:, None, None, :]
     if bias is not None:
         # finite, as in the bias: a row of padding whose window holds padding alone has no NaN
@@ -168,10 +175,16 @@ def _weights_serve_twice(query: Tensor, elimination: Elimination) -> bool:
     a time. In bfloat16 the logits are as near to float32's as with fused attention.
     """
     return (
-        query.device.type == "cpu"
-        and query.dtype in (torch.float32, torch.bfloat16)
+        query.dtype in (torch.float32, torch.bfloat16)
         and elimination.strategy == "attention"
         and forced_kernel() != "triton"
+        and _in_eager_cpu_inference(query)
+    )
+
+
+def _in_eager_cpu_inference(query: Tensor) -> bool:
+    return (
+        query.device.type == "cpu"
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
