@@ -1,15 +1,39 @@
 #!/usr/bin/env bash
-# Elimination beyond padding on long inputs, 5,000 training and 5,000 test rows of IMDB at ℓ = 512, three seeds:
-# beyond_padding_imdb.sh MODEL DATA
-# Ten hours on one core; finished stages are used again, so it can be stopped and called again.
+# Elimination beyond padding on long inputs: 5,000 training and 5,000 test rows of IMDB at ℓ = 512, three seeds.
+# beyond_padding_imdb.sh MODEL DATA [quality|speed]
+# quality takes some four hours on two cores; finished stages are used again, so it can be stopped and called again.
 set -euo pipefail
-here="$(dirname "$0")" runs=outputs/beyond
+here="$(dirname "$0")" runs=outputs/beyond model=$1 data=$2
 imdb() { # VERB SEED NAME [OVERRIDE ...]
   local verb=$1 seed=$2 name=$3
   shift 3
-  powerbert "$verb" task=imdb task.data_dir="$data/imdb" task.max_train=5000 task.max_dev=5000 seq_len=512 \
-    model.name_or_path="$model" lr=5e-5 batch_size=16 epochs=2 seed="$seed" training.precision=bf16 \
-    training.attention_dropout=0 hydra.run.dir="$runs/$name-$seed" "$@"
+  [ -f "$runs/$name-$seed/metrics.json" ] || [ -f "$runs/$name-$seed/timing.csv" ] ||
+    powerbert "$verb" task=imdb task.data_dir="$data/imdb" task.max_train=5000 task.max_dev=5000 seq_len=512 \
+      model.name_or_path="$model" lr=5e-5 retrain.lr=2e-5 batch_size=16 epochs=2 seed="$seed" training.precision=bf16 \
+      training.attention_dropout=0 hydra.run.dir="$runs/$name-$seed" "$@"
 }
-model=$1 data=$2
-plain=() names=() declare -A short
+if [ "${3:-quality}" = quality ]; then
+  for seed in 0 1 2; do
+    imdb retrain "$seed" plain0 retention=full retrain.epochs=0
+    imdb retrain "$seed" plain2 retention=full
+    for share in 0.4 0.36; do
+      target="searcher=calibrate retention.kind=relative target.flops=$share"
+      imdb search "$seed" "calibrated-$share" $target
+      imdb retrain "$seed" "distilled-$share" $target retrain.distill=0.9
+    done
+    imdb retrain "$seed" absolute-0.4 searcher=calibrate target.flops=0.4 retrain.distill=0.9
+    imdb retrain "$seed" labels-0.36 $target
+    imdb retrain "$seed" gradual-0.36 $target retrain.distill=0.9 retrain.gradual=0.5
+  done
+  short=()
+  for name in calibrated-0.4 distilled-0.4 absolute-0.4 calibrated-0.36 labels-0.36 distilled-0.36 gradual-0.36; do
+    short+=("$name=$runs/$name-0,$runs/$name-1,$runs/$name-2")
+  done
+  python "$here/drops.py" --plain $runs/plain*/ --short "${short[@]}"
+else
+  for name in distilled-0.4 distilled-0.36 absolute-0.4; do
+    imdb bench 0 "bench-$name" shortened="$runs/$name-0/model" batch_size=32 "bench.precisions=[fp32,bf16]" \
+      "bench.paddings=[sorted]" bench.examples=128 bench.rounds=7
+  done
+  python "$here/table.py" $runs/bench-*/timing.csv
+fi

@@ -193,6 +193,8 @@ class RetentionSettings(RetentionKind):
         given = [name for name in ("path", "lengths", "fractions", "thresholds") if getattr(self, name) is not None]
         if len(given) > 1:
             raise SettingsError(f"{' and '.join(f'retention.{name}' for name in given)} are given; give one of them")
+        if self.lengths not in (None, "full") and not isinstance(self.lengths, list):
+            raise SettingsError(f"retention.lengths={self.lengths} must be a list of whole numbers, or full")
         if self.lengths not in (None, "full") and self.kind == "relative":
             raise SettingsError("retention.kind=relative takes retention.fractions, not retention.lengths")
         if self.path and not Path(self.path).is_file():

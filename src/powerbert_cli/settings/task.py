@@ -58,6 +58,12 @@ class TaskSettings:
             raise SettingsError("task.metric=f1 needs exactly two classes in task.label_names")
         if self.metric == "matthews" and self.kind == "multi_label":
             raise SettingsError("task.metric=matthews is not for task.kind=multi_label; set f1 or accuracy")
+        for name, given, needed in (
+            ("submission", self.submission, {"file", "labels"}),
+            ("synthetic", self.synthetic, {"train", "dev", "seed", "max_words"}),
+        ):
+            if given is not None and set(given) != needed:
+                raise SettingsError(f"task.{name}={dict(given)} must have {', '.join(sorted(needed))} and nothing else")
         file = (self.submission or {}).get("file", "")
         if Path(file).name != file:
             raise SettingsError(

@@ -54,7 +54,7 @@ def read(path: Path) -> RetentionFile:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RetentionFileError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RetentionFileError(f"{path}: is no JSON: {error}") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise RetentionFileError(f"{path}: is no retention configuration (schema {SCHEMA!r} expected)")
@@ -77,6 +77,8 @@ def _elimination(content: dict[str, Any]) -> Elimination:
         value = given.get(name, least)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise RetentionError(f"{name}={value!r} must be an integer ≥ {least}")
+    if given.get("protected", 0) > given.get("seq_len", 1):
+        raise RetentionError(f"protected={given['protected']} exceeds seq_len={given['seq_len']}")
     for name in ("diagonal", "pad_queries"):
         if not isinstance(given.get(name, False), bool):
             raise RetentionError(f"{name}={given[name]!r} must be true or false")
