@@ -62,8 +62,6 @@ def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | N
             return RetentionFile(replace(elimination, kind="relative", fractions=fractions).checked(layers))
         if given.lengths is None:
             return None
-        if not isinstance(given.lengths, list):
-            raise RetentionError(f"retention.lengths={given.lengths!r} must be a list such as [153,125,111], or full")
         return RetentionFile(replace(elimination, lengths=tuple(given.lengths)).checked(layers))
     except RetentionError as error:
         raise RetentionSettingError(str(error)) from error

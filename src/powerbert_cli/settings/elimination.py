@@ -194,7 +194,7 @@ class RetentionSettings(RetentionKind):
         if len(given) > 1:
             raise SettingsError(f"{' and '.join(f'retention.{name}' for name in given)} are given; give one of them")
         if self.lengths not in (None, "full") and not isinstance(self.lengths, list):
-            raise SettingsError(f"retention.lengths={self.lengths} must be a list of whole numbers, or full")
+            raise SettingsError(f"retention.lengths={self.lengths!r} must be a list such as [153,125,111], or full")
         if self.lengths not in (None, "full") and self.kind == "relative":
             raise SettingsError("retention.kind=relative takes retention.fractions, not retention.lengths")
         if self.path and not Path(self.path).is_file():
