@@ -267,7 +267,7 @@ class _MassHistory(TrainerCallback):
     ) -> None:
         controller = self.trainer.controller
         if controller is not None:  # a run that goes on, or begins
-            beginning = {"integral": 0.0, "share": None, "lambda": controller.start}
+            beginning: dict[str, Any] = {"integral": 0.0, "share": None, "lambda": controller.start}
             last = next((row for row in reversed(state.log_history) if "integral" in row), beginning)
             controller.integral, controller.last = last["integral"], last["share"]
             self.trainer.regularizer_weight = last["lambda"]
