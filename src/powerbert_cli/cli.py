@@ -85,7 +85,10 @@ def run_verb(verb: str, args: list[str]) -> int:
         return _complain(f"{where}{error.strerror or error}; output_dir=FOLDER writes elsewhere")
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else FAILED
-    except Exception as error:  # a fault of ours: one line here, the traceback in the run's log
+    except Exception as error:
+        if plugin := usage.missing_plugin(error):
+            return _complain(plugin)
+        # a fault of ours: one line here, the traceback in the run's log
         logging.getLogger(__name__).debug("unexpected error", exc_info=True)
         if os.environ.get("POWERBERT_TRACEBACK"):
             raise

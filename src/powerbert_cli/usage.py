@@ -195,7 +195,18 @@ def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> s
         )
     missing_option = re.search(r"Could not find '([^']+)'", text)
     if missing_option:
-        group, _, option = missing_option.group(1).partition("/")
-        options = groups(verb, conf).get(group, [])
+        listed = re.search(r"Available options in '([^']+)':((?:\n\t\S+)*)", text)
+        group = listed.group(1) if listed else missing_option.group(1).partition("/")[0]
+        option = missing_option.group(1).removeprefix(f"{group}/")
+        options = groups(verb, conf).get(group) or (listed.group(2).split() if listed else [])
         return f"unknown {group} '{option}'{nearest(option, options)}; there are: {', '.join(options)}"
     return " ".join(text.split("\n")[0].split())
+
+
+def missing_plugin(error: Exception) -> str | None:
+    """What to install where a launcher or sweeper is asked for whose plugin is not there; None for other errors."""
+    plugin = re.search(r"Unknown plugin class : 'hydra_plugins\.hydra_([a-z]+)_(launcher|sweeper)", str(error))
+    if not plugin:
+        return None
+    name, kind = plugin.groups()
+    return f"hydra/{kind}: the plugin hydra-{name}-{kind} is not installed; pip install 'powerbert[{name}]' brings it"

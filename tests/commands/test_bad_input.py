@@ -19,6 +19,7 @@ CASES = [
     (["search", "lamda=1e-3"], "unknown key 'lamda' (did you mean 'lambda'?)"),
     (["finetune", "training.warmup=0"], "unknown key 'training.warmup' (did you mean 'training.warmup_ratio'?)"),
     (["finetune", "task=colla"], "unknown task 'colla' (did you mean 'cola'?)"),
+    (["sweep", "hydra/launcher=joblb"], "unknown hydra/launcher 'joblb' (did you mean 'joblib'?); there are: basic"),
     (["finetune", "model=tinny"], "unknown model 'tinny' (did you mean 'tiny'?)"),
     (["finetune", "lr"], "lr"),
     (["search", "lambda=-1"], "lambda=-1.0 must be a number ≥ 0"),
@@ -69,6 +70,12 @@ def test_bad_input(folder, capfd, args, message):
     assert code == 2, err
     assert message in err and "Traceback" not in err
     assert len([line for line in err.splitlines() if line.startswith("powerbert:")]) == 1
+
+
+@pytest.mark.skipif("__import__('importlib.util').util.find_spec('ray')")
+def test_launcher_that_is_not_installed(folder, capfd):
+    assert dispatch(["sweep", "hydra/launcher=ray"]) == 2
+    assert "pip install 'powerbert[ray]'" in capfd.readouterr().err
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()")

@@ -216,15 +216,18 @@ def draw(good: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(4.6 * len(paddings), 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(paddings), sharey=True, squeeze=False)[0]
-    for axis, padding in zip(axes, paddings, strict=True):
-        _draw_panel(axis, good, padding)
+    labels = [_draw_panel(axis, good, padding) for axis, padding in zip(axes, paddings, strict=True)]
     first = good[0]
     axes[0].set_ylabel(f"{first['task']} dev {first['metric']}")
     axes[-1].legend(loc="lower right", fontsize=8)
+    figure.canvas.draw()  # only a laid-out figure knows how wide its texts are
+    for panel in labels:
+        _spread(panel)
     figure.savefig(path, dpi=130)
 
 
-def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> None:
+def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any]:
+    """Draws one padding's times; returns the labels of its points."""
     plain = float(pd.Series([result[f"plain_{padding}_ms"] for result in good]).median())
 
     def speed(result: dict[str, Any]) -> float:
@@ -239,18 +242,29 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> None:
     axis.plot(plain, baseline, "s", color="black", label="plain model")
     front = sorted(pareto_front(good, speed), key=time)
     axis.plot([time(r) for r in front], [r["value"] for r in front], "-", color="tab:blue", lw=1, label="Pareto front")
-    for i, result in enumerate(sorted(good, key=lambda result: (result["value"], time(result)))):
+    labels = []
+    for result in sorted(good, key=lambda result: (result["value"], time(result))):
         marker = dict(color="tab:blue", ms=7) if result in front else dict(color="tab:gray", ms=5)
         axis.plot(time(result), result["value"], "o", **marker)
-        axis.annotate(
-            result["setting"],
-            (time(result), result["value"]),
-            xytext=(6, -14 if i % 2 else 6),  # labels of points of about the same height on either side
-            textcoords="offset points",
-            fontsize=8,
-        )
+        at = (time(result), result["value"])
+        label = axis.annotate(result["setting"], at, xytext=(6, 6), textcoords="offset points", fontsize=8)
+        label.set_in_layout(False)
+        labels.append(label)
     axis.set_xlim(0, 1.2 * max([plain, *map(time, good)]))  # room for the labels
     axis.margins(y=0.15)
     axis.set_title(PADDING_TITLES[padding], fontsize=10)
     axis.set_xlabel("ms per example")
     axis.grid(alpha=0.3)
+    return labels
+
+
+def _spread(labels: list[Any]) -> None:
+    """Moves each label up or down to the nearest place where it lies on no earlier one."""
+    taken: list[Any] = []
+    for label in labels:
+        for height in (6, -14, 17, -25, 28, -36, 39, -47):
+            label.set_position((6, height))
+            box = label.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
