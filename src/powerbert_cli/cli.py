@@ -8,13 +8,14 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import usage
+from . import processes, usage
 from .errors import PowerbertError, Terminated, nearest
 from .settings import VERBS
 
@@ -22,6 +23,7 @@ USER_ERROR = 2
 FAILED = 1
 INTERRUPTED = 130
 TERMINATED = 143
+TOGETHER = ("finetune", "search", "retrain")  # verbs that several processes can share, under torchrun
 
 
 def conf_dir() -> Path:
@@ -67,10 +69,12 @@ def run_verb(verb: str, args: list[str]) -> int:
     # shipped launcher settings are meant to stand in place of the plugins' own of the same name
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/", UserWarning)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here and not to Hydra's own printer
-    sys.argv = [sys.argv[0], *args]
+    if processes.count() > 1 and verb not in TOGETHER:
+        return _complain(f"{verb} runs in one process; under torchrun: {', '.join(TOGETHER)}")
     app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task_function)
     try:
-        with _sigterm_ends():
+        with _sigterm_ends(), _own_place() as place:
+            sys.argv = [sys.argv[0], *args, *place]
             app()
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
@@ -99,6 +103,20 @@ def run_verb(verb: str, args: list[str]) -> int:
             FAILED,
         )
     return 0
+
+
+@contextlib.contextmanager
+def _own_place() -> Iterator[list[str]]:
+    """Overrides under which all but the first of several processes write where it disturbs nobody; they are quiet."""
+    if processes.is_first():
+        yield []
+    else:
+        from .report.console import console
+
+        console.quiet = True
+        with tempfile.TemporaryDirectory() as folder:
+            yield [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
+    processes.leave()
 
 
 @contextlib.contextmanager
@@ -137,7 +155,8 @@ def task_function(cfg: Any) -> Any:
 
 
 def _complain(message: str, code: int = USER_ERROR) -> int:
-    print(f"powerbert: {message}", file=sys.stderr)
+    who = "powerbert" if processes.is_first() else f"powerbert (process {processes.number()})"
+    print(f"{who}: {message}", file=sys.stderr)
     return code
 
 

@@ -227,3 +227,22 @@ def test_optuna_looks_for_a_front_over_targets(folder):
     table = pd.read_csv(run / "sweep.csv")
     assert len(table) == 2 and table["setting"].str.contains("flops=").all() and table["on_front"].any()
     assert (run / "optimization_results.yaml").is_file() and "of the baseline" in done.stdout
+
+
+def test_an_optuna_study_goes_on(folder):
+    """Two trials of two, then one more for three; the last table has all; other settings are refused."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    small = ["task.synthetic.train=64", "task.synthetic.dev=32", "epochs=1", "calibrate.examples=4"]
+    quick = ["bench.paddings=[sorted]", "bench.rounds=3", "bench.examples=32", "bench.max_seconds=1"]
+    study = ["hydra.sweeper.storage=sqlite:///studies/front.db", "hydra.sweeper.study_name=front"]
+    args = ["sweep", "experiment=pareto", *small, *quick, *study]
+    powerbert(folder, *args, "hydra.sweeper.n_trials=2")
+    first = pd.read_csv(newest_run(folder, "sweep") / "sweep.csv")
+    again = powerbert(folder, *args, "hydra.sweeper.n_trials=3")
+    table = pd.read_csv(newest_run(folder, "sweep") / "sweep.csv")
+    assert "study front has 2 of 3 trials" in again.stdout
+    assert len(first) == 2 and len(table) == 3 and set(first["run_dir"]) < set(table["run_dir"])
+    assert table["setting"].nunique() == 3  # the third was not drawn as the first was
+    other = powerbert(folder, *args, "seq_len=32", check=False)
+    assert other.returncode == 2
+    assert "hydra.sweeper.study_name=front: the study in sqlite:///studies/front.db is one of other" in other.stderr

@@ -3,6 +3,7 @@
 import json
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,29 @@ class SweepReport(Callback):
     """Hydra callback of the verb `sweep`.
 
     The token written at the start is repeated in each job's result, so that results of an
-    earlier sweep in the same folder are never taken for this one's.
+    earlier sweep in the same folder are never taken for this one's. A study in persistent storage
+    keeps its token: what earlier calls found is gathered too.
     """
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
+        from ..errors import PowerbertError
         from ..store.artifacts import write_json
+        from .study import go_on
 
         self.folder = Path(config.hydra.sweep.dir)
         try:
-            write_json(self.folder / TOKEN, {"token": uuid.uuid4().hex})
+            token, earlier = go_on(config) or (uuid.uuid4().hex, [])
+            self.earlier = [Path(folder) for folder in earlier]
+            write_json(self.folder / TOKEN, {"token": token})
+        except PowerbertError as error:
+            print(f"powerbert: {error}", file=sys.stderr)
+            raise SystemExit(2) from error
         except OSError as error:
             print(f"powerbert: {self.folder}: {error.strerror}; set output_dir=FOLDER", file=sys.stderr)
             raise SystemExit(2) from error
 
     def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
-        code = report_sweep(self.folder)
+        code = report_sweep(self.folder, self.earlier)
         if code:
             raise SystemExit(code)  # an ordinary exception of a callback is only a warning to Hydra
 
@@ -65,8 +74,11 @@ class PublishedReport(Callback):
         write_and_say(folder, [dict(row) for row in self.rows], timings, self.borrowed)
 
 
-def report_sweep(folder: Path) -> int:
+def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
     """Writes sweep.csv, sweep.json and sweep.png from the jobs' results, and shows them.
+
+    Args:
+        earlier: folders of earlier calls of the same study.
 
     Returns:
         0 if all jobs succeeded; 2 if all failed by an error of the user; else 1.
@@ -74,7 +86,9 @@ def report_sweep(folder: Path) -> int:
     from ..report.sweep import write_and_say
 
     token = sweep_token(folder)
-    found = (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob(f"*/{RESULT}"))
+    paths = (path for one in (*earlier, folder) for path in one.glob(f"*/{RESULT}"))
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    # Python's sort is stable: the jobs of an earlier call stay before those of this one that have the same number
     results = sorted((result for result in found if result["sweep"] == token), key=lambda result: result["job"])
     failed = [result for result in results if result["status"] != "ok"]
     if len(failed) == len(results):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from .. import processes
 from ..encoder.families import UnsupportedModelError
 from ..encoder.loading import check_fits, host_config
 from ..errors import PowerbertError
@@ -22,6 +23,7 @@ class PreflightError(PowerbertError):
 def check(settings: FinetuneSettings) -> None:
     """Raises a PowerbertError for whatever can be known to fail."""
     _check_device(settings)
+    _check_processes(settings)
     _check_writable(Path(settings.output_dir))
     check_source(settings.task)
     model = settings.start_model
@@ -36,6 +38,20 @@ def check(settings: FinetuneSettings) -> None:
         given_retention(settings, config)
     elif isinstance(settings, SearchSettings) and settings.strategy == "none":
         raise PreflightError("strategy=none eliminates nothing, so there is nothing to search; set another strategy")
+
+
+def _check_processes(settings: FinetuneSettings) -> None:
+    parts = settings.training.accumulation * processes.count()
+    if settings.batch_size % parts:
+        raise PreflightError(
+            f"batch_size={settings.batch_size} must be a multiple of training.accumulation="
+            f"{settings.training.accumulation} times {processes.count()} processes"
+        )
+    timed = isinstance(settings, SearchSettings) and (
+        settings.target.speedup is not None or settings.word_vector_cost == "latency"
+    )
+    if timed and processes.count() > 1:
+        raise PreflightError("target.speedup and word_vector_cost=latency time this machine: run it in one process")
 
 
 def _check_device(settings: FinetuneSettings) -> None:

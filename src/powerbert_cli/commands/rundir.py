@@ -7,6 +7,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from .. import processes
 from ..method.kernels import use_kernel
 from ..settings import FinetuneSettings
 from ..store.artifacts import whole_file, write_json
@@ -25,6 +26,7 @@ def begin(cfg: Any, cls: type[S]) -> tuple[S, Path]:
     """
     settle(cfg, cls)
     settings = from_config(cfg, cls)
+    processes.join(cpu=resolve_device(settings.device) == "cpu")
     preflight.check(settings)
     use_kernel(settings.attention)
     if settings.runtime.threads:

@@ -2,13 +2,16 @@
 
 A stage appears under `<output_dir>/stages/<name>-<identity>` only when it is complete. While it
 is made it lives in a work folder beside it, which a later run of the same identity resumes, and
-a lock lets only one process make it; others wait and then use it.
+a lock lets only one process make it; others wait and then use it. Processes that make one together
+(torchrun) write theirs elsewhere but for the first, whose files are the stage.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +19,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from .. import processes
 from .artifacts import digests, read_json, write_json
 
 log = logging.getLogger(__name__)
 MANIFEST = "stage.json"
-FORMAT = 2  # of stage directories, part of every identity
+FORMAT = 3  # of stage directories, part of every identity
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,20 @@ class StageStore:
         identity = identity_of({"stage": name, **settings})
         folder = self.root / f"{name}-{identity}"
         self.root.mkdir(parents=True, exist_ok=True)
-        with self._locked(folder):
-            if not fresh and _is_whole(folder):
+        with contextlib.ExitStack() as entered:
+            if processes.is_first():
+                entered.enter_context(self._locked(folder))
+            if processes.agreed(processes.is_first() and not fresh and _is_whole(folder)):
                 log.info("%s %s is finished already, using it", name, identity)
                 return Stage(folder, identity, made=False)
             work = folder.with_name(f".{folder.name}.work")
+            result, checkpoints = work / "result", work / "checkpoints"
+            if not processes.is_first():
+                make(Path(entered.enter_context(tempfile.TemporaryDirectory())), checkpoints)
+                processes.wait()
+                return Stage(folder, identity, made=True)
             if fresh:
                 shutil.rmtree(work, ignore_errors=True)
-            result, checkpoints = work / "result", work / "checkpoints"
             shutil.rmtree(result, ignore_errors=True)
             result.mkdir(parents=True)
             make(result, checkpoints)
@@ -72,6 +82,7 @@ class StageStore:
                 shutil.rmtree(folder)
             result.replace(folder)
             shutil.rmtree(work, ignore_errors=True)
+            processes.wait()
             return Stage(folder, identity, made=True)
 
     def _locked(self, folder: Path) -> FileLock:

@@ -87,9 +87,14 @@ def _encode_choices(
     return nested
 
 
+def lengths_of(rows: datasets.Dataset) -> np.ndarray:
+    """Word-pieces of each tokenised row, (n,)."""
+    return np.asarray(rows.with_format("numpy")["length"][:])
+
+
 def by_length(rows: datasets.Dataset) -> np.ndarray:
     """Indices of tokenised rows, the longest first, of equal ones the earlier: the order of length-sorted batches."""
-    return np.argsort(-np.asarray(rows["length"]), kind="stable")
+    return np.argsort(-lengths_of(rows), kind="stable")
 
 
 def restored(values: Any, order: np.ndarray) -> np.ndarray:

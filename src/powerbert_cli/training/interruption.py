@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from .. import processes
 from ..errors import Terminated
 from .checkpoints import seal
 
@@ -26,6 +27,7 @@ class Interruption(TrainerCallback):
     def __init__(self, minutes: float | None) -> None:
         self.minutes = minutes
         self.asked = False
+        self._signalled = False  # of this process alone, until all have heard of it
         self._saved = time.monotonic()
         self._before: Any = None
 
@@ -39,13 +41,18 @@ class Interruption(TrainerCallback):
             signal.signal(signal.SIGTERM, self._before)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self._signalled = True
+
+    def _settle(self) -> None:
+        """All processes must end at the same step."""
+        [self.asked] = processes.any_of(self._signalled)
 
     def raise_if_asked(self) -> None:
         """
         Raises:
             Terminated: if SIGTERM came; the checkpoint is written by then.
         """
+        self._settle()
         if self.asked:
             raise Terminated("the training is saved")
 
@@ -56,6 +63,7 @@ class Interruption(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         due = self.minutes is not None and time.monotonic() - self._saved >= 60 * self.minutes
+        self.asked, due = processes.any_of(self._signalled, due)
         if (self.asked or due) and not _ends_epoch(state):  # else it is evaluated first, and then saved
             control.should_save = True
 
@@ -66,6 +74,7 @@ class Interruption(TrainerCallback):
             control.should_evaluate = control.should_save = False
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._settle()  # all have written their parts then
         if state.is_world_process_zero:
             seal(Path(args.output_dir or ".") / f"checkpoint-{state.global_step}")
         self._saved = time.monotonic()

@@ -126,18 +126,12 @@ class RetrainTrainer(SortedTrainer):
         ramp = options.gradual * self.state.max_steps
         return [between(own, (step + 1) / ramp)] if step + 1 < ramp else [own]
 
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
+    def answer(self, model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[Any, Tensor]:
         teacher = {name: inputs.pop(name) for name in TEACHER if name in inputs}
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        outputs, loss = super().answer(model, inputs)
         if model.training:
             loss = self._with_teacher(loss, outputs, teacher) / self._passes
-        return (loss, outputs) if return_outputs else loss
+        return outputs, loss
 
     def _with_teacher(self, loss: Tensor, outputs: Any, teacher: dict[str, Tensor]) -> Tensor:
         options = self.options

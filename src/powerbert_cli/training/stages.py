@@ -25,6 +25,7 @@ from transformers import (
     set_seed,
 )
 
+from .. import processes
 from ..encoder.shortened import EliminationModel, SearchModel, ShortenedModel
 from ..errors import PowerbertError
 from ..method import soft_extract
@@ -194,6 +195,7 @@ def _shared(material: Material, plan: Plan, callbacks: Sequence[TrainerCallback]
         "processing_class": material.tokenizer,
         "compute_metrics": compute_metrics,
         "callbacks": list(callbacks),
+        "group_by_length": plan.training.group_by_length,
     }
 
 
@@ -212,6 +214,11 @@ def _run(make: Callable[[Plan], Trainer], plan: Plan, material: Material, folder
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise
+            if processes.count() > 1:  # the others wait in the middle of a step
+                raise PowerbertError(
+                    f"out of memory: set training.accumulation={2 * plan.training.accumulation} or more; the same "
+                    "command with it goes on with smaller micro-batches of the same effective batch"
+                ) from error
             smaller = _with_smaller_micro_batches(plan)
             if smaller is None:
                 raise PowerbertError(
@@ -238,7 +245,7 @@ def _run(make: Callable[[Plan], Trainer], plan: Plan, material: Material, folder
 def _train(trainer: Trainer, plan: Plan, folder: Path) -> None:
     with Interruption(plan.save_minutes) as interruption:
         trainer.add_callback(interruption)
-        trainer.train(resume_from_checkpoint=last_whole(folder))
+        trainer.train(resume_from_checkpoint=processes.agreed(last_whole(folder) if processes.is_first() else None))
         interruption.raise_if_asked()
 
 
@@ -278,8 +285,7 @@ class _MassHistory(TrainerCallback):
         target: SearchModel = getattr(model, "module", model)
         masses = target.masses().detach()
         row: dict[str, float] = {"step": state.global_step, "epoch": state.epoch or 0.0}
-        if self.trainer.task_loss is not None:
-            row["task_loss"] = float(self.trainer.task_loss)
+        row["task_loss"] = float(self.trainer.accelerator.reduce(self.trainer.task_loss, "mean"))
         weights = self.trainer.weights(masses)
         row["regularizer"] = self.trainer.regularizer_weight * float(soft_extract.regularizer(masses, weights))
         if self.trainer.controller is not None:

@@ -2,20 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, seed_worker
 
+from .. import processes
 from ..encoder.shortened import SearchModel
 from ..method import soft_extract
 from ..settings import TrainingSettings
-from ..tasks.tokenizing import by_length, restored
+from ..tasks.tokenizing import by_length, lengths_of, restored
 from .controller import Controller
-from .sampling import EpochSampler
+from .sampling import EpochBatches, EpochLoader
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ def arguments(plan: Plan, folder: Path, keep_best_by: str | None) -> TrainingArg
         output_dir=str(folder),
         learning_rate=plan.lr,
         num_train_epochs=plan.epochs,
-        per_device_train_batch_size=plan.batch_size // options.accumulation,
+        per_device_train_batch_size=plan.batch_size // (options.accumulation * processes.count()),
         per_device_eval_batch_size=plan.batch_size,
+        eval_accumulation_steps=256,  # else each batch's logits are appended by copying all before them
         gradient_accumulation_steps=options.accumulation,
         warmup_steps=options.warmup_ratio,
         weight_decay=options.weight_decay,
@@ -62,7 +65,6 @@ def arguments(plan: Plan, folder: Path, keep_best_by: str | None) -> TrainingArg
         seed=plan.seed,
         bf16=options.precision == "bf16",
         fp16=options.precision == "fp16",
-        train_sampling_strategy="group_by_length" if options.group_by_length else "random",
         dataloader_num_workers=plan.workers,
         dataloader_pin_memory=not use_cpu,
         use_cpu=use_cpu,
@@ -87,9 +89,16 @@ class SortedTrainer(Trainer):
     """Evaluates in length-sorted batches; predictions and metrics are in the order of the rows.
 
     Trains in an order that follows from seed and epoch, so that a run that was stopped goes on alike.
+    However a batch is cut into micro-batches and shared out among processes, each of its examples
+    counts the same.
+
+    Args:
+        group_by_length: batches of rows of about the same length.
     """
 
-    def __init__(self, *, eval_dataset: datasets.Dataset, compute_metrics: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *, eval_dataset: datasets.Dataset, compute_metrics: Any, group_by_length: bool, **kwargs: Any
+    ) -> None:
         order = by_length(eval_dataset)
 
         def metrics_in_order(found: EvalPrediction) -> dict[str, float]:
@@ -97,13 +106,56 @@ class SortedTrainer(Trainer):
 
         super().__init__(eval_dataset=eval_dataset, compute_metrics=metrics_in_order, **kwargs)
         self._eval_order = order
+        self._group_by_length = group_by_length
+        self.model_accepts_loss_kwargs = True  # has the examples of a whole batch counted, see `compute_loss`
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
-        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        rows: Any = self.train_dataset  # with its column of lengths, which what is given has lost
-        return EpochSampler(batch, list(rows["length"]), self.args.seed)
+    def get_train_dataloader(self) -> EpochLoader:
+        rows, args = self.train_dataset, self.args
+        assert isinstance(rows, datasets.Dataset)
+        batches = EpochBatches(
+            len(rows),
+            args.train_batch_size * args.gradient_accumulation_steps * processes.count(),
+            args.gradient_accumulation_steps,
+            args.seed,
+            lengths_of(rows).tolist() if self._group_by_length else None,
+        )
+        return EpochLoader(
+            self._remove_unused_columns(rows, description="training"),
+            batch_sampler=batches,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
+        )
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        """Examples in a whole batch: of all micro-batches that are given and of all processes."""
+        examples = torch.tensor(sum(len(batch["labels"]) for batch in batch_samples), device=device)
+        return self.accelerator.reduce(examples, "sum")
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The mean over the micro-batch's examples; in training what it adds to that over the whole batch."""
+        outputs, loss = self.answer(model, inputs)
+        if model.training:
+            # gradients are summed over micro-batches, and averaged over processes
+            share = len(outputs.logits) * processes.count() / num_items_in_batch
+            loss = self.with_terms(model, loss * share)
+        return (loss, outputs) if return_outputs else loss
+
+    def answer(self, model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[Any, torch.Tensor]:
+        """The model's outputs, and the mean loss of the examples."""
+        outputs = model(**inputs)
+        return outputs, outputs.loss
+
+    def with_terms(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
+        """Adds what does not come from examples to a micro-batch's part of the loss."""
+        return loss
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         return self._eval_order.tolist()
@@ -144,8 +196,8 @@ class SearchTrainer(SortedTrainer):
         self.controller = controller
         self.lr_soft = lr_soft
         self.decoupled = decoupled
-        self.task_loss: torch.Tensor | None = None
-        self.add_callback(_AfterStep(self))
+        self.task_loss = torch.zeros(())  # of the step under way, without the regulariser
+        self.add_callback(_AroundStep(self))
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -167,28 +219,25 @@ class SearchTrainer(SortedTrainer):
             )
         return self.optimizer
 
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        if model.training:
-            self.task_loss = loss.detach()
-            if not self.decoupled:
-                masses = self.accelerator.unwrap_model(model).masses()
-                # accumulation averages both terms
-                loss = loss + self.regularizer_weight * soft_extract.regularizer(masses, self.weights(masses))
-        return (loss, outputs) if return_outputs else loss
+    def with_terms(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
+        self.task_loss = self.task_loss + loss.detach()
+        if self.decoupled:
+            return loss
+        masses = self.accelerator.unwrap_model(model).masses()
+        regularizer = self.regularizer_weight * soft_extract.regularizer(masses, self.weights(masses))
+        return loss + regularizer / self.current_gradient_accumulation_steps
 
 
-class _AfterStep(TrainerCallback):
+class _AroundStep(TrainerCallback):
     """Shrinks (decoupled) and clips the retention parameters after each optimiser step, before anything reads them."""
 
     def __init__(self, trainer: SearchTrainer) -> None:
         self.trainer = trainer
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.trainer.task_loss = torch.zeros((), device=args.device)
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
