@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from powerbert_cli.tasks.metrics import right, spread
+from powerbert_cli.tasks.metrics import spread
 
 
 def metrics(run: Path) -> dict:
@@ -25,7 +25,7 @@ def losses(plain: Path, short: Path) -> np.ndarray:
     tables = [pd.read_csv(run / "predictions.csv") for run in (plain, short)]
     labels = [table["label"].to_numpy() for table in tables]
     assert (labels[0] == labels[1]).all(), "the runs are of other examples"
-    hits = [right(table["label"].to_numpy(), table["prediction"].to_numpy()).astype(float) for table in tables]
+    hits = [(table["label"] == table["prediction"]).to_numpy().astype(float) for table in tables]
     return hits[0] - hits[1]
 
 

@@ -68,6 +68,7 @@ def run_verb(verb: str, args: list[str]) -> int:
 
     # shipped launcher settings are meant to stand in place of the plugins' own of the same name
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/", UserWarning)
+    logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here and not to Hydra's own printer
     if processes.count() > 1 and verb not in TOGETHER:
         return _complain(f"{verb} runs in one process; under torchrun: {', '.join(TOGETHER)}")
@@ -143,10 +144,13 @@ def task_function(cfg: Any) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from .store import artifacts
+
     hydra = HydraConfig.get()
     recipe = import_module(f"powerbert_cli.commands.{hydra.job.name}")
     try:
-        return recipe.run(cfg)
+        with artifacts.writing_below(cfg.output_dir):
+            return recipe.run(cfg)
     except PowerbertError as error:
         if hydra.mode == RunMode.MULTIRUN:
             raise

@@ -1,4 +1,8 @@
+import tracemalloc
+
 import numpy as np
+import pytest
+from scipy import stats
 
 from powerbert_cli.tasks.metrics import (
     METRICS,
@@ -43,15 +47,24 @@ def test_intervals():
         assert 0 < lost.low < 0.25 < lost.high and 0.3 < lost.confidence < 0.7
 
 
-def test_all_resamples_at_once_is_what_one_by_one_gives():
-    """The fast way for accuracy against the general one, on the same resamples."""
-    from powerbert_cli.tasks import metrics
-
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "matthews"])
+def test_intervals_are_those_of_drawing_one_example_after_the_other(metric):
+    """By scipy's bootstrap on the examples themselves."""
     labels, guesses = np.tile(LABELS, 9), np.tile(GUESSES, 9)
-    slow = metrics._bootstrap(
-        lambda i: METRICS["accuracy"](labels[i], guesses[i]), np.arange(len(labels)), vectorized=False
-    )
-    assert np.allclose(metrics._percentiles(slow), interval("accuracy", labels, guesses), atol=0.03)
+    slow = stats.bootstrap(
+        (labels, guesses), METRICS[metric], paired=True, vectorized=False, n_resamples=1000, method="percentile", rng=1
+    ).confidence_interval
+    assert np.allclose((slow.low, slow.high), interval(metric, labels, guesses), atol=0.03)
+
+
+def test_intervals_of_many_examples_need_little_memory():
+    """Of two million answers; a table of 1,000 resamples of them would be 16 GB."""
+    labels, guesses = np.tile(LABELS, 250_000), np.tile(GUESSES, 250_000)
+    tracemalloc.start()
+    low, high = interval("matthews", labels, guesses)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.497 < low < 0.5 < high < 0.503 and peak < 300e6
 
 
 def test_several_labels_for_each_example():

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,6 +33,8 @@ def check(settings: FinetuneSettings) -> None:
     except UnsupportedModelError as error:
         raise PreflightError(f"model.name_or_path={model.name_or_path}: {error}") from error
     check_fits(config, settings.seq_len)
+    if settings.checkpoint and settings.task.kind in ("classification", "multi_label"):
+        _check_classes(settings, config)
     if isinstance(settings, ExportSettings):
         check_exportable(settings.strategy, settings.task.kind == "multiple_choice", also=["onnxruntime"])
     if isinstance(settings, RetrainSettings):
@@ -52,6 +55,15 @@ def _check_processes(settings: FinetuneSettings) -> None:
     )
     if timed and processes.count() > 1:
         raise PreflightError("target.speedup and word_vector_cost=latency time this machine: run it in one process")
+
+
+def _check_classes(settings: FinetuneSettings, config: Any) -> None:
+    wanted = len(settings.task.label_names or ())
+    if config.num_labels != wanted:
+        raise PreflightError(
+            f"checkpoint={settings.checkpoint}: a classifier of {config.num_labels} classes, the task has {wanted} "
+            "(task.label_names)"
+        )
 
 
 def _check_device(settings: FinetuneSettings) -> None:

@@ -28,6 +28,8 @@ class ModelError(PowerbertError):
 
 def _unreachable(name: str, what: str, error: Exception) -> ModelError:
     first = str(error).splitlines()[0]
+    if Path(name).expanduser().is_dir():
+        return ModelError(f"{name}: {what} cannot be loaded: {first}")
     return ModelError(
         f"model.name_or_path={name}: {what} cannot be loaded ({first}); download it where there is a network with "
         f"'hf download {name} --local-dir FOLDER', put the folder on this machine and set model.name_or_path=FOLDER"
@@ -76,9 +78,19 @@ def load_tokenizer(model: ModelSettings) -> PreTrainedTokenizerBase | None:
     if name is None:
         return None
     try:
-        return AutoTokenizer.from_pretrained(_source(name), trust_remote_code=model.trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(_source(name), trust_remote_code=model.trust_remote_code)
     except (OSError, ValueError) as error:
         raise _unreachable(name, "its tokenizer", error) from error
+    if len(tokenizer) <= len(
+        set(tokenizer.all_special_tokens)
+    ):  # what transformers makes of a folder without its files
+        raise ModelError(f"{name}: has no tokenizer (no tokenizer.json, vocab.txt …); set model.tokenizer=FOLDER")
+    words = host_config(model).vocab_size if model.name_or_path else len(tokenizer)
+    if len(tokenizer) > words:
+        raise ModelError(
+            f"{name}: its tokenizer has {len(tokenizer)} word-pieces, the model {words}; they do not belong together"
+        )
+    return tokenizer
 
 
 PROBLEMS = {

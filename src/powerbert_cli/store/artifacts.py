@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
+
+from ..errors import PowerbertError
 
 
 @contextlib.contextmanager
@@ -27,6 +31,36 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_below(folder: str | Path) -> Iterator[None]:
+    """Names the cause where something below the folder cannot be written, whichever library tried.
+
+    Raises:
+        PowerbertError
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = _why_not_written(error)
+        if reason is None:
+            raise
+        raise PowerbertError(
+            f"output_dir={folder}: cannot write: {reason}; make room or set output_dir=FOLDER; what was finished is "
+            "kept, and the same command goes on from there"
+        ) from error
+
+
+def _why_not_written(error: Exception) -> str | None:
+    """None for errors of another kind."""
+    if isinstance(error, OSError):
+        known = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+        return os.strerror(error.errno) if error.errno in known else None
+    first = str(error).splitlines()[0] if str(error) else ""
+    if isinstance(error, SafetensorError):
+        return first.rpartition("I/O error: ")[2] if "I/O error" in first else None
+    return "PyTorch could not write a file, most likely for lack of room" if "inline_container" in first else None
 
 
 def _umask() -> int:

@@ -1,7 +1,9 @@
 """Model directories: what is shipped, and how it is loaded back."""
 
 import hashlib
+import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -41,9 +43,33 @@ def load_plain(folder: str | Path) -> PreTrainedModel:
     try:
         choice = is_multiple_choice(AutoConfig.from_pretrained(str(folder), local_files_only=True))
         kind = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
-        return kind.from_pretrained(str(folder), use_safetensors=True, dtype=torch.float32, local_files_only=True)
+        # sizes are compared below, where the error can name what does not fit
+        model, found = kind.from_pretrained(
+            str(folder),
+            use_safetensors=True,
+            dtype=torch.float32,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: the model cannot be loaded: {str(error).splitlines()[0]}") from error
+    _check_whole(folder, found)
+    return model
+
+
+def _check_whole(folder: str | Path, found: dict[str, Any]) -> None:
+    """transformers fills in random weights for what is missing or of another size, and leaves out what is too much."""
+    layers = [name for name in found["unexpected_keys"] if re.search(r"layers?\.\d+\.", name)]
+    for names, what in (
+        ([str(one[0]) for one in found["mismatched_keys"]], "are of other sizes than its config.json says"),
+        (list(found["missing_keys"]), "are missing; it must be a whole, fine-tuned classifier"),
+        (layers, "are of layers that its config.json does not have"),
+    ):
+        if names:
+            raise ModelError(
+                f"{folder}: weights {what}: {min(names)}{f' and {n} more' if (n := len(names) - 1) else ''}"
+            )
 
 
 def load_shortened(folder: str | Path) -> ShortenedModel:

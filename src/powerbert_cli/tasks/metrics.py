@@ -1,8 +1,7 @@
 """Task metrics with intervals, by scikit-learn and scipy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -11,36 +10,37 @@ from sklearn import metrics as sk
 Array = np.ndarray
 _RESAMPLES = 1000
 _CONFIDENCE = 0.95
+_AT_ONCE = 4_000_000  # drawn examples of resamples that are in memory together
 
 
-def right(labels: Array, predictions: Array) -> Array:
-    """Whether each example is answered right, (n,) bool: in all its labels if there are several."""
-    same = labels == predictions
-    return same if same.ndim == 1 else same.all(axis=-1)
+def _accuracy(labels: Array, predictions: Array, **weights: Array) -> float:
+    return float(sk.accuracy_score(labels, predictions, **weights))
 
 
-def _correlation(function: Callable[[Array, Array], float]) -> Callable[[Array, Array], float]:
-    def score(labels: Array, predictions: Array) -> float:
+def _f1(labels: Array, predictions: Array, **weights: Array) -> float:
+    """Of the second class; with several labels per example over all of them (micro average)."""
+    average = "binary" if labels.ndim == 1 else "micro"
+    return float(sk.f1_score(labels, predictions, average=average, zero_division=0, **weights))
+
+
+def _correlation(function: Callable[..., float]) -> Callable[..., float]:
+    def score(labels: Array, predictions: Array, **weights: Array) -> float:
         if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
             return 0.0  # a constant has no correlation
-        return float(function(labels, predictions))
+        return float(function(labels, predictions, **weights))
 
     return score
 
 
-def _f1(labels: Array, predictions: Array) -> float:
-    """Of the second class; with several labels per example over all of them (micro average)."""
-    average = "binary" if labels.ndim == 1 else "micro"
-    return float(sk.f1_score(labels, predictions, average=average, zero_division=0))
-
-
-METRICS: dict[str, Callable[[Array, Array], float]] = {
-    "accuracy": lambda labels, predictions: float(sk.accuracy_score(labels, predictions)),
+# (labels, predictions) → score; those of classes also take sample_weight
+METRICS: dict[str, Callable[..., float]] = {
+    "accuracy": _accuracy,
     "f1": _f1,
     "matthews": _correlation(sk.matthews_corrcoef),
     "pearson": _correlation(lambda labels, predictions: stats.pearsonr(labels, predictions).statistic),
     "spearman": _correlation(lambda labels, predictions: stats.spearmanr(labels, predictions).statistic),
 }
+_OF_VALUES = ("pearson", "spearman")
 # What else is reported beside a headline metric, as GLUE does.
 COMPANIONS = {
     "f1": ("accuracy",),
@@ -79,17 +79,31 @@ def all_scores(metric: str, labels: Array, predictions: Array) -> dict[str, floa
     return {name: METRICS[name](labels, predictions) for name in (metric, *COMPANIONS[metric])}
 
 
-def _bootstrap(statistic: Callable[..., Any], sample: Array, vectorized: bool) -> Array:
-    """Values of the statistic on resamples of the examples, (resamples,)."""
-    result = stats.bootstrap(
-        (sample,),
-        statistic,
-        vectorized=vectorized,
-        n_resamples=_RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return np.asarray(result.bootstrap_distribution)
+def _bootstrap(metric: str, statistic: Callable[..., float], columns: Sequence[Array]) -> Array:
+    """Values of a statistic of the columns on resamples of the examples, (resamples,).
+
+    Neither memory nor, for classes, time grow with resamples times examples: equal examples are drawn
+    together, as how often each kind is drawn is multinomial.
+    """
+    rng, n = np.random.default_rng(0), len(columns[0])
+    if metric in _OF_VALUES:
+        result = stats.bootstrap(
+            (np.arange(n),),
+            lambda drawn: statistic(*(column[drawn] for column in columns)),
+            vectorized=False,
+            n_resamples=_RESAMPLES,
+            batch=max(1, _AT_ONCE // n),
+            method="percentile",
+            rng=rng,
+        )
+        return np.asarray(result.bootstrap_distribution)
+    _, first, counts = np.unique(np.column_stack(columns), axis=0, return_index=True, return_counts=True)
+    values = np.empty(_RESAMPLES)
+    for i in range(_RESAMPLES):
+        weights = rng.multinomial(n, counts / n)
+        drawn = first[weights > 0]
+        values[i] = statistic(*(column[drawn] for column in columns), sample_weight=weights[weights > 0])
+    return values
 
 
 def _percentiles(values: Array) -> tuple[float, float]:
@@ -99,10 +113,7 @@ def _percentiles(values: Array) -> tuple[float, float]:
 
 def interval(metric: str, labels: Array, predictions: Array) -> tuple[float, float]:
     """95% bootstrap interval of the metric over the examples."""
-    if metric == "accuracy":  # a mean over examples: all resamples at once
-        return _percentiles(_bootstrap(np.mean, right(labels, predictions).astype(float), vectorized=True))
-    scores = _bootstrap(lambda i: METRICS[metric](labels[i], predictions[i]), np.arange(len(labels)), vectorized=False)
-    return _percentiles(scores)
+    return _percentiles(_bootstrap(metric, METRICS[metric], (labels, predictions)))
 
 
 @dataclass(frozen=True)
@@ -125,16 +136,12 @@ def paired_drop(metric: str, labels: Array, baseline: Array, shortened: Array, l
     Args:
         limit: largest drop that counts as none.
     """
-    if metric == "accuracy":
-        lost = right(labels, baseline).astype(float) - right(labels, shortened)
-        drops = _bootstrap(np.mean, lost, vectorized=True)
-    else:
-        score = METRICS[metric]
-        drops = _bootstrap(
-            lambda i: score(labels[i], baseline[i]) - score(labels[i], shortened[i]),
-            np.arange(len(labels)),
-            vectorized=False,
-        )
+    score = METRICS[metric]
+
+    def lost(labels: Array, baseline: Array, shortened: Array, **weights: Array) -> float:
+        return score(labels, baseline, **weights) - score(labels, shortened, **weights)
+
+    drops = _bootstrap(metric, lost, (labels, baseline, shortened))
     # a hair above the limit is rounding: 0.01 is no sum of binary fractions
     return Drop(*_percentiles(drops), float(np.mean(drops <= limit + 1e-9)))
 
