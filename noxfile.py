@@ -1,4 +1,4 @@
-"""nox -s tests lint types wheel minimums"""
+"""nox -s tests lint types wheel minimums audit"""
 
 import re
 import tomllib
@@ -28,6 +28,13 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     session.install(*CONSTRAINTS, "-e", ".[dev]")
     session.run("mypy")
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of the pinned versions; needs a network that reaches PyPI's advisories."""
+    session.install("pip-audit")
+    session.run("pip-audit", "-r", "constraints.txt", "--no-deps", "--disable-pip")
 
 
 @nox.session

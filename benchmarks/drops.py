@@ -20,6 +20,16 @@ def metrics(run: Path) -> dict:
     return json.loads((run / "metrics.json").read_text(encoding="utf-8"))
 
 
+def better_of_each_seed(runs: list[Path]) -> dict[int, Path]:
+    """Of the plain runs, the one with the best metric for each seed."""
+    best: dict[int, Path] = {}
+    for run in runs:
+        seed = metrics(run)["seed"]
+        if seed not in best or metrics(run)["value"] > metrics(best[seed])["value"]:
+            best[seed] = run
+    return best
+
+
 def losses(plain: Path, short: Path) -> np.ndarray:
     """Per example: 1 where only the plain model is right, -1 where only the shortened one is."""
     tables = [pd.read_csv(run / "predictions.csv") for run in (plain, short)]
@@ -34,11 +44,7 @@ def main() -> None:
     parser.add_argument("--plain", nargs="+", type=Path, required=True)
     parser.add_argument("--short", nargs="+", required=True)
     given = parser.parse_args()
-    best: dict[int, Path] = {}
-    for run in given.plain:
-        seed = metrics(run)["seed"]
-        if seed not in best or metrics(run)["value"] > metrics(best[seed])["value"]:
-            best[seed] = run
+    best = better_of_each_seed(given.plain)
     print("| model | seeds | accuracy | plain | drop | 95% over examples | 95% over seeds | each seed |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for entry in given.short:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .. import processes
 from ..encoder.shortened import ShortenedModel
 from ..settings import FinetuneSettings, TaskSettings
 from ..store.artifacts import whole_file
 from ..tasks.metrics import predictions_of
 from ..tasks.sources import load_test
-from ..tasks.tokenizing import MODEL_INPUTS, by_length, restored, tokenize
+from ..tasks.tokenizing import by_length, restored, sorted_batches, tokenize
 from ..training.trainer import resolve_device
 from .pipeline import Pipeline
 
@@ -27,19 +28,19 @@ def write_test_predictions(
 
     For a GLUE task the file's name, its labels and its header are those that the server asks for.
     """
+    if not processes.is_first():
+        return
     rows = load_test(settings.task).map(lambda batch: {"label": [0] * len(batch["text"])}, batched=True)
     tokens = tokenize(rows, pipeline.tokenizer, settings.seq_len)
     device = resolve_device(settings.device)
     model.to(device).eval()
     collate = pipeline.material.collator(settings.training.padding)
-    order, logits = by_length(tokens), []
+    logits = []
     with torch.inference_mode():
-        for start in range(0, len(order), settings.batch_size):
-            part = order[start : start + settings.batch_size]
-            batch = collate([{k: v for k, v in tokens[int(i)].items() if k != "length"} for i in part])
-            given = {name: tensor.to(device) for name, tensor in batch.items() if name in MODEL_INPUTS}
+        for batch in sorted_batches(tokens, collate, settings.batch_size):
+            given = {name: part.to(device) for name, part in batch.items()}
             logits.append(model(**given).logits.float().cpu().numpy())
-    predictions = predictions_of(restored(np.concatenate(logits), order), settings.task.kind)
+    predictions = predictions_of(restored(np.concatenate(logits), by_length(tokens)), settings.task.kind)
     name = (settings.task.submission or {}).get("file", "test_predictions.tsv")
     with whole_file(run_dir / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n")

@@ -32,10 +32,19 @@ def begin(cfg: Any, cls: type[S]) -> tuple[S, Path]:
     if settings.runtime.threads:
         torch.set_num_threads(settings.runtime.threads)
     run_dir = Path(HydraConfig.get().runtime.output_dir)
+    _without_home(run_dir / ".hydra" / "hydra.yaml")
     with whole_file(run_dir / "config.yaml") as temporary:
         OmegaConf.save(cfg, temporary, resolve=True)
     write_environment(settings, run_dir)
     return settings, run_dir
+
+
+def _without_home(path: Path) -> None:
+    """Hydra's own record names the folders of this machine; whose they are is nobody's business."""
+    if path.is_file() and len(Path.home().parts) > 1:
+        text = path.read_text(encoding="utf-8").replace(str(Path.home()), "~")
+        with whole_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def write_environment(settings: FinetuneSettings, run_dir: Path) -> None:

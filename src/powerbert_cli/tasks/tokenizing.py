@@ -1,11 +1,12 @@
 """Texts to word-pieces."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import datasets
 import numpy as np
+from torch.utils.data import DataLoader
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -95,6 +96,12 @@ def lengths_of(rows: datasets.Dataset) -> np.ndarray:
 def by_length(rows: datasets.Dataset) -> np.ndarray:
     """Indices of tokenised rows, the longest first, of equal ones the earlier: the order of length-sorted batches."""
     return np.argsort(-lengths_of(rows), kind="stable")
+
+
+def sorted_batches(rows: datasets.Dataset, collate: Any, batch_size: int) -> Iterator[dict[str, Any]]:
+    """The model inputs of tokenised rows in batches of the order of `by_length`; one batch is in memory at a time."""
+    inputs = rows.select_columns([name for name in MODEL_INPUTS if name in rows.column_names])
+    yield from DataLoader(inputs, sampler=by_length(rows).tolist(), batch_size=batch_size, collate_fn=collate)
 
 
 def restored(values: Any, order: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination, between, drawn_between, full
 from ..settings import RetrainStage
-from ..tasks.tokenizing import MODEL_INPUTS, by_length, restored
+from ..tasks.tokenizing import by_length, restored, sorted_batches
 from .trainer import SortedTrainer
 
 TEACHER = ("teacher_logits", "teacher_first")
@@ -42,17 +42,12 @@ def answers_of(
     device, order = next(model.parameters()).device, by_length(rows)
     logits, firsts = [], []
     with model.giving_first(first), autocast(precision, device):
-        for start in range(0, len(order), batch_size):
-            batch = collate([_inputs(rows[int(i)]) for i in order[start : start + batch_size]])
+        for batch in sorted_batches(rows, collate, batch_size):
             output = model(**{name: part.to(device) for name, part in batch.items()})
             logits.append(output.logits.float().cpu().numpy())
             if first:
                 firsts.append(output.hidden_states[0].float().cpu().numpy())
     return Answers(restored(np.concatenate(logits), order), restored(np.concatenate(firsts), order) if first else None)
-
-
-def _inputs(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name in MODEL_INPUTS}
 
 
 @contextlib.contextmanager

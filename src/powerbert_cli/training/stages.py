@@ -31,7 +31,7 @@ from ..errors import PowerbertError
 from ..method import soft_extract
 from ..settings import RetrainStage
 from ..tasks.metrics import all_scores, predictions_of, score_of_authors_code
-from ..tasks.tokenizing import MODEL_INPUTS
+from ..tasks.tokenizing import sorted_batches
 from .checkpoints import last_whole
 from .controller import Controller
 from .interruption import Interruption
@@ -163,10 +163,8 @@ def mean_kept(model: ShortenedModel, material: Material, batch_size: int) -> lis
     """Real word-vectors that leave each layer, averaged over the dev inputs: L numbers."""
     model.eval()
     device, totals, inputs = next(model.parameters()).device, [0] * model.layers, 0
-    collate = material.collator("longest")
-    for start in range(0, len(material.dev), batch_size):
-        batch = collate([material.dev[i] for i in range(start, min(start + batch_size, len(material.dev)))])
-        given = {name: part.flatten(0, -2).to(device) for name, part in batch.items() if name in MODEL_INPUTS}
+    for batch in sorted_batches(material.dev, material.collator("longest"), batch_size):
+        given = {name: part.flatten(0, -2).to(device) for name, part in batch.items()}
         kept = model.kept_positions(**given)
         totals = [total + int((positions >= 0).sum()) for total, positions in zip(totals, kept, strict=True)]
         inputs += len(given["input_ids"])
