@@ -18,7 +18,11 @@ STAGES = [
 ]
 LAYERS = [  # an import goes from a row to a lower one only; tests/test_docs.py holds it to that
     [("cli", "verb → Hydra")],
-    [("usage", "help from typed settings"), ("commands", "one recipe for each verb")],
+    [
+        ("usage", "help from typed settings"),
+        ("foreign", "configs from elsewhere set, they do not run"),
+        ("commands", "one recipe for each verb"),
+    ],
     [("report", "tables, pictures"), ("search", "calibrate, evolve, budgets")],
     [("bench", "contenders, clocks, cost"), ("training", "Trainer + regulariser, distillation")],
     [("store", "stages, artifacts, model directories"), ("tasks", "data, metrics")],

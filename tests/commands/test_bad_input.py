@@ -72,6 +72,36 @@ def test_bad_input(folder, capfd, args, message):
     assert len([line for line in err.splitlines() if line.startswith("powerbert:")]) == 1
 
 
+FOREIGN = [
+    "hydra: {callbacks: {mine: {_target_: os.system, command: touch ran}}}",
+    "hydra: {job_logging: {handlers: {mine: {'()': subprocess.call, args: touch ran}}}}",
+    "hydra: {job_logging: {handlers: {mine: {class: os.system}}}}",
+    "hydra: {sweeper: {custom_search_space: os.system}}",
+    "hydra: {callbacks: {mine: {_target_: '${name}'}}}",
+    "hydra.callbacks.mine._target_: os.system",
+    "hydra: {searchpath: ['file:///tmp']}",
+    "name: [",
+]
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+@pytest.mark.parametrize("flag", [["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"]])
+def test_a_config_from_elsewhere_runs_no_code(folder, capfd, content, flag):
+    (folder / "mine" / "task").mkdir(parents=True)
+    (folder / "mine" / "task" / "theirs.yaml").write_text(f"# @package _global_\n{content}\n")
+    assert dispatch(["finetune", *flag, "task=theirs"]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith("powerbert: mine/task/theirs.yaml: ") and err.count("\n") == 1
+    assert not (folder / "ran").exists() and not (folder / "outputs").exists()
+
+
+def test_a_config_from_elsewhere_sets_keys(folder, capfd):
+    (folder / "mine" / "task").mkdir(parents=True)
+    (folder / "mine" / "task" / "theirs.yaml").write_text("defaults: [custom]\nname: theirs\nlabel_names: [a, b]\n")
+    assert dispatch(["finetune", "--config-dir", "mine", "task=theirs", "--cfg", "job"]) == 0
+    assert "name: theirs" in capfd.readouterr().out
+
+
 @pytest.mark.skipif("__import__('importlib.util').util.find_spec('ray')")
 def test_launcher_that_is_not_installed(folder, capfd):
     assert dispatch(["sweep", "hydra/launcher=ray"]) == 2
