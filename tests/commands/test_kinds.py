@@ -51,7 +51,7 @@ def test_multiple_choice_from_the_original_and_the_hub_form(folder):
     Path("data/dev.json").write_text(json.dumps([question(i) for i in range(8)]))
     Path("data/test.jsonl").write_text(rows(3, question))
     race = ["task=race", "task.data_dir=data", *TINY]
-    assert dispatch(["retrain", *race, "retention.lengths=[9,4]", "predict_test=true"]) == 0
+    assert dispatch(["retrain", *race, "retention.lengths=[9,4]", "predict_test=true", "retrain.distill=0.5"]) == 0
     run = newest("retrain")
     assert json.loads((run / "model/config.json").read_text())["architectures"] == ["BertForMultipleChoice"]
     answers = pd.read_csv(run / "test_predictions.tsv", sep="\t")

@@ -100,8 +100,10 @@ def by_length(rows: datasets.Dataset) -> np.ndarray:
 
 def sorted_batches(rows: datasets.Dataset, collate: Any, batch_size: int) -> Iterator[dict[str, Any]]:
     """The model inputs of tokenised rows in batches of the order of `by_length`; one batch is in memory at a time."""
-    inputs = rows.select_columns([name for name in MODEL_INPUTS if name in rows.column_names])
-    yield from DataLoader(inputs, sampler=by_length(rows).tolist(), batch_size=batch_size, collate_fn=collate)
+    # transformers' collator of multiple choices insists on labels
+    given = rows.select_columns([name for name in (*MODEL_INPUTS, "labels") if name in rows.column_names])
+    for batch in DataLoader(given, sampler=by_length(rows).tolist(), batch_size=batch_size, collate_fn=collate):
+        yield {name: part for name, part in batch.items() if name in MODEL_INPUTS}
 
 
 def restored(values: Any, order: np.ndarray) -> np.ndarray:
