@@ -14,7 +14,7 @@ from ..settings import FinetuneSettings, TaskSettings
 from ..store.artifacts import whole_file
 from ..tasks.metrics import predictions_of
 from ..tasks.sources import load_test
-from ..tasks.tokenizing import by_length, restored, sorted_batches, tokenize
+from ..tasks.tokenizing import InRowOrder, by_length, sorted_batches, tokenize
 from ..training.trainer import resolve_device
 from .pipeline import Pipeline
 
@@ -35,12 +35,12 @@ def write_test_predictions(
     device = resolve_device(settings.device)
     model.to(device).eval()
     collate = pipeline.material.collator(settings.training.padding)
-    logits = []
+    logits = InRowOrder(by_length(tokens))
     with torch.inference_mode():
         for batch in sorted_batches(tokens, collate, settings.batch_size):
             given = {name: part.to(device) for name, part in batch.items()}
-            logits.append(model(**given).logits.float().cpu().numpy())
-    predictions = predictions_of(restored(np.concatenate(logits), by_length(tokens)), settings.task.kind)
+            logits.add(model(**given).logits.float().cpu().numpy())
+    predictions = predictions_of(logits.values, settings.task.kind)
     name = (settings.task.submission or {}).get("file", "test_predictions.tsv")
     with whole_file(run_dir / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n")

@@ -106,6 +106,27 @@ def sorted_batches(rows: datasets.Dataset, collate: Any, batch_size: int) -> Ite
         yield {name: part for name, part in batch.items() if name in MODEL_INPUTS}
 
 
+class InRowOrder:
+    """Collects what batches in some order of the rows give, in the rows' own order.
+
+    In one array from the start: small ones kept from each batch would pin the memory between them.
+
+    Args:
+        order: the row of each result, (n,).
+    """
+
+    def __init__(self, order: np.ndarray) -> None:
+        self._order, self._filled = order, 0
+        self.values = np.empty(0)
+
+    def add(self, part: np.ndarray) -> None:
+        """The next batch's results, (b, …)."""
+        if self._filled == 0:
+            self.values = np.empty((len(self._order), *part.shape[1:]), part.dtype)
+        self.values[self._order[self._filled : self._filled + len(part)]] = part
+        self._filled += len(part)
+
+
 def restored(values: Any, order: np.ndarray) -> np.ndarray:
     """What was computed for the rows in this order, back in the rows' own."""
     values = np.asarray(values)

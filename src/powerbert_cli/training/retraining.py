@@ -14,7 +14,7 @@ from torch import Tensor
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination, between, drawn_between, full
 from ..settings import RetrainStage
-from ..tasks.tokenizing import by_length, restored, sorted_batches
+from ..tasks.tokenizing import InRowOrder, by_length, sorted_batches
 from .trainer import SortedTrainer
 
 TEACHER = ("teacher_logits", "teacher_first")
@@ -40,14 +40,14 @@ def answers_of(
     """What a model says of tokenised rows, in length-sorted batches; in the order of the rows."""
     model.eval()
     device, order = next(model.parameters()).device, by_length(rows)
-    logits, firsts = [], []
+    logits, firsts = InRowOrder(order), InRowOrder(order)
     with model.giving_first(first), autocast(precision, device):
         for batch in sorted_batches(rows, collate, batch_size):
             output = model(**{name: part.to(device) for name, part in batch.items()})
-            logits.append(output.logits.float().cpu().numpy())
+            logits.add(output.logits.float().cpu().numpy())
             if first:
-                firsts.append(output.hidden_states[0].float().cpu().numpy())
-    return Answers(restored(np.concatenate(logits), order), restored(np.concatenate(firsts), order) if first else None)
+                firsts.add(output.hidden_states[0].float().cpu().numpy())
+    return Answers(logits.values, firsts.values if first else None)
 
 
 @contextlib.contextmanager
