@@ -227,8 +227,9 @@ def draw(good: list[dict[str, Any]], path: Path) -> None:
 
 
 def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any]:
-    """Draws one padding's times; returns the labels of its points."""
-    plain = float(pd.Series([result[f"plain_{padding}_ms"] for result in good]).median())
+    """Draws one padding's times, of several seeds the means with the lowest and highest; returns the points' labels."""
+    table = pd.DataFrame(good)
+    plain = float(table[f"plain_{padding}_ms"].median())
 
     def speed(result: dict[str, Any]) -> float:
         return float(result[f"speedup_{padding}"])
@@ -237,20 +238,28 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any
         # Jobs ran at different moments; only the ratio to the plain model beside it compares.
         return plain / speed(result)
 
-    baseline, limit = good[0]["baseline"], good[0]["max_drop"]
+    baseline, limit = table.groupby("seed")["baseline"].first().mean(), good[0]["max_drop"]
+    values = table.groupby("setting", sort=False)["value"]
+    points = table.groupby("setting", sort=False)[["value", f"speedup_{padding}"]].mean().reset_index()
+    points = points.assign(status="ok", low=values.min().to_numpy(), high=values.max().to_numpy())
+    found: list[dict[str, Any]] = [
+        {str(name): value for name, value in row.items()} for row in points.to_dict("records")
+    ]
     axis.axhspan(baseline - limit, baseline, color="0.9", label=f"within {limit:g} of the baseline")
     axis.plot(plain, baseline, "s", color="black", label="plain model")
-    front = sorted(pareto_front(good, speed), key=time)
+    front = sorted(pareto_front(found, speed), key=time)
     axis.plot([time(r) for r in front], [r["value"] for r in front], "-", color="tab:blue", lw=1, label="Pareto front")
     labels = []
-    for result in sorted(good, key=lambda result: (result["value"], time(result))):
+    for result in sorted(found, key=lambda result: (result["value"], time(result))):
         marker = dict(color="tab:blue", ms=7) if result in front else dict(color="tab:gray", ms=5)
-        axis.plot(time(result), result["value"], "o", **marker)
+        spans = [[result["value"] - result["low"]], [result["high"] - result["value"]]]
+        axis.errorbar(time(result), result["value"], yerr=spans, fmt="o", lw=1, **marker)
         at = (time(result), result["value"])
-        label = axis.annotate(result["setting"], at, xytext=(6, 6), textcoords="offset points", fontsize=8)
+        line = dict(arrowstyle="-", lw=0.5, color="0.6")  # to its point, if the label has to stand off
+        label = axis.annotate(result["setting"], at, (6, 6), textcoords="offset points", fontsize=8, arrowprops=line)
         label.set_in_layout(False)
         labels.append(label)
-    axis.set_xlim(0, 1.2 * max([plain, *map(time, good)]))  # room for the labels
+    axis.set_xlim(0, 1.2 * max([plain, *map(time, found)]))  # room for the labels
     axis.margins(y=0.15)
     axis.set_title(PADDING_TITLES[padding], fontsize=10)
     axis.set_xlabel("ms per example")
@@ -260,11 +269,13 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any
 
 def _spread(labels: list[Any]) -> None:
     """Moves each label up or down to the nearest place where it lies on no earlier one."""
+    from matplotlib.text import Text
+
     taken: list[Any] = []
     for label in labels:
         for height in (6, -14, 17, -25, 28, -36, 39, -47):
             label.set_position((6, height))
-            box = label.get_window_extent()
+            box = Text.get_window_extent(label)  # without the line
             if not any(box.overlaps(other) for other in taken):
                 break
         taken.append(box)

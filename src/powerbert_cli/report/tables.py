@@ -50,10 +50,10 @@ def say_run_dir(run_dir: Path) -> None:
 
 
 def plain_table(title: str, columns: dict[str, str]) -> Table:
-    """A table that fits 80 columns: names of the columns with their justification."""
+    """A table that fits 80 columns: names of the columns with their justification. Settings wrap, numbers never."""
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1), title_justify="left")
     for name, justify in columns.items():
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=name != "setting")  # type: ignore[arg-type]
     return table
 
 
