@@ -5,6 +5,7 @@ a task file from elsewhere must not come with a program of its own.
 """
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def check_folders(args: list[str]) -> None:
 
 
 def _named(args: list[str]) -> Iterator[str]:
-    for flag, following in zip(args, [*args[1:], ""], strict=True):
+    for flag, following in zip_longest(args, args[1:], fillvalue=""):
         name, given, value = flag.partition("=")
         if name in _FLAGS:
             yield value if given else following

@@ -3,6 +3,7 @@
 import pytest
 
 from powerbert_cli.cli import dispatch
+from powerbert_cli.foreign import check_folders
 
 
 @pytest.fixture
@@ -93,6 +94,11 @@ def test_a_config_from_elsewhere_runs_no_code(folder, capfd, content, flag):
     err = capfd.readouterr().err
     assert err.startswith("powerbert: mine/task/theirs.yaml: ") and err.count("\n") == 1
     assert not (folder / "ran").exists() and not (folder / "outputs").exists()
+
+
+@pytest.mark.parametrize("args", [[], ["--config-dir"], ["lambda=1e-3"]])
+def test_command_lines_without_a_folder_of_configs(args):
+    check_folders(args)
 
 
 def test_a_config_from_elsewhere_sets_keys(folder, capfd):

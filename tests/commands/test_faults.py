@@ -115,6 +115,7 @@ def test_a_file_where_the_output_folder_should_be(model, capfd):
     assert (model.parent / "taken").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_stage_that_was_damaged_is_made_anew(tmp_path, monkeypatch, capfd):
     """Whatever of it is damaged; the result is the same."""
     monkeypatch.chdir(tmp_path)

@@ -229,6 +229,7 @@ def test_optuna_looks_for_a_front_over_targets(folder):
     assert (run / "optimization_results.yaml").is_file() and "of the baseline" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_optuna_study_goes_on(folder):
     """Two trials of two, then one more for three; the last table has all; other settings are refused."""
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
