@@ -13,7 +13,10 @@ import slurm
 PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit_local": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
 
 
-@pytest.mark.parametrize("launcher", PLUGINS)
+LAUNCHERS = [pytest.param(name, marks=pytest.mark.slow) if name == "submitit_local" else name for name in PLUGINS]
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_sweep_on(launcher, tmp_path):
     if find_spec("hydra_plugins") is None or find_spec(f"hydra_plugins.{PLUGINS[launcher]}") is None:
         pytest.skip(f"hydra/launcher={launcher} needs pip install 'powerbert[{launcher.partition('_')[0]}]'")

@@ -128,6 +128,7 @@ def test_search_under_targets_and_relative_retrain(folder):
     assert timing.loc[("sorted", "shortened"), "flops_ratio"] > 2
 
 
+@pytest.mark.slow
 def test_a_measured_speed_up_as_target(folder):
     powerbert(folder, "search", "experiment=smoke", "target.speedup=1.5", "word_vector_cost=latency")
     report = json.loads((newest_run(folder, "search") / "target.json").read_text())
@@ -135,6 +136,7 @@ def test_a_measured_speed_up_as_target(folder):
     assert report["cost"] == "seconds by the latency table"
 
 
+@pytest.mark.slow
 def test_a_limit_on_the_drop_is_bisected_and_finished_trials_serve_again(folder):
     target = ["experiment=smoke", "retention.kind=relative", "target.max_drop=0.3", "target.confidence=0.1"]
     done = powerbert(folder, "search", *target, "target.trials=2")
@@ -145,6 +147,7 @@ def test_a_limit_on_the_drop_is_bisected_and_finished_trials_serve_again(folder)
     assert done.stdout.count("is finished already, using it") >= 6  # fine-tune, plain, two searches and re-trainings
 
 
+@pytest.mark.slow
 def test_train_once_then_evolution(folder):
     args = ["experiment=smoke", "retention.kind=relative"]
     powerbert(folder, "retrain", *args, "retention.fractions=[0.5,0.3,0.2,0.1]", "retrain.train_once=true")
@@ -218,6 +221,7 @@ def test_ctrl_c_leaves_with_130_and_the_next_run_goes_on(folder):
     assert "epoch 0." not in done.stdout and "epoch 1." not in done.stdout, time.monotonic() - start
 
 
+@pytest.mark.slow
 def test_optuna_looks_for_a_front_over_targets(folder):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     small = ["task.synthetic.train=64", "task.synthetic.dev=32", "epochs=1", "calibrate.examples=4"]
