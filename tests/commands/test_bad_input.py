@@ -128,3 +128,12 @@ def test_sweep_in_which_every_job_is_wrong(folder, capfd):
 def test_sweep_with_a_target_that_is_no_number(folder, capfd):
     assert dispatch(["sweep", "grid=none", "target.flops=abc", "experiment=smoke"]) == 2
     assert "every job failed: target.flops=abc must be a number" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("storage", ["nothing://x", "sqlite:////proc/nowhere/a.db", "just text"])
+def test_a_storage_that_cannot_be_used(folder, capfd, storage):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    study = [f"hydra.sweeper.storage='{storage}'", "hydra.sweeper.study_name=a"]
+    assert dispatch(["sweep", "experiment=pareto", *study]) == 2
+    err = capfd.readouterr().err
+    assert f"hydra.sweeper.storage={storage} cannot be used: " in err and err.count("\n") == 1

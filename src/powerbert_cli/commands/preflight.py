@@ -44,12 +44,6 @@ def check(settings: FinetuneSettings) -> None:
 
 
 def _check_processes(settings: FinetuneSettings) -> None:
-    parts = settings.training.accumulation * processes.count()
-    if settings.batch_size % parts:
-        raise PreflightError(
-            f"batch_size={settings.batch_size} must be a multiple of training.accumulation="
-            f"{settings.training.accumulation} times {processes.count()} processes"
-        )
     timed = isinstance(settings, SearchSettings) and (
         settings.target.speedup is not None or settings.word_vector_cost == "latency"
     )

@@ -55,6 +55,7 @@ def go_on(config: Any) -> tuple[str, list[str]] | None:
 
 def _opened(sweeper: Any, storage: str, name: str) -> Any:
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     directions = sweeper.direction if OmegaConf.is_list(sweeper.direction) else [sweeper.direction]
@@ -67,7 +68,7 @@ def _opened(sweeper: Any, storage: str, name: str) -> Any:
             directions=[getattr(direction, "name", direction) for direction in directions],
             load_if_exists=True,
         )
-    except Exception as error:  # of SQLAlchemy or its driver, which are no dependencies of ours
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, OSError, ValueError) as error:
         raise PowerbertError(f"hydra.sweeper.storage={storage} cannot be used: {str(error).splitlines()[0]}") from error
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from .. import processes
 from ..method.names import KERNELS
 from .rules import SettingsError, at_least_one, key, one_of, positive
 from .task import ModelSettings, TaskSettings
@@ -119,9 +120,11 @@ class FinetuneSettings:
         one_of("precision", self.precision, self.PRECISIONS_HERE)
         one_of("attention", self.attention, KERNELS)
         one_of("device", self.device, ("auto", "cpu", "cuda"))
-        if self.batch_size % self.training.accumulation:
+        if self.batch_size % (self.training.accumulation * processes.count()):
+            together = f" times {processes.count()} processes" if processes.count() > 1 else ""
             raise SettingsError(
                 f"batch_size={self.batch_size} must be a multiple of training.accumulation={self.training.accumulation}"
+                f"{together}"
             )
         if self.checkpoint and not (Path(self.checkpoint) / "config.json").is_file():
             raise SettingsError(

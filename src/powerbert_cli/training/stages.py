@@ -214,8 +214,8 @@ def _run(make: Callable[[Plan], Trainer], plan: Plan, material: Material, folder
                 raise
             if processes.count() > 1:  # the others wait in the middle of a step
                 raise PowerbertError(
-                    f"out of memory: set training.accumulation={2 * plan.training.accumulation} or more; the same "
-                    "command with it goes on with smaller micro-batches of the same effective batch"
+                    f"out of memory: set training.accumulation={2 * plan.training.accumulation} or more, for smaller "
+                    "micro-batches of the same effective batch (this training then begins anew)"
                 ) from error
             smaller = _with_smaller_micro_batches(plan)
             if smaller is None:
