@@ -27,15 +27,16 @@ def check_folders(args: list[str]) -> None:
                 if not (isinstance(value, str) and value.startswith(_KNOWN) and "$" not in value):
                     raise PowerbertError(
                         f"{path}: {key}: {value} names code to run; configs from elsewhere may not; take the line "
-                        "out, or give it on the command line yourself"
+                        "out, give it on the command line yourself, or name a folder that holds your configs alone"
                     )
 
 
 def _named(args: list[str]) -> Iterator[str]:
     for flag, following in zip_longest(args, args[1:], fillvalue=""):
         name, given, value = flag.partition("=")
-        if name in _FLAGS:
-            yield value if given else following
+        # An empty name would be the current folder here; Hydra itself says what lacks.
+        if name in _FLAGS and (folder := value if given else following):
+            yield folder
 
 
 def _content(path: Path) -> Any:

@@ -96,8 +96,10 @@ def test_a_config_from_elsewhere_runs_no_code(folder, capfd, content, flag):
     assert not (folder / "ran").exists() and not (folder / "outputs").exists()
 
 
-@pytest.mark.parametrize("args", [[], ["--config-dir"], ["lambda=1e-3"]])
-def test_command_lines_without_a_folder_of_configs(args):
+@pytest.mark.parametrize("args", [[], ["--config-dir"], ["--config-dir="], ["lambda=1e-3"]])
+def test_command_lines_without_a_folder_of_configs(tmp_path, monkeypatch, args):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "not_named.yaml").write_text(FOREIGN[0])
     check_folders(args)
 
 
