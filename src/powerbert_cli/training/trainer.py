@@ -15,7 +15,7 @@ from .. import processes
 from ..encoder.shortened import SearchModel
 from ..method import soft_extract
 from ..settings import TrainingSettings
-from ..tasks.tokenizing import by_length, lengths_of, restored
+from ..tasks.tokenizing import OrderSampler, by_length, lengths_of, restored
 from .controller import Controller
 from .sampling import EpochBatches, EpochLoader
 
@@ -158,7 +158,7 @@ class SortedTrainer(Trainer):
         return loss
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        return self._eval_order.tolist()
+        return OrderSampler(self._eval_order)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         output = super().evaluation_loop(*args, **kwargs)
