@@ -47,5 +47,6 @@ def test_command(line, folder):
         done = run(args, folder)
     else:
         timed = ["bench.rounds=3", "bench.examples=32"] if args[0] in ("bench", "sweep") else []
-        done = run([*args, "experiment=smoke", *timed], folder)
+        two_values = [re.sub(r"^([\w.]+=[^,\[]+,[^,]+),.*", r"\1", arg) for arg in args]  # two are a sweep as three are
+        done = run([*two_values, "experiment=smoke", *timed], folder)
     assert done.returncode == 0, done.stdout + done.stderr
