@@ -199,7 +199,7 @@ def test_own_files_regression(folder):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_leaves_with_130_and_the_next_run_goes_on(folder):
-    args = ["finetune", "seed=5", "task.synthetic.train=640", "epochs=10", "runtime.log_seconds=0.1"]
+    args = ["finetune", "seed=5", "task.synthetic.train=640", "epochs=6", "runtime.log_seconds=0.1"]
     job = subprocess.Popen(
         [*POWERBERT, *args],
         cwd=folder,
