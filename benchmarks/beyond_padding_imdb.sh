@@ -2,7 +2,7 @@
 # Elimination beyond padding on long inputs: IMDB at ℓ = 512, 5,000 test rows, three seeds.
 # beyond_padding_imdb.sh MODEL DATA [quality|speed] [ROWS]
 # ROWS training rows: 5000, two epochs of each training and all options; 10000, one epoch of each. The steps are as many.
-# quality takes some five hours on two cores; finished stages are used again, so it can be stopped and called again.
+# quality takes hours on two cores (5000 some five); finished stages are used again, so it can be stopped and called again.
 set -euo pipefail
 here="$(dirname "$0")" model=$1 data=$2 part=${3:-quality} rows=${4:-5000}
 runs=outputs/beyond/$rows
@@ -19,7 +19,7 @@ imdb() { # VERB SEED NAME [OVERRIDE ...]
       model.name_or_path="$model" lr=5e-5 retrain.lr=2e-5 batch_size=16 epochs=$epochs seed="$seed" training.precision=bf16 \
       training.attention_dropout=0 hydra.run.dir="$runs/$name-$seed" "$@"
 }
-of() { echo "$1=$runs/$1-0,$runs/$1-1,$runs/$1-2"; }
+seeds() { echo "$runs/$1-0,$runs/$1-1,$runs/$1-2"; }
 calibrated="searcher=calibrate target.flops" relative="retention.kind=relative" distil="retrain.distill=0.9"
 if [ "$part" = quality ]; then
   for seed in 0 1 2; do
@@ -43,15 +43,15 @@ if [ "$part" = quality ]; then
     fi
   done
   short=()
-  for name in "${names[@]}"; do short+=("$(of "$name")"); done
+  for name in "${names[@]}"; do short+=("$name=$(seeds "$name")"); done
   python "$here/drops.py" --plain $runs/fine-tuned-*/ $runs/plain-*/ --short "${short[@]}"
 else
   [ "$rows" = 10000 ] && names=(absolute-0.4 absolute-0.33) || names=(relative-0.4 relative-0.36 absolute-0.4)
   front=()
   for name in "${names[@]}"; do
     imdb bench 0 "bench-$name" shortened="$runs/$name-0/model" batch_size=32 "bench.precisions=[fp32,bf16]" \
-      "bench.paddings=[sorted]" bench.examples=128 bench.rounds=7
-    front+=("$name=$runs/bench-$name-0/timing.csv=$(of "$name" | cut -d= -f2)")
+      "bench.paddings=[sorted]" bench.examples=128 bench.rounds=5
+    front+=("$name=$runs/bench-$name-0/timing.csv=$(seeds "$name")")
   done
   python "$here/table.py" $runs/bench-*/timing.csv
   python "$here/front.py" $runs/front.png --plain $runs/fine-tuned-*/ $runs/plain-*/ --short "${front[@]}"

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .. import processes
 from ..encoder.shortened import ShortenedModel
@@ -14,7 +13,8 @@ from ..settings import FinetuneSettings, TaskSettings
 from ..store.artifacts import whole_file
 from ..tasks.metrics import predictions_of
 from ..tasks.sources import load_test
-from ..tasks.tokenizing import InRowOrder, by_length, sorted_batches, tokenize
+from ..tasks.tokenizing import tokenize
+from ..training.retraining import answers_of
 from ..training.trainer import resolve_device
 from .pipeline import Pipeline
 
@@ -32,15 +32,10 @@ def write_test_predictions(
         return
     rows = load_test(settings.task).map(lambda batch: {"label": [0] * len(batch["text"])}, batched=True)
     tokens = tokenize(rows, pipeline.tokenizer, settings.seq_len)
-    device = resolve_device(settings.device)
-    model.to(device).eval()
+    model.to(resolve_device(settings.device))
     collate = pipeline.material.collator(settings.training.padding)
-    logits = InRowOrder(by_length(tokens))
-    with torch.inference_mode():
-        for batch in sorted_batches(tokens, collate, settings.batch_size):
-            given = {name: part.to(device) for name, part in batch.items()}
-            logits.add(model(**given).logits.float().cpu().numpy())
-    predictions = predictions_of(logits.values, settings.task.kind)
+    answers = answers_of(model, tokens, collate, settings.batch_size, precision="fp32", first=False)
+    predictions = predictions_of(answers.logits, settings.task.kind)
     name = (settings.task.submission or {}).get("file", "test_predictions.tsv")
     with whole_file(run_dir / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n")

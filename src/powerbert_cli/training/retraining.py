@@ -22,7 +22,7 @@ TEACHER = ("teacher_logits", "teacher_first")
 
 @dataclass(frozen=True)
 class Answers:
-    """Of the fine-tuned model on the training rows.
+    """What a model says of rows.
 
     Attributes:
         logits: (n, C) float32.
