@@ -16,7 +16,8 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, Trainer, TrainerCallback, default_data_collator
 from transformers.trainer_callback import PrinterCallback
 
-from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
+from powerbert_cli.encoder.searching import SoftExtractModel
+from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.settings import TrainingSettings
 from powerbert_cli.training.trainer import Plan, SearchTrainer, arguments

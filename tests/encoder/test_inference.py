@@ -7,7 +7,8 @@ import torch
 from hosts import FAMILIES, make_host
 
 from powerbert_cli.encoder.linear import FEW_ROWS, ArrangedLinear
-from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
+from powerbert_cli.encoder.searching import SoftExtractModel
+from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination, draw_random_order
 
 LENGTHS = (8, 5, 2)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from hosts import FAMILIES, make_host
 
-from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
+from powerbert_cli.encoder.searching import SoftExtractModel
+from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination, draw_random_order
 
 FRACTIONS = (0.6, 0.35, 0.1)

@@ -4,7 +4,8 @@ from hosts import FAMILIES, make_host
 from transformers import BertConfig, GPT2Config, GPT2ForSequenceClassification, RobertaConfig
 
 from powerbert_cli.encoder.families import UnsupportedModelError, layers_of, usable_positions
-from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel, SoftThresholdModel
+from powerbert_cli.encoder.searching import SoftExtractModel, SoftThresholdModel
+from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination, draw_random_order
 from powerbert_cli.method.retention import RetentionError
 

@@ -9,7 +9,8 @@ from hosts import make_host
 from trainings import plan
 from transformers import TrainerCallback
 
-from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel
+from powerbert_cli.encoder.searching import SoftExtractModel
+from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.errors import Terminated
 from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.settings import RetrainStage

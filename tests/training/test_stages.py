@@ -4,7 +4,8 @@ import torch
 from hosts import make_host
 from trainings import plan
 
-from powerbert_cli.encoder.shortened import ShortenedModel, SoftExtractModel, SoftThresholdModel
+from powerbert_cli.encoder.searching import SoftExtractModel, SoftThresholdModel
+from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.method.retention import lengths_from_masses

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from ..bench.batches import make_batches
-from ..encoder.shortened import SearchModel, ShortenedModel, SoftExtractModel, SoftThresholdModel
+from ..encoder.searching import SearchModel, SoftExtractModel, SoftThresholdModel
+from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 from ..method.retention import fractions_from_masses, lengths_from_masses
 from ..method.soft_extract import learning_rates, reach

@@ -26,7 +26,8 @@ from transformers import (
 )
 
 from .. import processes
-from ..encoder.shortened import EliminationModel, SearchModel, ShortenedModel
+from ..encoder.searching import SearchModel
+from ..encoder.shortened import EliminationModel, ShortenedModel
 from ..errors import PowerbertError
 from ..method import soft_extract
 from ..settings import RetrainStage

@@ -12,7 +12,7 @@ from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerContro
 from transformers.trainer_utils import EvalLoopOutput, seed_worker
 
 from .. import processes
-from ..encoder.shortened import SearchModel
+from ..encoder.searching import SearchModel
 from ..method import soft_extract
 from ..settings import TrainingSettings
 from ..tasks.tokenizing import OrderSampler, by_length, lengths_of, restored
