@@ -1,5 +1,6 @@
 import multiprocessing
 import time
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,19 @@ def test_export_copies_all_but_the_manifest(tmp_path):
     stage = StageStore(tmp_path).ensure("finetune", {}, maker([]), fresh=False)
     export(stage.folder, tmp_path / "run")
     assert sorted(p.name for p in (tmp_path / "run").rglob("*") if p.is_file()) == ["metrics.json", "model.safetensors"]
+
+
+def test_an_export_that_is_stopped_leaves_no_half_file(tmp_path, monkeypatch):
+    stage = StageStore(tmp_path).ensure("finetune", {}, maker([]), fresh=False)
+
+    def stopped(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:3])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("powerbert_cli.store.stages.shutil.copyfile", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        export(stage.folder, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.json"))
 
 
 def test_identity_sees_values_not_order():

@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .. import processes
-from .artifacts import digests, read_json, write_json
+from .artifacts import digests, read_json, whole_file, write_json
 
 log = logging.getLogger(__name__)
 MANIFEST = "stage.json"
@@ -112,7 +112,8 @@ def export(folder: Path, run_dir: Path) -> None:
                 continue
             except OSError:
                 pass
-        shutil.copy2(path, target)
+        with whole_file(target) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def _is_whole(folder: Path) -> bool:
