@@ -18,6 +18,7 @@ from typing import Any
 from . import foreign, processes, usage
 from .errors import PowerbertError, Terminated, nearest
 from .settings import VERBS
+from .store.home import with_home
 
 USER_ERROR = 2
 FAILED = 1
@@ -76,6 +77,7 @@ def run_verb(verb: str, args: list[str]) -> int:
         return _complain(str(error))
     if processes.count() > 1 and verb not in TOGETHER:
         return _complain(f"{verb} runs in one process; under torchrun: {', '.join(TOGETHER)}")
+    args = [with_home(arg) for arg in args]
     app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task_function)
     try:
         with _sigterm_ends(), _own_place() as place:

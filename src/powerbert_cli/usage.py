@@ -187,6 +187,12 @@ def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> s
         close = close or [by_last[last] for last in difflib.get_close_matches(name, by_last, n=1, cutoff=0.75)]
         hint = f" (did you mean '{close[0]}'?)" if close else ""
         return f"unknown key '{full}'{hint}; 'powerbert {verb} --help' lists the keys"
+    unread = getattr(error, "override", None)  # of Hydra's OverrideParseException
+    if isinstance(unread, str):
+        return (
+            f"{unread} cannot be read as KEY=VALUE; a value with brackets, braces, quotes or the like goes into quotes "
+            """of its own: KEY='"VALUE"'"""
+        )
     swept = re.search(r"Ambiguous value for argument '([^'=]+)=([^',]+)", text)
     if swept:
         return (

@@ -23,6 +23,8 @@ CASES = [
     (["sweep", "hydra/launcher=joblb"], "unknown hydra/launcher 'joblb' (did you mean 'joblib'?); there are: basic"),
     (["finetune", "model=tinny"], "unknown model 'tinny' (did you mean 'tiny'?)"),
     (["finetune", "lr"], "lr"),
+    (["finetune", "task.data_dir=a(b"], "task.data_dir=a(b cannot be read as KEY=VALUE; a value with"),
+    (["search", "lambda=1e-4,"], "lambda=1e-4, cannot be read as KEY=VALUE"),
     (["search", "lambda=-1"], "lambda=-1.0 must be a number ≥ 0"),
     (["finetune", "seq_len=1024"], "seq_len=1024 exceeds the 512 positions of the model"),
     (["retrain", "retention.lengths=[9,10,3,2]"], "retention[1]=10 exceeds retention[0]=9; must be non-increasing"),

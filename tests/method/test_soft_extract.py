@@ -41,5 +41,11 @@ def test_learning_rate_for_reach():
     assert abs(soft_extract.reach(soft_extract.learning_rates(200, 0.1, lr)) - 3.0) < 1e-9
 
 
+def test_learning_rate_for_a_search_of_one_step():
+    """Warm-up begins at 0, so it moves nothing."""
+    assert soft_extract.reach(soft_extract.learning_rates(1, 0.1, 0.02)) == 0
+    assert soft_extract.learning_rate_for_reach(3.0, 1, 0.1) == 3.0
+
+
 def test_reach_is_the_sum_of_learning_rates():
     assert abs(soft_extract.reach(torch.tensor([0.1, 0.2, 0.1])) - 0.4) < 1e-6

@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from .. import processes
 from ..method.kernels import use_kernel
 from ..settings import FinetuneSettings
-from ..store.artifacts import whole_file, write_json
+from ..store.artifacts import write_json, write_text
 from ..store.environment import capture
+from ..store.home import IN_CONFIG, without_home
 from ..training.trainer import resolve_device
 from . import preflight
 from .auto import settle
@@ -32,19 +33,16 @@ def begin(cfg: Any, cls: type[S]) -> tuple[S, Path]:
     if settings.runtime.threads:
         torch.set_num_threads(settings.runtime.threads)
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    _without_home(run_dir / ".hydra" / "hydra.yaml")
-    with whole_file(run_dir / "config.yaml") as temporary:
-        OmegaConf.save(cfg, temporary, resolve=True)
+    for path in (*(run_dir / ".hydra").glob("*.yaml"), Path(HydraConfig.get().sweep.dir) / "multirun.yaml"):
+        if path.is_file():  # Hydra's own records
+            _write_config(path, path.read_text(encoding="utf-8"))
+    _write_config(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_environment(settings, run_dir)
     return settings, run_dir
 
 
-def _without_home(path: Path) -> None:
-    """Hydra's own record names the folders of this machine; whose they are is nobody's business."""
-    if path.is_file() and len(Path.home().parts) > 1:
-        text = path.read_text(encoding="utf-8").replace(str(Path.home()), "~")
-        with whole_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+def _write_config(path: Path, text: str) -> None:
+    write_text(path, without_home(text, IN_CONFIG))
 
 
 def write_environment(settings: FinetuneSettings, run_dir: Path) -> None:

@@ -220,6 +220,11 @@ def _say_reach(pipeline: Pipeline, settings: SearchSettings, plan: Plan) -> None
     """Says before a search whether its steps can bring a retention parameter to 0."""
     steps = search_steps(len(pipeline.data.train), plan)
     fall = reach(learning_rates(steps, plan.training.warmup_ratio, settings.lr_soft))
+    if fall == 0:
+        log.warning(
+            "search: its one step has learning rate 0 (warm-up), so nothing is learnt; set search.epochs higher"
+        )
+        return
     if settings.regularizer == "decoupled":
         log.info(
             "search: in %d steps at lr_soft=%.3g and λ=%g a retention parameter that the task does not touch falls "

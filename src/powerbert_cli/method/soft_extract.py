@@ -107,8 +107,8 @@ def learning_rates(steps: int, warmup_ratio: float, peak: float) -> Tensor:
 
 
 def learning_rate_for_reach(wanted: float, steps: int, warmup_ratio: float) -> float:
-    """The peak learning rate with which `reach` is what is wanted."""
-    return wanted / max(reach(learning_rates(steps, warmup_ratio, 1.0)), 1e-9)
+    """The peak learning rate with which `reach` is what is wanted; any does where no step moves r."""
+    return wanted / (reach(learning_rates(steps, warmup_ratio, 1.0)) or 1.0)
 
 
 def reach(learning_rates: Tensor) -> float:

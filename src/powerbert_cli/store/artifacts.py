@@ -14,6 +14,7 @@ import pandas as pd
 from safetensors import SafetensorError
 
 from ..errors import PowerbertError
+from .home import without_home
 
 
 @contextlib.contextmanager
@@ -69,11 +70,15 @@ def _umask() -> int:
     return mask
 
 
-def write_json(path: Path, content: Any) -> None:
-    """JSON with a stable layout; NaN and infinity are refused."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def write_text(path: Path, text: str) -> None:
+    """The user's home folder in it becomes ~."""
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(without_home(text), encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON with a stable layout, as `write_text`; NaN and infinity are refused."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
