@@ -34,6 +34,7 @@ CASES = [
     (["retrain", "retention.lengths=[9,3.5,2,1]"], "retention[1]=3.5 is not an integer"),
     (["retrain", "retention.lengths=[90,3,2,1]"], "retention[0]=90 exceeds seq_len=64"),
     (["retrain", "retention.lengths=all"], "retention.lengths='all' must be a list"),
+    (["retrain", "retention.lengths=[[1]]"], "retention.lengths=[[1]] must be a list of single values"),
     (["retrain", "retention=paper/rte"], "12 lengths, the model has 4 layers"),
     (["finetune", "precision=fp16", "device=cpu"], "precision=fp16 needs a GPU"),
     (["finetune", "model.name_or_path=some/model"], "hf download some/model --local-dir FOLDER"),

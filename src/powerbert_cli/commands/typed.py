@@ -9,6 +9,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ..errors import nearest
 from ..settings import RENAMED, FinetuneSettings, SettingsError
 
+ANY_CONTENT = ("model.config", "task.published")  # transformers' own, and what top-level keys default to
+
 S = TypeVar("S", bound=FinetuneSettings)
 
 
@@ -24,10 +26,22 @@ def from_config(cfg: Any, cls: type[S]) -> S:
         for user, ours in RENAMED.items():
             if user in values:
                 values[ours] = values.pop(user)
+        _check_lists(values)
         merged = OmegaConf.merge(OmegaConf.structured(cls), values)
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise SettingsError(_readable(error, cls)) from error
+
+
+def _check_lists(values: Any, within: str = "") -> None:
+    """OmegaConf lets a list pass as an entry of a list of numbers or names."""
+    for name, value in values.items():
+        if f"{within}{name}" in ANY_CONTENT:
+            continue
+        if isinstance(value, dict):
+            _check_lists(value, f"{within}{name}.")
+        elif isinstance(value, list) and any(isinstance(entry, list | dict) for entry in value):
+            raise SettingsError(f"{within}{name}={value} must be a list of single values")
 
 
 def _readable(error: Exception, cls: type[FinetuneSettings]) -> str:
