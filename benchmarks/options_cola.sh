@@ -16,7 +16,7 @@ for option in "${options[@]}"; do
     train_once) sweep searcher=calibrate retrain.train_once=false,true ;;
     gradual) sweep searcher=calibrate retrain.gradual=0,0.5 ;;
     distill_cls) sweep searcher=calibrate retrain.distill=0.9 retrain.distill_cls=0,1 ;;
-    word_vector_cost) sweep searcher=soft word_vector_cost=index,flops ;;
+    word_vector_cost) sweep searcher=soft lr_soft=auto word_vector_cost=index,flops ;;
     calibrate_by) sweep searcher=calibrate retrain.epochs=0 calibrate.by=logits,significance ;;
     evolutionary) sweep searcher=evolutionary,calibrate retrain.epochs=0 ;;
     *) echo "no option $option" >&2; exit 2 ;;
