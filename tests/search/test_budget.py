@@ -35,6 +35,19 @@ def test_cost_has_a_gradient_in_every_layer():
     assert (masses.grad > 0).all()
 
 
+@pytest.mark.parametrize("open_", [OPEN, Elimination(None, 16), Elimination(None, 64)])
+def test_prices_of_a_word_vector(open_):
+    """About the same in each layer; one that keeps more than the layer before it has its price too."""
+    wide = FlopsBudget(EncoderShape(3, 4096, 16384), LENGTHS, ends_in_first=False)
+    n = float(open_.seq_len)
+    for masses in ([n, n, n], [n - 1, n, n], [n / 2, n, n]):
+        prices = wide.prices(torch.tensor(masses), open_)
+        assert float(prices.sum()) == pytest.approx(1)
+        assert (prices[:2] > (0.3 if open_.relative else 0.2)).all() and prices[2] > 0.1  # the last one feeds no layer
+    first_only = FlopsBudget(SHAPE, LENGTHS, ends_in_first=True).prices(torch.tensor([n, n, n]), open_)
+    assert first_only[2] == 0 and (first_only[:2] > 0).all()
+
+
 def test_latency_is_read_off_the_table_and_between_its_entries():
     """A layer of n that keeps k takes n + k here, a plain one 2n, one for [CLS] n."""
     grid = [2, 4, 8]

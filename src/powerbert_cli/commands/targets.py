@@ -159,17 +159,9 @@ def budget_of(pipeline: Pipeline, settings: SearchSettings, kind: str) -> Budget
 
 
 def cost_weights(budget: Budget, elimination: Elimination) -> Callable[[Tensor], Tensor]:
-    """What a word-vector of each layer costs where the masses are now, (L,) → (L,), on the scale of the index.
+    """What a word-vector of each layer costs where the masses are now, (L,) → (L,).
 
-    As the gradient of the cost, times what all word-vectors weigh under the index, so that λ has
-    its usual size.
+    Adding up to the sum of the indices 1 … L, so that λ has its usual size.
     """
-    scale = elimination.seq_len * budget.layers * (budget.layers + 1) / 2
-
-    def weights(masses: Tensor) -> Tensor:
-        at = masses.detach().double().cpu().requires_grad_()
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(budget.share_of_masses(at, elimination), at)
-        return (scale * gradient).to(masses)
-
-    return weights
+    total = budget.layers * (budget.layers + 1) / 2
+    return lambda masses: (total * budget.prices(masses, elimination)).to(masses)

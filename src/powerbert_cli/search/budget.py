@@ -47,11 +47,28 @@ class Budget(ABC):
 
     def share_of_masses(self, masses: Tensor, elimination: Elimination) -> Tensor:
         """Of mass_1 … mass_L (L,) in the middle of a search, with gradient."""
-        masses = masses.double().cpu().cummin(dim=0).values
+        return self.share(self._kept(masses.double().cpu().cummin(dim=0).values, elimination))
+
+    def prices(self, masses: Tensor, elimination: Elimination) -> Tensor:
+        """What a word-vector more would cost in each layer, all else as it is: (L,) → (L,), adding up to 1.
+
+        Not the gradient of `share_of_masses`: there a layer that keeps more than the one before it costs
+        nothing, so the first layer that falls would bear the price of all after it, and they none.
+        """
+        at = masses.detach().double().cpu()
+        if not elimination.relative:  # what no input is long enough for costs nothing
+            at = at.clamp(max=float(self.sizes[-1]) * (1 - 1e-6))
+        at.requires_grad_()
+        with torch.enable_grad():
+            (found,) = torch.autograd.grad(self.share(self._kept(at, elimination)), at)
+        found = found.clamp(min=0)  # times are noisy
+        return found / found.sum().clamp(min=1e-30)
+
+    def _kept(self, masses: Tensor, elimination: Elimination) -> Tensor:
+        """(L,) → (U, L), real-valued."""
         n = self.sizes.unsqueeze(-1)
-        if elimination.relative:
-            return self.share((n * masses / elimination.seq_len).clamp(min=1))
-        return self.share(torch.minimum(n, masses).clamp(min=1))
+        kept = n * masses / elimination.seq_len if elimination.relative else torch.minimum(n, masses)
+        return kept.clamp(min=1)
 
     def _cost(self, kept: Tensor, first_only: bool) -> Tensor:
         n, cost = self.sizes, torch.zeros_like(self.sizes)
