@@ -71,13 +71,13 @@ def run_verb(verb: str, args: list[str]) -> int:
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/", UserWarning)
     logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here and not to Hydra's own printer
+    args = [with_home(arg) for arg in args]  # first, so that what is checked is what is used
     try:
         foreign.check_folders(args)
     except PowerbertError as error:
         return _complain(str(error))
     if processes.count() > 1 and verb not in TOGETHER:
         return _complain(f"{verb} runs in one process; under torchrun: {', '.join(TOGETHER)}")
-    args = [with_home(arg) for arg in args]
     app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task_function)
     try:
         with _sigterm_ends(), _own_place() as place:

@@ -99,6 +99,14 @@ def test_a_config_from_elsewhere_runs_no_code(folder, capfd, content, flag):
     assert not (folder / "ran").exists() and not (folder / "outputs").exists()
 
 
+def test_a_folder_below_home_is_checked_too(folder, capfd, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "mine" / "task").mkdir(parents=True)
+    (folder / "mine" / "task" / "theirs.yaml").write_text(f"# @package _global_\n{FOREIGN[0]}\n")
+    assert dispatch(["finetune", "--config-dir=~/mine", "task=theirs"]) == 2
+    assert "names code to run" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("args", [[], ["--config-dir"], ["--config-dir="], ["lambda=1e-3"]])
 def test_command_lines_without_a_folder_of_configs(tmp_path, monkeypatch, args):
     monkeypatch.chdir(tmp_path)

@@ -77,7 +77,7 @@ def _decides(pipeline: Pipeline, settings: SearchSettings) -> dict[str, Any]:
             "shield_cls": settings.variant.shield_cls,
         }
         if settings.word_vector_cost != "index":
-            decides["word_vector_cost"] = settings.word_vector_cost
+            decides["word_vector_cost"] = [settings.word_vector_cost, "by layer"]
         if settings.retention.kind == "relative":
             decides["bins"] = settings.retention.bins
     else:
