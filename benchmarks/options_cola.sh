@@ -4,7 +4,7 @@
 set -euo pipefail
 model=$1 data=$2 seeds=${3:-0,1,2}
 options=("${@:4}")
-[ ${#options[@]} -gt 0 ] || options=(train_once gradual distill_cls word_vector_cost calibrate_by evolutionary)
+[ ${#options[@]} -gt 0 ] || options=(train_once gradual distill_cls word_vector_cost calibrate_by calibrate_examples evolutionary regularizer)
 sweep() {
   powerbert sweep grid=none task=cola task.data_dir="$data/glue/cola" model.name_or_path="$model" lr=5e-5 batch_size=32 \
     finetune.epochs=3 search.epochs=3 retrain.epochs=2 training.precision=bf16 precision=fp32 \
@@ -18,6 +18,8 @@ for option in "${options[@]}"; do
     distill_cls) sweep searcher=calibrate retrain.distill=0.9 retrain.distill_cls=0,1 ;;
     word_vector_cost) sweep searcher=soft lr_soft=auto word_vector_cost=index,flops ;;
     calibrate_by) sweep searcher=calibrate retrain.epochs=0 calibrate.by=logits,significance ;;
+    calibrate_examples) sweep searcher=calibrate retrain.epochs=0 calibrate.examples=64,512 ;;
+    regularizer) sweep searcher=soft lr_soft=auto regularizer=loss,decoupled ;;
     evolutionary) sweep searcher=evolutionary,calibrate retrain.epochs=0 ;;
     *) echo "no option $option" >&2; exit 2 ;;
   esac

@@ -147,9 +147,7 @@ def test_overrides(number, capfd):
     keys = [name for name in known if name not in groups("sweep", conf_dir())]  # Hydra's own errors
 
     @settings(max_examples=number, **QUIET)
-    @given(
-        st.sampled_from(keys), st.sampled_from(["[", "{a", "${nope}", "'", "a=b=c(", "{a:1}", "!!python/x", "[[1]]"])
-    )
+    @given(st.sampled_from(keys), st.sampled_from(WRONG))
     def refused(name, value):
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             try:

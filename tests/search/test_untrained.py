@@ -51,6 +51,13 @@ def test_evolution_finds_the_layer_that_is_needed(space):
     assert evolve(space, Fragile(), 0.8, 8, 10, seed=0)[0] == shares
 
 
+def test_a_last_layer_for_cls_alone_is_not_searched(space):
+    ends = Space(OPEN, FlopsBudget(EncoderShape(3, 8, 32), [40, 64], ends_in_first=True), 64)
+    for shares, tried in (calibrate(ends, Fragile(), 0.6), evolve(ends, Fragile(), 0.6, 8, 4, seed=0)):
+        assert ends.cost(shares) <= 0.6
+        assert {one.shares[-1] for one in tried} == {1e-4}
+
+
 @pytest.mark.parametrize("cls", [LogitsJudge, SignificanceJudge])
 def test_judges_find_more_harm_in_more_elimination(cls, batch):
     open_ = Elimination(None, 16, kind="relative", fractions=(1.0,) * 3)

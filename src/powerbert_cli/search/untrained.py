@@ -118,6 +118,8 @@ def evolve(
 
     def tried(shares: Shares) -> Tried:
         fitted = tuple(round(share, 4) for share in space.fitted(shares, target))
+        if space.budget.ends_in_first:  # as in `calibrate`
+            fitted = (*fitted[:-1], LEVELS[-1])
         if fitted not in known:
             known[fitted] = Tried(fitted, space.cost(fitted), judge(space.elimination(fitted)))
         return known[fitted]
