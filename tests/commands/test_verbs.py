@@ -153,7 +153,11 @@ def test_train_once_then_evolution(folder):
     powerbert(folder, "retrain", *args, "retention.fractions=[0.5,0.3,0.2,0.1]", "retrain.train_once=true")
     model = newest_run(folder, "retrain") / "model"
     small = ["evolutionary.population=4", "evolutionary.generations=2", "calibrate.examples=8"]
-    powerbert(folder, "search", *args, f"checkpoint={model}", "searcher=evolutionary", "target.flops=0.5", *small)
+    done = powerbert(
+        folder, "search", *args, f"checkpoint={model}", "searcher=evolutionary", "target.flops=0.5", *small
+    )
+    assert "search: model is measured as it is" in done.stderr + done.stdout  # the checkpoint's folder, not the preset
+    assert json.loads((newest_run(folder, "search") / "retention.json").read_text())["model"] == "model"
     report = json.loads((newest_run(folder, "search") / "target.json").read_text())
     assert 0.45 < report["share"] <= 0.5
 

@@ -178,7 +178,7 @@ class Pipeline:
         }
 
         def make(result: Path, checkpoints: Path) -> None:
-            log.info("distill: %s answers the training rows", settings.model.label)
+            log.info("distill: %s answers the training rows", settings.start_model.label)
             model = ShortenedModel(load_plain(start.model_dir), full_elimination(settings.seq_len, self.layers))
             model.to(resolve_device(settings.device))
             answers = answers_of(
@@ -247,9 +247,9 @@ class Pipeline:
         retention: RetentionFile | None = None,
     ) -> None:
         if stage.epochs:
-            log.info("%s: %s, %d epochs, lr %g", name, self.settings.model.label, stage.epochs, stage.lr)
+            log.info("%s: %s, %d epochs, lr %g", name, self.settings.start_model.label, stage.epochs, stage.lr)
         else:
-            log.info("%s: %s is measured as it is", name, self.settings.model.label)
+            log.info("%s: %s is measured as it is", name, self.settings.start_model.label)
         options, teacher = stage if isinstance(stage, RetrainStage) else None, None
         if options and options.distills and options.epochs:
             teacher = self.teacher(first=options.distill_cls > 0)

@@ -188,7 +188,7 @@ def _write_retention(
     retention = RetentionFile(
         elimination,
         task=settings.task.name,
-        model=settings.model.label,
+        model=settings.start_model.label,
         regularizer_weight=settings.regularizer_weight if plain_lambda else None,
         masses=masses,
         provenance=decides,
