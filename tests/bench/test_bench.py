@@ -1,5 +1,8 @@
+import os
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,6 +130,32 @@ def test_engines_answer_as_eager_does(engine, host, rows, place):
                 answer = contender.run(**batch)
                 logits = torch.as_tensor(answer.logits if hasattr(answer, "logits") else answer)
                 assert torch.allclose(logits, models[contender.model](**batch).logits, atol=1e-3)
+
+
+def test_signals_reach_the_process_after_openvino(tmp_path):
+    """In a process of its own, as a mistake here is a crash."""
+    pytest.importorskip("openvino")
+    script = """
+import os, signal, sys
+from pathlib import Path
+from hosts import make_host
+from powerbert_cli.bench.engines import Place, runner
+runners = [runner("openvino", name, make_host(), "fp32", Place("cpu", 1, Path(sys.argv[1]))) for name in "ab"]
+while runners:
+    runners.pop(0)
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted"), done.stderr
 
 
 def test_int8_is_near_float32(host, rows, place):

@@ -8,7 +8,9 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -101,7 +103,7 @@ def _onnx(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
 def _openvino(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
     _only(engine="openvino", precision=precision, allowed=("fp32", "bf16"), place=place)
     openvino = _package("openvino", "openvino")
-    core = openvino.Core()
+    core = _core(openvino)
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise Unavailable("OpenVINO has no bf16 on this CPU")
     hint = {"fp32": "f32", "bf16": "bf16"}[precision]
@@ -111,6 +113,17 @@ def _openvino(name: str, model: nn.Module, precision: str, place: Place) -> Runn
         {"INFERENCE_NUM_THREADS": place.threads, "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"},
     )
     return lambda **batch: compiled(_arrays(batch, model.config))[0]
+
+
+@cache
+def _core(openvino: ModuleType) -> Any:
+    """One for the life of the process.
+
+    Each sets an alternate stack for signals and takes it away when it is freed; of two freed in the order
+    in which they came the second sets that of the first again, and the next signal, Ctrl-C too, is a crash
+    (OpenVINO 2026.4, `SigAltStackSetup` of its CPU plugin).
+    """
+    return openvino.Core()
 
 
 def _only(engine: str, precision: str, allowed: tuple[str, ...], place: Place) -> None:
