@@ -53,6 +53,5 @@ def wheel(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """The fast tests at the lowest versions that pyproject.toml allows."""
     lowest = [re.sub(r">=", "==", requirement) for requirement in PROJECT["dependencies"]]
-    session.install(*lowest, "pytest", "pytest-xdist", "hypothesis", "hatchling")
-    session.install("--no-deps", "-e", ".")
+    session.install(*lowest, "-e", ".[test]")
     session.run("pytest", *session.posargs)
