@@ -26,8 +26,9 @@ if [ "$part" = quality ]; then
     imdb retrain "$seed" fine-tuned retention=full retrain.epochs=0
     imdb retrain "$seed" plain retention=full
     if [ "$rows" = 10000 ]; then
-      names=(absolute-0.4 absolute-0.36 absolute-0.33 relative-0.4 relative-0.33)
+      names=(absolute-0.4 absolute-0.36 absolute-0.36-256 absolute-0.33 relative-0.4 relative-0.33)
       for share in 0.4 0.36 0.33; do imdb retrain "$seed" "absolute-$share" $calibrated=$share $distil; done
+      imdb retrain "$seed" absolute-0.36-256 $calibrated=0.36 $distil calibrate.examples=256
       imdb retrain "$seed" relative-0.4 $calibrated=0.4 $relative $distil
       imdb retrain "$seed" relative-0.33 $calibrated=0.33 $relative $distil calibrate.examples=256
     else
@@ -47,7 +48,7 @@ if [ "$part" = quality ]; then
   for name in "${names[@]}"; do short+=("$name=$(seeds "$name")"); done
   python "$here/drops.py" --plain $runs/fine-tuned-*/ $runs/plain-*/ --short "${short[@]}"
 else
-  [ "$rows" = 10000 ] && names=(absolute-0.4 absolute-0.36 absolute-0.33 relative-0.4 relative-0.33) || names=(relative-0.4 relative-0.36 absolute-0.4)
+  [ "$rows" = 10000 ] && names=(absolute-0.4 absolute-0.36 absolute-0.36-256 absolute-0.33 relative-0.4 relative-0.33) || names=(relative-0.4 relative-0.36 absolute-0.4)
   front=()
   for name in "${names[@]}"; do
     imdb bench 0 "bench-$name" shortened="$runs/$name-0/model" batch_size=32 "bench.precisions=[fp32,bf16]" \
