@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hosts import FAMILIES, make_host
@@ -276,3 +278,30 @@ def test_answers_follow_weights_that_change_after_the_first(host, batch):
     assert torch.allclose(*both(), atol=1e-5)
     assert model.double()(**batch).logits.dtype == torch.float64
     assert torch.allclose(*both(), atol=1e-9)
+
+
+@pytest.mark.parametrize("protected", [(), (7, 11)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_steep_soft_thresholds_are_the_hard_ones(family, protected, batch):
+    """Survivors compete with survivors only: the counts of each layer, and the logits."""
+    thresholds = (0.7, 0.9, 1.0)
+    elimination = Elimination(None, 16, "threshold", protected_tokens=protected)
+    soft = SoftThresholdModel(make_host(family), elimination, temperature=1e-6).eval()
+    hard = ShortenedModel(make_host(family), replace(elimination, thresholds=thresholds)).eval()
+    with torch.no_grad():
+        soft.retention_parameters.copy_(-torch.tensor(thresholds)[:, None])
+        logits = soft(**batch).logits
+        kept = [(positions >= 0).sum(-1).float().mean().item() for positions in hard.kept_positions(**batch)]
+        assert torch.stack(soft.counts).tolist() == pytest.approx(kept, abs=1e-4)
+        assert torch.allclose(logits, hard(**batch).logits, atol=1e-4)
+    assert 10 > kept[0] > kept[1] > kept[2] > 1  # each layer drops some, of what is left
+
+
+def test_masses_of_thresholds_are_a_running_mean_over_training_inputs(batch):
+    """Two batches of one input and of three weigh 1 to 3; what is evaluated between them does not count."""
+    model = SoftThresholdModel(make_host(), Elimination(None, 16, "threshold")).train()
+    model({name: part[:1] for name, part in batch.items()}["input_ids"])  # 16 word-pieces
+    assert model.masses().tolist() == [16.0] * 3
+    model.eval()(**batch)
+    model.train()(**{name: part[1:] for name, part in batch.items()})  # 9, 3 and 12
+    assert model.masses().tolist() == pytest.approx([(16 + 9 + 3 + 12) / 4] * 3)

@@ -129,7 +129,7 @@ def _soft(
     save_model_dir(result / "model", model.host, pipeline.tokenizer)
     save_file({"retention_parameters": found.retention_parameters}, result / "retention_parameters.safetensors")
     write_results(found.trained, settings.task, settings.seed, result)
-    elimination = _found(pipeline, settings, model, found)
+    elimination = _found(pipeline, settings, model, found, result)
     if target is not None:
         elimination = target.reach(target.space.shares_of(elimination), result)
     _write_retention(elimination, settings, result, decides, found.masses)
@@ -204,11 +204,24 @@ def _search_model(pipeline: Pipeline, settings: SearchSettings) -> SearchModel:
     return SoftExtractModel(host, elimination, settings.variant.shield_cls, settings.retention.bins)
 
 
-def _found(pipeline: Pipeline, settings: SearchSettings, model: SearchModel, searched: Searched) -> Elimination:
-    """What the search found, as a configuration for extract layers."""
+def _found(
+    pipeline: Pipeline, settings: SearchSettings, model: SearchModel, searched: Searched, result: Path
+) -> Elimination:
+    """What the search found, as a configuration for extract layers.
+
+    Of thresholds also thresholds.csv: how many word-vectors an input keeps as the search expects (the masses, on
+    training inputs) and as the hard thresholds do on dev.
+    """
     if isinstance(model, SoftThresholdModel):
         found = replace(model.elimination, thresholds=model.thresholds)
         kept = mean_kept(ShortenedModel(model.host, found), pipeline.material, settings.batch_size)
+        columns = {"threshold": model.thresholds, "expected": searched.masses, "kept": kept}
+        table = pd.DataFrame({"layer": range(1, len(kept) + 1), **columns})
+        write_csv(result / "thresholds.csv", table)
+        log.info(
+            "word-vectors of an input that leave each layer: the search expects %s, hard thresholds keep %s on dev",
+            *(", ".join(f"{count:.1f}" for count in counts) for counts in (searched.masses, kept)),
+        )
         return replace(found, lengths=lengths_from_masses(kept, settings.seq_len))
     if model.elimination.relative:
         return replace(model.elimination, fractions=fractions_from_masses(searched.masses, settings.seq_len))

@@ -32,6 +32,7 @@ class WordVectors(NamedTuple):
         sizes: (B,) int64, word-vectors that each input began with (relative retention only); None
             if all began with `longest`.
         longest: the largest of them (relative retention only).
+        log_survival: (B, N) ≤ 0, logarithm of how far each still survives (search of thresholds only).
     """
 
     vectors: Tensor
@@ -41,6 +42,7 @@ class WordVectors(NamedTuple):
     weights: Tensor | None = None
     sizes: Tensor | None = None
     longest: int | None = None
+    log_survival: Tensor | None = None
 
     def keep(self, vectors: Tensor, index: Tensor, mask: Tensor | None) -> "WordVectors":
         """The kept word-vectors (B, K, D), given already, with all else gathered at `index`."""
@@ -54,7 +56,12 @@ class WordVectors(NamedTuple):
 
 
 def _bias(block: Block, state: WordVectors) -> Tensor | None:
-    return None if state.positions is None else block.bias(state.positions)
+    """Added to the scaled scores: of positions, and of how far keys survive; None for nothing."""
+    bias = None if state.positions is None else block.bias(state.positions)
+    if state.log_survival is None:
+        return bias
+    survival = state.log_survival[:, None, None, :].to(state.vectors.dtype)
+    return survival if bias is None else bias + survival
 
 
 def _attend(block: Block, projections: Projections, state: WordVectors, bias: Tensor | None, training: bool) -> Tensor:
@@ -87,7 +94,13 @@ def _scores(
         assert state.positions is not None
         return position_scores(elimination, state.positions, priority)
     return significance_from_projections(
-        projections[0], projections[1], state.mask, bias, elimination.diagonal, elimination.pad_queries
+        projections[0],
+        projections[1],
+        state.mask,
+        bias,
+        elimination.diagonal,
+        elimination.pad_queries,
+        None if state.log_survival is None else state.log_survival.detach().exp(),
     )
 
 

@@ -10,10 +10,12 @@ from ..method import soft_extract
 from ..method.elimination import Elimination
 from ..method.selection import significance_order
 from ..method.significance import normalise
-from ..method.soft_threshold import protect, threshold_factors
+from ..method.soft_threshold import GONE, TEMPERATURE, log_threshold_factors, protect
 from .attention import WordVectors, attend_and_score
 from .block import Block
 from .shortened import EliminationModel
+
+_RUNNING = 1024  # inputs of the running mean of a threshold search's masses
 
 
 class SearchModel(EliminationModel):
@@ -80,26 +82,64 @@ class SoftExtractModel(SearchModel):
 class SoftThresholdModel(SearchModel):
     """Soft thresholds: `retention_parameters` (L, 1) are the negated thresholds -θ_j.
 
-    Each word-vector is scaled by a steep sigmoid of its normalised significance less θ_j; hard
-    thresholds follow in re-training. The mass of a layer is the mean of these factors over the
-    real word-vectors of the last batch, times ℓ, so that λ weighs as it does in soft-extract.
+    In each layer a word-vector survives to the degree that a steep sigmoid of its significance, over the mean of
+    those that survive, less θ_j says. What it lost it never regains: the layers above weigh it, as a key, as a
+    query of significance and in that mean, by the product of its factors so far. With a sigmoid steep
+    enough this is the hard model, whose word-vectors compete with the survivors only.
+
+    mass_j is how many word-vectors of an input survive layer j, on average over the last inputs of the training.
+
+    Attributes:
+        counts: of the last batch, the mean of each layer, with gradient.
     """
 
-    def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
+    _running: Tensor
+    _inputs: Tensor
+
+    def __init__(self, host: PreTrainedModel, elimination: Elimination, temperature: float = TEMPERATURE) -> None:
         super().__init__(host, elimination)
         self.retention_parameters = nn.Parameter(torch.zeros(self.layers, 1))
         self.ends_in_first = False  # the mass of the last layer is measured on all its word-vectors
-        self._shares: list[Tensor] = [torch.ones(())] * self.layers
+        self.temperature = temperature
+        self.counts: list[Tensor] = []
+        # part of a checkpoint, so that a search that goes on has the same masses
+        self.register_buffer("_running", torch.full((self.layers,), float(self.seq_len)))
+        self.register_buffer("_inputs", torch.zeros(()))
+
+    def _encode(self, state: WordVectors, trace: list[Tensor] | None = None) -> WordVectors:
+        self.counts = []
+        whole = torch.zeros(state.vectors.shape[:2], device=state.vectors.device)
+        state = super()._encode(state._replace(log_survival=whole), trace)
+        if self.training:
+            self._average(len(state.vectors))
+        assert state.log_survival is not None
+        survival = state.log_survival.exp()  # what a head that averages over word-vectors weighs them by
+        return state._replace(mask=survival if state.mask is None else survival * state.mask)
 
     def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
+        before = state.log_survival
+        assert before is not None
         state, scores = attend_and_score(block, state, self.elimination, self._priority, self.training)
-        factors = threshold_factors(normalise(scores, state.mask), -self.retention_parameters[j])
-        self._shares[j] = factors.mean() if state.mask is None else factors[state.mask].mean()
-        factors = protect(factors, self.elimination.protected, state.shield)
-        return state._replace(vectors=state.vectors * factors.unsqueeze(-1).to(state.vectors.dtype))
+        survivors = before.detach().exp() if state.mask is None else before.detach().exp() * state.mask
+        normalised = normalise(scores, survivors)
+        factors = log_threshold_factors(normalised, -self.retention_parameters[j], self.temperature)
+        after = (before + protect(factors, self.elimination.protected, state.shield)).clamp(min=GONE)
+        left = after.exp() if state.mask is None else after.exp() * state.mask
+        self.counts.append(left.sum(dim=-1).mean())
+        return state._replace(log_survival=after)
+
+    @torch.no_grad()
+    def _average(self, inputs: int) -> None:
+        """Brings the last batch into the running mean: of all inputs at first, then with weight over the last ones."""
+        self._inputs.add_(inputs).clamp_(max=_RUNNING)
+        self._running.lerp_(torch.stack(self.counts).to(self._running), inputs / float(self._inputs))
 
     def masses(self) -> Tensor:
-        return self.seq_len * torch.stack([share.to(self.retention_parameters.device) for share in self._shares])
+        """The running means, with the gradient of the last batch."""
+        if not self.counts:
+            return self._running.clone()
+        counts = torch.stack(self.counts)
+        return self._running + counts - counts.detach()
 
     @torch.no_grad()
     def shrink_(self, amounts: Tensor) -> None:

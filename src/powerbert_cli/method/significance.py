@@ -13,7 +13,11 @@ _CPU_CHUNK_BYTES = 4 * 2**20
 
 
 def significance(
-    attention: Tensor, mask: Tensor | None = None, diagonal: bool = True, pad_queries: bool = False
+    attention: Tensor,
+    mask: Tensor | None = None,
+    diagonal: bool = True,
+    pad_queries: bool = False,
+    survival: Tensor | None = None,
 ) -> Tensor:
     """Attention that each word-vector receives: Sig(w) = Σ_h Σ_w' A_h[w', w].
 
@@ -25,6 +29,7 @@ def significance(
         mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
         diagonal: count what a word-vector takes from itself (the authors' code does not).
         pad_queries: count what padding takes (the authors' code does).
+        survival: (B, N) in [0, 1], how much each query counts (soft thresholds); None for all alike.
 
     Returns:
         (B, N) float32, without gradient: only the order of the scores is used.
@@ -33,14 +38,19 @@ def significance(
         over_heads = attention.detach().sum(dim=1, dtype=torch.float32)  # (B, N, N)
         if not diagonal:
             over_heads.diagonal(dim1=1, dim2=2).zero_()
-        if mask is None or pad_queries:
+        queries = None if mask is None or pad_queries else mask.float()
+        if survival is not None:
+            queries = survival.float() if queries is None else queries * survival
+        if queries is None:
             return over_heads.sum(dim=1)
-        queries = mask.to(over_heads.dtype).unsqueeze(1)  # (B, 1, N)
-        return torch.bmm(queries, over_heads).squeeze(1)  # (B, N)
+        return torch.bmm(queries.unsqueeze(1), over_heads).squeeze(1)  # (B, N)
 
 
 def normalise(scores: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Scores over the mean score of the input's real word-vectors: 1 is average. (B, N) → (B, N)."""
+    """Scores over the mean score of the input's real word-vectors: 1 is average. (B, N) → (B, N).
+
+    A mask of numbers says how much each word-vector counts.
+    """
     if mask is None:
         return scores / scores.mean(dim=-1, keepdim=True)
     real = mask.to(scores.dtype)
@@ -54,6 +64,7 @@ def significance_from_projections(
     bias: Tensor | None = None,
     diagonal: bool = True,
     pad_queries: bool = False,
+    survival: Tensor | None = None,
 ) -> Tensor:
     """Significance without keeping the attention matrix: a light pass beside fused attention.
 
@@ -63,14 +74,14 @@ def significance_from_projections(
         mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
         bias: (B or 1, H or 1, N, N) added to the scaled scores (relative positions, local
             windows), without -inf; None for none.
-        diagonal, pad_queries: see `significance`.
+        diagonal, pad_queries, survival: see `significance`; with survival there is a bias.
 
     Returns:
         (B, N) float32, without gradient; equals `significance` of the softmax of the scaled scores.
     """
 
     def by_torch() -> Tensor:
-        return _in_chunks(query, key, mask, bias, diagonal, pad_queries)
+        return _in_chunks(query, key, mask, bias, diagonal, pad_queries, survival)
 
     def by_triton() -> Tensor:
         kernels = triton_kernels()
@@ -82,13 +93,19 @@ def significance_from_projections(
 
 
 def _in_chunks(
-    query: Tensor, key: Tensor, mask: Tensor | None, bias: Tensor | None, diagonal: bool, pad_queries: bool
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    bias: Tensor | None,
+    diagonal: bool,
+    pad_queries: bool,
+    survival: Tensor | None,
 ) -> Tensor:
     """A few inputs at a time on a CPU."""
 
     def column_sums(part: slice) -> Tensor:
-        part_mask = None if mask is None else mask[part]
-        return significance(attention_weights(query, key, mask, bias, part), part_mask, diagonal, pad_queries)
+        part_mask, counts = (None if given is None else given[part] for given in (mask, survival))
+        return significance(attention_weights(query, key, mask, bias, part), part_mask, diagonal, pad_queries, counts)
 
     return torch.cat([column_sums(part) for part in chunks(query)])
 

@@ -1,28 +1,36 @@
-"""Soft thresholds on normalised significance: the search of `strategy=threshold`."""
+"""Soft thresholds on normalised significance: the search of `strategy=threshold`.
+
+A word-vector survives a layer to a degree, its factor; how far it still survives after several layers is
+the product of its factors, kept here as a logarithm. Attention weighs keys by it, and significance weighs queries by
+it, so that in the limit of a steep sigmoid the search computes what the hard thresholds compute.
+"""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 TEMPERATURE = 0.05  # significance over its mean; at 1/20 of the mean the sigmoid is nearly a step
+GONE = -1e4  # a logarithm that is as good as -inf, also times a few layers in half precision; its exponential is 0
 
 
-def threshold_factors(normalised: Tensor, threshold: Tensor) -> Tensor:
-    """sigmoid((s - θ) / T), divided by its value at θ = 0 so that no threshold scales nothing.
+def log_threshold_factors(normalised: Tensor, threshold: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """log of sigmoid((s - θ) / T), less its value at θ = 0, so that no threshold scales nothing.
 
     Args:
-        normalised: (B, N) significance over its mean in each input.
+        normalised: (B, N) significance over the mean of what survives, in each input.
         threshold: (1,), θ ≥ 0; the gradient reaches it.
 
     Returns:
-        (B, N) in [0, 1].
+        (B, N), at most 0.
     """
-    return torch.sigmoid((normalised - threshold) / TEMPERATURE) / torch.sigmoid(normalised / TEMPERATURE)
+    scaled = normalised / temperature
+    return (F.logsigmoid(scaled - threshold / temperature) - F.logsigmoid(scaled)).clamp(min=GONE)
 
 
-def protect(factors: Tensor, protected: int, shield: Tensor | None) -> Tensor:
-    """The factors (B, N) with 1 for the leading positions and those under the shield."""
-    lead = torch.zeros_like(factors, dtype=torch.bool)
+def protect(log_factors: Tensor, protected: int, shield: Tensor | None) -> Tensor:
+    """The logarithms (B, N) with 0 for the leading positions and those under the shield."""
+    lead = torch.zeros_like(log_factors, dtype=torch.bool)
     lead[:, :protected] = True
     if shield is not None:
         lead |= shield
-    return factors.masked_fill(lead, 1.0)
+    return log_factors.masked_fill(lead, 0.0)
