@@ -88,7 +88,7 @@ def run_verb(verb: str, args: list[str]) -> int:
     except Terminated as error:
         return _complain(f"SIGTERM: {error}; the same command goes on from there", TERMINATED)
     except PowerbertError as error:
-        return _complain(str(error))
+        return _complain(str(error), error.exit_code)
     except (HydraException, OmegaConfBaseException) as error:
         return _complain(usage.explain_hydra(error, verb, args, conf_dir()))
     except OSError as error:
@@ -161,7 +161,7 @@ def task_function(cfg: Any) -> Any:
         if hydra.mode == RunMode.MULTIRUN:
             raise
         # Past Hydra, which would announce an ordinary exception with lines of its own.
-        raise SystemExit(_complain(str(error))) from error
+        raise SystemExit(_complain(str(error), error.exit_code)) from error
 
 
 def _complain(message: str, code: int = USER_ERROR) -> int:

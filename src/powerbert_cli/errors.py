@@ -5,7 +5,13 @@ from collections.abc import Iterable
 
 
 class PowerbertError(Exception):
-    """Something the user can mend: the message names the key, the value, the rule, the way out."""
+    """Something the user can mend: the message names the key, the value, the rule, the way out.
+
+    Attributes:
+        exit_code: 2 is a mistake in what was given; 1 is work that failed.
+    """
+
+    exit_code = 2
 
 
 class Terminated(BaseException):

@@ -305,3 +305,26 @@ def test_masses_of_thresholds_are_a_running_mean_over_training_inputs(batch):
     model.eval()(**batch)
     model.train()(**{name: part[1:] for name, part in batch.items()})  # 9, 3 and 12
     assert model.masses().tolist() == pytest.approx([(16 + 9 + 3 + 12) / 4] * 3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_input_without_word_pieces_has_a_finite_answer_and_changes_no_other(family, batch):
+    model = ShortenedModel(make_host(family), Elimination(LENGTHS, 16)).eval()
+    filled = {"input_ids": batch["input_ids"].clone(), "attention_mask": batch["attention_mask"].clone()}
+    filled["input_ids"][2], filled["attention_mask"][2] = 1, 0
+    others = [0, 1, 3]
+    with torch.no_grad():
+        logits = model(**filled).logits
+        assert logits.isfinite().all()
+        assert torch.allclose(logits[others], model(**batch).logits[others], atol=1e-4)
+
+
+@pytest.mark.parametrize("elimination", [replace(FULL, strategy="none"), FULL, Elimination(LENGTHS, 16)])
+def test_inputs_that_cannot_be_answered_are_refused(elimination, batch):
+    host = make_host()
+    models = [ShortenedModel(host, elimination), SoftExtractModel(host, Elimination(None, 16))]
+    for model in models:
+        with pytest.raises(ValueError, match="17 word-pieces exceed ℓ=16 of this model; cut inputs with truncation"):
+            model.eval()(torch.ones(1, 17, dtype=torch.long))
+        with pytest.raises(ValueError, match="an input begins with padding; pad on the right"):
+            model.eval()(batch["input_ids"], batch["attention_mask"].flip(1))

@@ -24,6 +24,12 @@ def test_fastest_within_the_limit():
     assert best_within([RESULTS[3]]) is None
 
 
+def test_a_drop_of_just_the_limit_is_within_it():
+    """1.0 - 0.99 is a little more than 0.01 in floating point."""
+    assert best_within([result(1e-3, 0.99, 2.0, baseline=1.0, drop=1.0 - 0.99)]) is not None
+    assert best_within([result(1e-3, 0.99, 2.0, baseline=1.0, drop=0.0101)]) is None
+
+
 def test_table_has_the_promised_columns_first_and_lists_failures():
     table = sweep_table(with_settings([*RESULTS, FAILED]))
     promised = (

@@ -54,3 +54,12 @@ def test_each_epoch_has_an_order_of_its_own(monkeypatch):
 def test_a_last_batch_that_is_too_small_to_share_out(monkeypatch):
     with pytest.raises(PowerbertError, match="25 training rows leave 1 for the last batch .*; set task.max_train=24"):
         batches(monkeypatch, 25, 8, processes=2)
+
+
+@pytest.mark.parametrize("rows, batch_size, accumulation", [(7, 4, 2), (14, 8, 4), (11, 8, 4), (10, 8, 4)])
+def test_an_uneven_last_batch_has_no_empty_part(monkeypatch, rows, batch_size, accumulation):
+    for own in batches(monkeypatch, rows, batch_size, accumulation, processes=2):
+        assert all(own)
+    both = batches(monkeypatch, rows, batch_size, accumulation, processes=2)
+    assert len(both[0]) == len(both[1])
+    assert sorted(row for own in both for part in own for row in part) == list(range(rows))

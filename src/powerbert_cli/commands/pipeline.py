@@ -24,6 +24,7 @@ from ..store.retention_file import RetentionFile
 from ..store.stages import Stage, StageStore
 from ..tasks.sources import TaskData, load_task
 from ..tasks.tokenizing import build_tokenizer, texts_of, tokenize
+from ..training.diverged import Diverged
 from ..training.retraining import Answers, answers_of
 from ..training.stages import (
     Material,
@@ -266,5 +267,7 @@ def with_progress(progress: TrainingProgress, work: Callable[[TrainingProgress],
     """Runs work with a progress display that is off the screen afterwards whatever happens."""
     try:
         return work(progress)
+    except Diverged as error:
+        raise Diverged(f"{progress.stage}: {error}") from error
     finally:
         progress.close()

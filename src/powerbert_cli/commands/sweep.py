@@ -51,7 +51,7 @@ def run(cfg: Any) -> tuple[float, float]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         log.error("%s failed: %s", target or f"λ={cfg['lambda']}", reason)
         log.debug("traceback", exc_info=True)
-        user = isinstance(error, PowerbertError)
+        user = isinstance(error, PowerbertError) and error.exit_code == 2
         write_json(run_dir / RESULT, {**head, "status": "failed", "reason": reason, "user_error": user})
         return float("-inf"), float("-inf")
     write_json(run_dir / RESULT, {**head, "status": "ok", **result})

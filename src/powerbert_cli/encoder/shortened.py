@@ -39,12 +39,24 @@ def is_multiple_choice(config: Any) -> bool:
 
 
 def _real_mask(attention_mask: Tensor | None) -> Tensor | None:
-    """The mask as bool, or None if it is known that nothing is padded (free to ask on a CPU only)."""
+    """The mask as bool, or None if it is known that nothing is padded (free to ask on a CPU only).
+
+    An input without any word-piece, as servers fill up batches with, counts as one of its first: it has an answer
+    then, where an average over nothing has none.
+
+    Raises:
+        ValueError: an input is padded on the left (seen on a CPU only).
+    """
     if attention_mask is None:
         return None
     mask = attention_mask.bool()
-    if mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool(mask.all()):
-        return None
+    empty = ~mask.any(dim=-1, keepdim=True)
+    mask = torch.cat([mask[:, :1] | empty, mask[:, 1:]], dim=-1)
+    if mask.device.type == "cpu" and not torch.compiler.is_compiling():
+        if bool(mask.all()):
+            return None
+        if not bool(mask[:, 0].all()):
+            raise ValueError("attention_mask: an input begins with padding; pad on the right (padding_side='right')")
     return mask
 
 
@@ -133,6 +145,12 @@ class EliminationModel(nn.Module, ABC):
     def _start(
         self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None, track: bool = False
     ) -> WordVectors:
+        n = input_ids.shape[1]
+        if not isinstance(n, torch.SymInt) and n > self.seq_len:
+            raise ValueError(
+                f"input_ids: {n} word-pieces exceed ℓ={self.seq_len} of this model; cut inputs with truncation=True, "
+                f"max_length={self.seq_len}"
+            )
         mask = _real_mask(attention_mask)
         positions = weights = None
         if track or self._tracks:
@@ -180,7 +198,10 @@ class EliminationModel(nn.Module, ABC):
     ) -> SequenceClassifierOutput:
         """Logits (B, C), and the loss if labels are given.
 
-        Inputs are (B, N), N ≤ ℓ; of a multiple-choice model (B, C, N), one text for each choice.
+        Inputs are (B, N), N ≤ ℓ, padded on the right; of a multiple-choice model (B, C, N), one text for each choice.
+
+        Raises:
+            ValueError: inputs longer than ℓ, or padded on the left.
         """
         flat = (_flat(given) for given in (input_ids, attention_mask, token_type_ids))
         with part("embed"):

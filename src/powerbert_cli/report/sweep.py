@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ..store.artifacts import whole_file, write_csv, write_json
-from ..tasks.metrics import spread
+from ..tasks.metrics import spread, within
 from .console import console
 from .tables import joined, plain_table
 
@@ -159,8 +159,8 @@ def pareto_front(results: list[dict[str, Any]], speed: Any = speed_of) -> list[d
 
 def best_within(good: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The fastest result whose metric is within max_drop of the baseline, or None."""
-    within = [result for result in good if result["drop"] <= result["max_drop"]]
-    return max(within, key=speed_of, default=None)
+    near = [result for result in good if within(result["drop"], result["max_drop"])]
+    return max(near, key=speed_of, default=None)
 
 
 def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any] | None) -> None:

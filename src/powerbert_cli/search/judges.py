@@ -11,6 +11,7 @@ from ..encoder.block import Block
 from ..encoder.shortened import EliminationModel, ShortenedModel
 from ..method.elimination import Elimination, full
 from ..method.selection import significance_order
+from ..training.diverged import check_finite
 from ..training.retraining import autocast, distillation_loss
 
 Batches = Sequence[dict[str, Tensor]]
@@ -41,6 +42,7 @@ class LogitsJudge:
         self.model, self.batches, self.precision = model.eval(), batches, precision
         self.calls = 0
         self._wanted = list(self._logits(full(model.elimination)))
+        check_finite(torch.cat(self._wanted).cpu(), "the plain model's logits", "its weights are damaged")
 
     def __call__(self, elimination: Elimination) -> float:
         self.calls += 1

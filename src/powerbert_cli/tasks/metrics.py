@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -116,6 +117,12 @@ def interval(metric: str, labels: Array, predictions: Array) -> tuple[float, flo
     return _percentiles(_bootstrap(metric, METRICS[metric], (labels, predictions)))
 
 
+def within(drop: Any, limit: float) -> Any:
+    """Whether a drop, or each of an array, is at most the limit; a hair above is rounding: 0.01 is no sum of
+    binary fractions."""
+    return drop <= limit + 1e-9
+
+
 @dataclass(frozen=True)
 class Drop:
     """metric(baseline) - metric(shortened) on the same examples.
@@ -142,8 +149,7 @@ def paired_drop(metric: str, labels: Array, baseline: Array, shortened: Array, l
         return score(labels, baseline, **weights) - score(labels, shortened, **weights)
 
     drops = _bootstrap(metric, lost, (labels, baseline, shortened))
-    # a hair above the limit is rounding: 0.01 is no sum of binary fractions
-    return Drop(*_percentiles(drops), float(np.mean(drops <= limit + 1e-9)))
+    return Drop(*_percentiles(drops), float(np.mean(within(drops, limit))))
 
 
 @dataclass(frozen=True)

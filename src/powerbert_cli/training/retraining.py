@@ -15,6 +15,7 @@ from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination, between, drawn_between, full
 from ..settings import RetrainStage
 from ..tasks.tokenizing import InRowOrder, by_length, sorted_batches
+from .diverged import check_finite
 from .trainer import SortedTrainer
 
 TEACHER = ("teacher_logits", "teacher_first")
@@ -47,6 +48,7 @@ def answers_of(
             logits.add(output.logits.float().cpu().numpy())
             if first:
                 firsts.add(output.hidden_states[0].float().cpu().numpy())
+    check_finite(logits.values, "the model's logits", "its weights are damaged, or made for another precision")
     return Answers(logits.values, firsts.values if first else None)
 
 

@@ -60,8 +60,8 @@ class EpochBatches(Sampler[list[int]]):
                 yield batch[cuts[part] : cuts[part + 1]]
 
     def _parts_of(self, rows: int) -> int:
-        """Micro-batches of each process that a batch of so many rows makes."""
-        return math.ceil(rows * self.accumulation / self.batch_size)
+        """Micro-batches of each process that a batch of so many rows makes; each has a row in every process."""
+        return min(math.ceil(rows * self.accumulation / self.batch_size), rows // self.processes)
 
     def _order(self) -> list[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)

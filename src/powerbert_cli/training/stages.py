@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from ..tasks.metrics import all_scores, predictions_of, score_of_authors_code
 from ..tasks.tokenizing import sorted_batches
 from .checkpoints import last_whole
 from .controller import Controller
+from .diverged import Diverged, check_finite
 from .interruption import Interruption
 from .retraining import Answers, RetrainTrainer, with_teacher
 from .trainer import Plan, SearchTrainer, SortedTrainer, arguments
@@ -198,7 +200,7 @@ def _shared(material: Material, plan: Plan, callbacks: Sequence[TrainerCallback]
     }
 
 
-def _run(make: Callable[[Plan], Trainer], plan: Plan, material: Material, folder: Path) -> Trained:
+def _run(make: Callable[[Plan], SortedTrainer], plan: Plan, material: Material, folder: Path) -> Trained:
     """Trains; where memory runs out, in smaller micro-batches of the same effective batch."""
     trainer = make(plan)
     assert isinstance(trainer.model, EliminationModel)
@@ -237,6 +239,7 @@ def _run(make: Callable[[Plan], Trainer], plan: Plan, material: Material, folder
         set_seed(plan.seed)
         trainer = make(plan)
     output = trainer.predict(material.dev)
+    check_finite(output.predictions, "the logits on dev", trainer.way_out())
     history = pd.DataFrame(trainer.state.log_history)
     return Trained(np.asarray(output.predictions, dtype=np.float64), np.asarray(output.label_ids), history)
 
@@ -244,7 +247,12 @@ def _run(make: Callable[[Plan], Trainer], plan: Plan, material: Material, folder
 def _train(trainer: Trainer, plan: Plan, folder: Path) -> None:
     with Interruption(plan.save_minutes) as interruption:
         trainer.add_callback(interruption)
-        trainer.train(resume_from_checkpoint=processes.agreed(last_whole(folder) if processes.is_first() else None))
+        try:
+            trainer.train(resume_from_checkpoint=processes.agreed(last_whole(folder) if processes.is_first() else None))
+        except Diverged:
+            for checkpoint in folder.glob("checkpoint-*"):  # the same command must not go on from what is lost
+                shutil.rmtree(checkpoint, ignore_errors=True)
+            raise
         interruption.raise_if_asked()
 
 
@@ -283,6 +291,7 @@ class _MassHistory(TrainerCallback):
     ) -> None:
         target: SearchModel = getattr(model, "module", model)
         masses = target.masses().detach()
+        check_finite(masses.cpu(), f"the masses of {self.trainer.at_step()}", self.trainer.way_out())
         row: dict[str, float] = {"step": state.global_step, "epoch": state.epoch or 0.0}
         row["task_loss"] = float(self.trainer.accelerator.reduce(self.trainer.task_loss, "mean"))
         weights = self.trainer.weights(masses)

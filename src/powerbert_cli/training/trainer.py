@@ -17,6 +17,7 @@ from ..method import soft_extract
 from ..settings import TrainingSettings
 from ..tasks.tokenizing import OrderSampler, by_length, lengths_of, restored
 from .controller import Controller
+from .diverged import check_finite
 from .sampling import EpochBatches, EpochLoader
 
 
@@ -102,12 +103,30 @@ class SortedTrainer(Trainer):
         order = by_length(eval_dataset)
 
         def metrics_in_order(found: EvalPrediction) -> dict[str, float]:
+            check_finite(found.predictions, f"the logits after {self.at_step()}", self.way_out())
             return compute_metrics(EvalPrediction(restored(found.predictions, order), restored(found.label_ids, order)))
 
         super().__init__(eval_dataset=eval_dataset, compute_metrics=metrics_in_order, **kwargs)
         self._eval_order = order
         self._group_by_length = group_by_length
         self.model_accepts_loss_kwargs = True  # has the examples of a whole batch counted, see `compute_loss`
+
+    def at_step(self) -> str:
+        """The optimiser step under way, as messages name it."""
+        return f"step {self.state.global_step}/{self.state.max_steps}"
+
+    def way_out(self) -> str:
+        """What to lower where the training diverges."""
+        if not self.args.num_train_epochs:
+            return "the model was not trained here, so its weights are damaged or made for another precision"
+        return f"lower the learning rate (lr={self.args.learning_rate:g}), or set training.max_grad_norm=1"
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        # the Trainer itself looks at each step's loss too, and replaces what is not finite in its log
+        step = f"step {self.state.global_step + 1}/{self.state.max_steps}"
+        check_finite(float(loss), f"the training diverged: the loss of {step}", self.way_out())
+        return loss
 
     def get_train_dataloader(self) -> EpochLoader:
         rows, args = self.train_dataset, self.args
@@ -218,6 +237,9 @@ class SearchTrainer(SortedTrainer):
                 **options,
             )
         return self.optimizer
+
+    def way_out(self) -> str:
+        return f"{super().way_out()}, or lower lr_soft={self.lr_soft:g} or λ={self.regularizer_weight:g}"
 
     def with_terms(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
         self.task_loss = self.task_loss + loss.detach()
