@@ -4,12 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from hosts import FAMILIES, make_host
 
 from powerbert_cli.bench import energy, engines
+from powerbert_cli.bench.accuracy import compared, logits_of
 from powerbert_cli.bench.batches import bucket, choose_rows, make_batches
 from powerbert_cli.bench.cost import Peaks
 from powerbert_cli.bench.engines import Place
@@ -63,9 +65,12 @@ def test_buckets():
     ]
 
 
-def test_choose_rows_repeats_where_there_are_too_few():
-    assert choose_rows(3, examples=5, batch_size=4) == [0, 1, 2, 0]
-    assert choose_rows(100, examples=9, batch_size=4) == list(range(8))
+def test_choose_rows_draws_with_a_seed_and_repeats_where_there_are_too_few():
+    drawn = choose_rows(3, examples=5, batch_size=4, seed=0)
+    assert sorted(drawn[:3]) == [0, 1, 2] and drawn[3] == drawn[0]
+    drawn = [choose_rows(100, examples=9, batch_size=4, seed=seed) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2] and all(len(set(rows)) == 8 for rows in drawn)
+    assert max(drawn[0]) > 8  # not the first ones
 
 
 def contenders_of(
@@ -88,16 +93,23 @@ def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows,
     timing = table(contenders, 2, 16)
     say_timing(timing)
     timing = timing.set_index("contender")
-    plain, cls, short = (timing.loc[f"{name}/longest/eager/fp32"] for name in ("plain", "plain-cls", "shortened"))
+    plain, full, short = (timing.loc[f"{name}/longest/eager/fp32"] for name in ("plain", "full", "shortened"))
     assert (plain["speedup"], plain["flops_ratio"]) == (1.0, 1.0)
     assert short["speedup"] == pytest.approx(plain["median_s"] / short["median_s"])
-    assert short["speedup_vs_cls"] == pytest.approx(cls["median_s"] / short["median_s"])
+    assert short["elimination"] == pytest.approx(full["median_s"] / short["median_s"])
+    assert short["elimination_low"] <= short["elimination"] <= short["elimination_high"]
+    assert np.isnan(plain["elimination"]) and np.isnan(full["elimination"])  # nothing is eliminated there
     assert short["speedup_vs_best"] == pytest.approx(
         timing[timing["model"] == "plain"]["median_s"].min() / short["median_s"]
     )
-    assert short["flops_ratio"] > cls["flops_ratio"] > 1
+    assert short["flops_ratio"] > full["flops_ratio"] > 1
     assert short["efficiency"] == pytest.approx(short["speedup"] / short["flops_ratio"])
     assert short["roofline_ratio"] == pytest.approx(short["flops_ratio"])  # memory without end: compute alone bounds
+    # at 1e9 FLOPs a second the bound is plain's measured time over the time that its own FLOPs take
+    flops = {c.name: c.flops / len(c.batches) for c in contenders}
+    least = flops["shortened/longest/eager/fp32"] / 1e9
+    assert short["roofline_bound"] == pytest.approx(plain["median_s"] / least)
+    assert short["roofline_reached"] == pytest.approx(least / short["median_s"])
     padded = timing.loc["plain/max/eager/fp32"]["median_s"]
     assert short["speedup_vs_padded"] == pytest.approx(padded / short["median_s"])
     assert timing["examples_per_s"].tolist() == pytest.approx((2 / timing["median_s"]).tolist())
@@ -105,9 +117,44 @@ def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows,
     assert ratios[0] > ratios[1] > 1
 
 
-def test_no_plain_cls_where_the_last_layer_is_needed_whole():
+def test_elimination_alone_is_against_the_same_encoder_whatever_its_last_layer_answers():
     mean = ShortenedModel(make_host("modernbert", classifier_pooling="mean"), Elimination((8, 5, 2), 16))
-    assert set(models_of(mean)) == {"plain", "shortened"}
+    full = models_of(mean)["full"]
+    assert isinstance(full, ShortenedModel) and not full.ends_in_first
+    assert full.elimination.kept(16) == (16, 16, 16)
+
+
+def test_percentiles_are_over_calls(rows, place, host):
+    """99 calls of 1 ms and one of 100 ms, in two rounds: a round's mean would hide it."""
+    contenders, _ = contenders_of(ShortenedModel(host, Elimination((8, 5, 2), 16)), rows, place, paddings=("max",))
+    for contender in contenders:
+        contender.calls = [[0.001] * 50, [0.001] * 49 + [0.1]]
+    row = table(contenders, 1, 16).iloc[0]
+    assert row["p50_s"] == row["p95_s"] == pytest.approx(0.001)
+    assert row["p99_s"] == pytest.approx(0.001 + 0.01 * 0.099)
+    assert row["median_s"] == pytest.approx((0.001 + (0.049 + 0.1) / 50) / 2)
+
+
+def test_answers_beside_those_of_float32():
+    """Of four rows one class changes; the metric of each by hand."""
+    exact = np.array([[1.0, 0.0], [0.0, 1.0], [0.2, 0.1], [0.0, 2.0]], dtype=np.float32)
+    logits = exact.copy()
+    logits[2] = [0.1, 0.25]
+    found = compared(logits, exact, np.array([0, 1, 0, 0]), "accuracy", "classification")
+    assert (found["value"], found["value_fp32"], found["answers_differ"]) == (0.5, 0.75, 0.25)
+    assert found["logits_differ"] == pytest.approx(0.15)
+    assert compared(exact[:, :1], exact[:, :1], exact[:, 0], "pearson", "regression")["answers_differ"] is None
+
+
+def test_logits_are_in_the_order_of_the_rows(rows, host):
+    model = ShortenedModel(host, Elimination((8, 5, 2), 16)).eval()
+    batches = [make_batches([row], "longest", 1, pad, "cpu", 16)[0] for row in rows]
+    with torch.inference_mode():
+        wanted = torch.cat([model(**batch).logits for batch in batches])
+    dataset = datasets.Dataset.from_list(rows)
+    for buckets in (False, True):
+        found = logits_of(model, dataset, pad, 3, 16, "cpu", buckets)
+        assert torch.allclose(torch.as_tensor(found), wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize("engine", ["compile", "onnx", "openvino"])
@@ -189,7 +236,7 @@ def test_what_cannot_run_is_skipped_with_the_reason(host, rows, place, monkeypat
     assert "not one graph" in reasons["shortened", "compile", "fp32"]
     assert "cannot be written as ONNX" in reasons["shortened", "onnx", "fp32"]
     assert {(c.model, c.engine) for c in contenders} == {
-        ("plain", "compile"), ("plain-cls", "compile"), ("plain", "onnx"), ("plain-cls", "onnx")
+        ("plain", "compile"), ("full", "compile"), ("plain", "onnx"), ("full", "onnx")
     }  # fmt: skip
 
 

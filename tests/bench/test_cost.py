@@ -30,6 +30,14 @@ def test_layer_cost_by_hand():
     assert [cost.activations for cost in parts.values()] == [24, 20, 6, 20]
 
 
+def test_head_and_random_have_queries_of_the_kept_ones_only():
+    """As above with one query in place of three: project (2 + 4·3)·4, scores 2·3·2 and A·V 2·3·2."""
+    parts = layer_cost(EncoderShape(1, 2, 8), 1, 3, 1, chosen_first=True)
+    assert [cost.flops for cost in parts.values()] == [56, 12 + 12, 8, 64]
+    whole = layer_cost(EncoderShape(1, 2, 8), 1, 3, 3, chosen_first=True)
+    assert whole == layer_cost(EncoderShape(1, 2, 8), 1, 3, 3)
+
+
 def test_cost_of_a_batch_reads_the_weights_once():
     one, many = (total(layer_cost(BASE, batch, 64, 17)) for batch in (1, 32))
     assert (many.flops, many.activations) == (32 * one.flops, 32 * one.activations)

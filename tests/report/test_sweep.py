@@ -7,7 +7,8 @@ def result(lam, value, speed, **more):
         "baseline": 0.9, "drop": 0.9 - value, "drop_low": 0.0, "drop_high": 0.02, "max_drop": 0.01, "kept_share": 0.5,
         "confidence": 0.9,
         "retention": [3, 2], "flops_ratio": speed, "run_dir": "x", "plain_max_ms": 2.0, "plain_sorted_ms": 1.0,
-        **{f"speedup_{p}": speed for p in ("max", "longest", "sorted")}, **more,
+        **{f"speedup_{p}": speed for p in ("max", "longest", "sorted")},
+        **{f"elimination_{p}": speed / 1.3 for p in ("max", "longest", "sorted")}, **more,
     }  # fmt: skip
 
 
@@ -34,9 +35,10 @@ def test_table_has_the_promised_columns_first_and_lists_failures():
     table = sweep_table(with_settings([*RESULTS, FAILED]))
     promised = (
         "setting lambda target seed status retention kept_share metric value baseline drop drop_low drop_high "
-        "flops_ratio speedup_max speedup_longest speedup_sorted run_dir"
+        "flops_ratio speedup_max speedup_longest speedup_sorted elimination_max elimination_longest "
+        "elimination_sorted run_dir"
     )
-    assert list(table.columns)[:18] == promised.split()
+    assert list(table.columns)[:21] == promised.split()
     assert table["status"].tolist() == ["ok"] * 4 + ["failed"]
     assert table["on_front"].tolist() == [True, True, False, True, False]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..tasks.tokenizing import MODEL_INPUTS
@@ -10,10 +11,14 @@ from ..tasks.tokenizing import MODEL_INPUTS
 Batch = dict[str, torch.Tensor]
 
 
-def choose_rows(count: int, examples: int, batch_size: int) -> list[int]:
-    """Indices of the rows to time: whole batches, rows repeated if there are too few."""
+def choose_rows(count: int, examples: int, batch_size: int, seed: int) -> list[int]:
+    """Indices of the rows to time: whole batches, drawn with a seed, in the order drawn; repeated if there are too few.
+
+    The first rows of a file may be its shortest, or of one class.
+    """
     wanted = max(batch_size, examples // batch_size * batch_size)
-    return [i % count for i in range(wanted)]
+    order = np.random.default_rng(seed).permutation(count).tolist()
+    return [order[i % count] for i in range(wanted)]
 
 
 def bucket(length: int) -> int:

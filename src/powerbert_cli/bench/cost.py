@@ -61,7 +61,14 @@ class Peaks:
 
 
 def layer_cost(
-    shape: EncoderShape, batch: int, n: int, kept: int, *, merges: bool = False, first_only: bool = False
+    shape: EncoderShape,
+    batch: int,
+    n: int,
+    kept: int,
+    *,
+    merges: bool = False,
+    first_only: bool = False,
+    chosen_first: bool = False,
 ) -> dict[str, Cost]:
     """The parts of one layer on a batch of inputs of n word-vectors each, of which `kept` go on.
 
@@ -73,12 +80,13 @@ def layer_cost(
         merges: dropped word-vectors are merged: attention's output is needed for all n, and the
             similarity of each to the kept ones.
         first_only: nothing but [CLS] is needed: one query, and kept counts as 1.
+        chosen_first: positions alone decide what is kept (head, random): the dropped ones have no queries.
 
     Returns:
         project, attention (with the scores of significance), output, feed-forward.
     """
     d, f = shape.hidden, shape.feed_forward
-    queries, kept = (1, 1) if first_only else (n, kept)
+    queries, kept = (1, 1) if first_only else (kept if chosen_first else n, kept)
     rows = n if merges else kept
     alike = 2 * n * kept * d if merges and kept < n else 0
     return {
@@ -99,18 +107,20 @@ def encoder_cost(
     *,
     merges: bool = False,
     first_only: bool = False,
+    chosen_first: bool = False,
 ) -> list[dict[str, Cost]]:
     """`layer_cost` of each layer, on a batch of inputs padded to `seq_len`.
 
     Args:
         lengths: word-vectors that leave each layer; None for a model that keeps all.
         first_only: the last layer answers for [CLS] only.
+        merges, chosen_first: see `layer_cost`.
     """
     costs, n = [], seq_len
     for j, keep in enumerate(lengths if lengths is not None else [seq_len] * shape.layers):
         kept = min(keep, n)
         last = first_only and j == shape.layers - 1
-        costs.append(layer_cost(shape, batch, n, kept, merges=merges, first_only=last))
+        costs.append(layer_cost(shape, batch, n, kept, merges=merges, first_only=last, chosen_first=chosen_first))
         n = kept
     return costs
 
@@ -120,11 +130,9 @@ def total(layer: dict[str, Cost]) -> Cost:
     return sum(layer.values(), Cost(0, 0, 0))
 
 
-def encoder_flops(
-    shape: EncoderShape, seq_len: int, lengths: Sequence[int] | None = None, merges: bool = False
-) -> float:
+def encoder_flops(shape: EncoderShape, seq_len: int, lengths: Sequence[int] | None = None, **how: bool) -> float:
     """FLOPs of all layers on one input padded to `seq_len`; see `encoder_cost`."""
-    return sum(total(layer).flops for layer in encoder_cost(shape, 1, seq_len, lengths, merges=merges))
+    return sum(total(layer).flops for layer in encoder_cost(shape, 1, seq_len, lengths, **how))
 
 
 def roofline_seconds(layers: Sequence[dict[str, Cost]], peaks: Peaks, number_bytes: int) -> float:

@@ -25,7 +25,7 @@ class Field:
     """What contends: every combination, as far as it can be had.
 
     Attributes:
-        models: of plain, plain-cls and shortened, see `models_of`.
+        models: of plain, full and shortened, see `models_of`.
         engines, paddings, precisions: see the settings of `bench`.
     """
 
@@ -46,17 +46,14 @@ class Skipped:
 
 
 def models_of(shortened: ShortenedModel) -> dict[str, nn.Module]:
-    """The models that contend, around one set of weights: speed does not depend on them.
+    """The models that contend, around one set of weights.
 
-    plain is transformers' own classifier; plain-cls keeps all word-vectors, but its last layer
-    answers for [CLS] only, as the shortened one's does: what that gains is no elimination. Where
-    more than [CLS] is needed of the last layer there is no plain-cls.
+    plain is transformers' own classifier. full is this encoder with all word-vectors kept: what it gains on
+    plain, by its own products and by a last layer that answers for [CLS] only, is no elimination.
     """
-    models = {"plain": shortened.host, "shortened": shortened}
-    if shortened.ends_in_first:
-        full = replace(shortened.elimination, strategy="none", lengths=None, fractions=None, thresholds=None)
-        models["plain-cls"] = ShortenedModel(shortened.host, full).eval()
-    return models
+    everything = replace(shortened.elimination, strategy="none", lengths=None, fractions=None, thresholds=None)
+    full = ShortenedModel(shortened.host, everything).eval()
+    return {"plain": shortened.host, "full": full, "shortened": shortened}
 
 
 def build_contenders(
@@ -130,6 +127,7 @@ def batch_cost(batch: Batch, model: nn.Module) -> list[dict[str, Cost]]:
         length,
         _lengths_in(batch, model),
         merges=model.elimination.merges,
+        chosen_first=model.elimination.chosen_first,
         first_only=model.ends_in_first,
     )
 

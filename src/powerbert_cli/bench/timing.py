@@ -26,11 +26,11 @@ class Contender:
     """One way to answer: a model, how it is run, and how its inputs are padded.
 
     Attributes:
-        model: plain, plain-cls or shortened.
+        model: plain, full or shortened.
         run: answers a batch.
         flops: of one pass over all batches.
         roofline: seconds that a pass would need without any loss; None if not known.
-        seconds: one entry for each round: mean time of a batch in that round.
+        calls: for each round the seconds of each batch.
         joules: used in all rounds; None where nothing tells.
     """
 
@@ -42,7 +42,7 @@ class Contender:
     batches: list[Batch]
     flops: float
     roofline: float | None = None
-    seconds: list[float] = field(default_factory=list)
+    calls: list[list[float]] = field(default_factory=list)
     peak_memory_mb: float | None = None
     joules: float | None = None
 
@@ -54,14 +54,21 @@ class Contender:
     def shortened(self) -> bool:
         return self.model == "shortened"
 
-    def time(self, device: str) -> float:
-        """One pass over all batches; mean seconds of a batch."""
+    @property
+    def seconds(self) -> list[float]:
+        """For each round the mean seconds of a batch."""
+        return [sum(calls) / len(calls) for calls in self.calls]
+
+    def time(self, device: str) -> list[float]:
+        """One pass over all batches; seconds of each, until its answer is there."""
+        taken = []
         synchronize(device)
-        start = time.perf_counter()
         for batch in self.batches:
+            start = time.perf_counter()
             self.run(**batch)
-        synchronize(device)
-        return (time.perf_counter() - start) / len(self.batches)
+            synchronize(device)
+            taken.append(time.perf_counter() - start)
+        return taken
 
 
 def synchronize(device: str) -> None:
@@ -99,7 +106,7 @@ def warm_up(contenders: Sequence[Contender], device: str) -> tuple[list[Contende
 def measure(contenders: Sequence[Contender], rounds: int, max_seconds: float, device: str, seed: int = 0) -> int:
     """Times contenders that are warm, in rounds of shuffled order.
 
-    Stops early after `max_seconds` once three rounds are done. Fills `seconds` and `joules`.
+    Stops early after `max_seconds` once three rounds are done. Fills `calls` and `joules`.
 
     Returns:
         The number of rounds done.
@@ -113,7 +120,7 @@ def measure(contenders: Sequence[Contender], rounds: int, max_seconds: float, de
         for contender in order:
             time.sleep(_PAUSE)
             before = counter() if counter else 0.0
-            contender.seconds.append(contender.time(device))
+            contender.calls.append(contender.time(device))
             if counter:
                 contender.joules = (contender.joules or 0.0) + counter() - before
         if done >= MIN_ROUNDS and time.monotonic() - start > max_seconds:
@@ -142,19 +149,23 @@ def speedup(baseline: Sequence[float], contender: Sequence[float]) -> tuple[floa
 def table(contenders: Sequence[Contender], batch_size: int, seq_len: int) -> pd.DataFrame:
     """One row for each contender; times are of one batch.
 
-    `speedup` (with interval), `flops_ratio`, `roofline_ratio` and the two efficiencies (measured
-    over each) are against the plain model of the same engine, precision and padding. Others:
-    `speedup_vs_cls` against plain-cls of the same: elimination alone, where `speedup` also has
-    what a last layer for [CLS] only gains. `speedup_vs_padded` against the plain model padded to
-    ℓ: in a plain row the gain of padding removal, in a shortened row both gains.
+    `median_s` is the median over rounds of a round's mean; `p50_s`, `p95_s` and `p99_s` are over all calls.
+    `speedup` (with interval), `flops_ratio`, `efficiency` (measured over promised) and `roofline_ratio` (of roofline
+    times) are against transformers' plain model of the same engine, precision and padding. Others:
+    `elimination` (with interval) against full, this encoder with everything kept, of the same: what is
+    eliminated alone brings, where `speedup` also has what else sets this encoder apart. `speedup_vs_padded` against the
+    plain model padded to ℓ: in a plain row the gain of padding removal, in a shortened row both gains.
     `speedup_vs_best` against the fastest plain model of any engine, precision and padding here.
+    `roofline_bound` is the speed-up that no engine could exceed here: the plain model's measured time over the
+    contender's own roofline time; `roofline_reached` the roofline time over the measured one.
     """
     known = {(c.model, c.engine, c.precision, c.padding): c for c in contenders}
     plain = [c for c in contenders if c.model == "plain"]
     best = min(plain, key=lambda c: float(np.median(c.seconds)), default=None)
     rows = []
     for c in contenders:
-        base = known.get(("plain", c.engine, c.precision, c.padding))
+        base, full = (known.get((name, c.engine, c.precision, c.padding)) for name in ("plain", "full"))
+        percentiles = np.percentile(np.concatenate(c.calls), [50, 95, 99])
         median = float(np.median(c.seconds))
         answers = batch_size * len(c.batches) * len(c.seconds)
         rows.append(
@@ -167,14 +178,14 @@ def table(contenders: Sequence[Contender], batch_size: int, seq_len: int) -> pd.
                 "batch_size": batch_size,
                 "threads": torch.get_num_threads(),
                 "median_s": median,
-                "p95_s": float(np.percentile(c.seconds, 95)),
+                **dict(zip(("p50_s", "p95_s", "p99_s"), map(float, percentiles), strict=True)),
                 "examples_per_s": batch_size / median,
                 **_against(base, c),
                 "peak_memory_mb": c.peak_memory_mb,
                 "model": c.model,
                 "seq_len": seq_len,
                 **_against_roofline(base, c),
-                "speedup_vs_cls": _ratio(known.get(("plain-cls", c.engine, c.precision, c.padding)), c),
+                **_alone(full, c),
                 "speedup_vs_padded": _ratio(known.get(("plain", c.engine, c.precision, "max")), c),
                 "speedup_vs_best": _ratio(best, c),
                 "joules_per_example": None if c.joules is None else c.joules / answers,
@@ -198,9 +209,21 @@ def _against(base: Contender | None, c: Contender) -> dict[str, float | None]:
     return dict(zip(names, (ratio, low, high, flops, ratio / flops), strict=True))
 
 
+def _alone(full: Contender | None, c: Contender) -> dict[str, float | None]:
+    """What elimination brings by itself; None where nothing is eliminated, or full was not timed."""
+    names = ("elimination", "elimination_low", "elimination_high")
+    if full is None or not c.shortened:
+        return dict.fromkeys(names)
+    return dict(zip(names, speedup(full.seconds, c.seconds), strict=True))
+
+
 def _against_roofline(base: Contender | None, c: Contender) -> dict[str, float | None]:
-    ratio = _ratio(base, c)
-    if base is None or ratio is None or base.roofline is None or c.roofline is None:
-        return {"roofline_ratio": None, "roofline_efficiency": None}
-    roofline = base.roofline / c.roofline
-    return {"roofline_ratio": roofline, "roofline_efficiency": ratio / roofline}
+    if c.roofline is None:
+        return dict.fromkeys(("roofline_ratio", "roofline_bound", "roofline_reached"))
+    least = c.roofline / len(c.batches)
+    known = base is not None and base.roofline is not None
+    return {
+        "roofline_ratio": base.roofline / c.roofline if known else None,  # type: ignore[union-attr, operator]
+        "roofline_bound": None if base is None else float(np.median(base.seconds)) / least,
+        "roofline_reached": least / float(np.median(c.seconds)),
+    }

@@ -2,21 +2,24 @@
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
+from ..bench.accuracy import compared, logits_of
 from ..bench.batches import choose_rows, make_batches
 from ..bench.cost import Peaks
-from ..bench.engines import DTYPES, Place
+from ..bench.engines import DTYPES, Place, Runner
 from ..bench.peaks import measure_peaks
 from ..bench.profile import profile
-from ..bench.run import NUMBER_BYTES, Field, Skipped, build_contenders, models_of, prepared
-from ..bench.timing import measure, table, warm_up
+from ..bench.run import NUMBER_BYTES, TORCH_ENGINES, Field, Skipped, build_contenders, models_of, prepared
+from ..bench.timing import Contender, measure, table, warm_up
 from ..encoder.loading import host_config
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
@@ -42,7 +45,7 @@ def run(cfg: Any) -> float:
     model, retention = contender_model(settings, pipeline)
     say_retention(retention)
     retention.write(run_dir / "retention.json")
-    timing = time_model(settings, pipeline, model, run_dir)
+    timing = time_model(settings, pipeline, model, run_dir, trained=not _is_untrained(settings))
     say_timing(timing)
     if settings.bench.profile:
         profile_model(settings, pipeline, model, run_dir)
@@ -51,24 +54,43 @@ def run(cfg: Any) -> float:
     return float(speedups.iloc[-1]) if len(speedups) else float("nan")
 
 
+def _is_untrained(settings: BenchSettings) -> bool:
+    """Whether a configuration is timed that needs no training: lengths and fractions decide the speed alone."""
+    if settings.shortened or settings.checkpoint:
+        return False
+    return given_retention(settings, host_config(settings.model)) is not None
+
+
 def contender_model(settings: BenchSettings, pipeline: Pipeline) -> tuple[ShortenedModel, RetentionFile]:
-    """What is timed. With a given configuration the weights are not trained: speed does not depend on them."""
-    if not settings.shortened and not settings.checkpoint:
-        given = given_retention(settings, host_config(settings.model))
-        if given is not None:
-            log.info("the weights of %s are not trained for this: speed does not depend on them", settings.model.label)
-            return ShortenedModel(pipeline.new_host(), given.elimination), given
-    return shortened_model(settings, pipeline)
+    """What is timed. With given lengths or fractions the weights are not trained: speed does not depend on them.
+
+    Raises:
+        PowerbertError: thresholds are given without trained weights, on which the number that passes depends.
+    """
+    if not _is_untrained(settings):
+        return shortened_model(settings, pipeline)
+    given = given_retention(settings, host_config(settings.model))
+    assert given is not None
+    if given.elimination.strategy == "threshold":
+        raise PowerbertError(
+            "strategy=threshold: how many word-vectors reach a threshold, and so the speed, depends on the weights; "
+            "give trained ones with checkpoint=MODEL or shortened=RUN/model, or leave the retention configuration out"
+        )
+    log.info("the weights of %s are not trained for this: speed does not depend on them", settings.model.label)
+    return ShortenedModel(pipeline.new_host(), given.elimination), given
 
 
-def time_model(settings: BenchSettings, pipeline: Pipeline, model: ShortenedModel, run_dir: Path) -> pd.DataFrame:
-    """Times all contenders at each number of threads, length and batch size.
+def time_model(
+    settings: BenchSettings, pipeline: Pipeline, model: ShortenedModel, run_dir: Path, trained: bool = True
+) -> pd.DataFrame:
+    """Times all contenders at each number of threads, length and batch size; measures the answers of those not exact.
 
     Writes timing.csv and timing.json, anew after each, so that a run that is stopped leaves what it has.
     """
     options, device, before = settings.bench, resolve_device(settings.device), torch.get_num_threads()
     about = {"elimination": asdict(model.elimination), "environment": capture(device)}
     timing, records = pd.DataFrame(), []
+    answers = _Answers(settings, pipeline, model) if trained else None
     with tempfile.TemporaryDirectory() as folder:
         try:
             for threads in options.threads or [before]:
@@ -78,7 +100,7 @@ def time_model(settings: BenchSettings, pipeline: Pipeline, model: ShortenedMode
                 _say_peaks(peaks, threads)
                 for seq_len in options.seq_lens or [settings.seq_len]:
                     for batch_size in options.batch_sizes or [settings.batch_size]:
-                        timed, record = _time_at(settings, pipeline, model, place, peaks, seq_len, batch_size)
+                        timed, record = _time_at(settings, pipeline, model, place, peaks, seq_len, batch_size, answers)
                         timing = pd.concat([timing, timed], ignore_index=True)
                         records.append(record)
                         write_csv(run_dir / "timing.csv", timing)
@@ -107,10 +129,12 @@ def _time_at(
     peaks: dict[str, Peaks],
     seq_len: int,
     batch_size: int,
+    answers: "_Answers | None",
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table of one number of threads, length and batch size, and its record for timing.json."""
     options, material = settings.bench, pipeline.material
-    chosen = [material.dev[i] for i in choose_rows(len(material.dev), options.examples, batch_size)]
+    drawn = choose_rows(len(material.dev), options.examples, batch_size, settings.seed)
+    chosen = [material.dev[i] for i in drawn]
     field = Field(options.models, options.engines, options.paddings, options.precisions)
     contenders, skipped = build_contenders(
         models_of(model), chosen, material.collator("max"), field, batch_size, seq_len, place, peaks
@@ -126,6 +150,8 @@ def _time_at(
         )
     rounds = measure(contenders, options.rounds, options.max_seconds, place.device, settings.seed) if contenders else 0
     timing = table(contenders, batch_size, seq_len)
+    if answers is not None:
+        timing = answers.beside(timing, contenders, seq_len)
     return timing, {
         "rounds": rounds,
         "threads": place.threads,
@@ -136,16 +162,56 @@ def _time_at(
         "peaks": {precision: asdict(peak) for precision, peak in peaks.items()},
         "contenders": [{k: None if pd.isna(v) else v for k, v in row.items()} for row in timing.to_dict("records")],
         "skipped": [asdict(skip) for skip in skipped],
-        "seconds": {contender.name: contender.seconds for contender in contenders},
+        "calls_s": {contender.name: contender.calls for contender in contenders},
     }
+
+
+class _Answers:
+    """Answers on dev of each way to run a model, beside the same model's in float32; each measured once."""
+
+    def __init__(self, settings: BenchSettings, pipeline: Pipeline, model: ShortenedModel) -> None:
+        self.settings, self.material, self.models = settings, pipeline.material, models_of(model)
+        self._exact: dict[tuple[str, int], np.ndarray] = {}
+        self._known: dict[tuple[str, str, str, int], dict[str, Any]] = {}
+
+    def beside(self, timing: pd.DataFrame, contenders: Sequence[Contender], seq_len: int) -> pd.DataFrame:
+        """The timing table with the columns of `bench.accuracy.compared` where `bench.accuracy` wants them."""
+        wanted, rows = self.settings.bench.accuracy, []
+        for c in contenders:
+            measured = wanted is True or (wanted == "auto" and c.precision != "fp32")
+            rows.append(self._of(c, seq_len) if measured else {})
+        columns = ["metric", "value", "value_fp32", "answers_differ", "logits_differ"]
+        return pd.concat([timing, pd.DataFrame(rows, index=timing.index).reindex(columns=columns)], axis=1)
+
+    def _of(self, c: Contender, seq_len: int) -> dict[str, Any]:
+        known = (c.model, c.engine, c.precision, seq_len)
+        if known not in self._known:
+            log.info("bench: the answers of %s/%s/%s on dev", c.model, c.engine, c.precision)
+            device = resolve_device(self.settings.device) if c.engine in TORCH_ENGINES else "cpu"
+            logits = self._logits(c.run, seq_len, device, c.engine == "compile")
+            labels, task = np.asarray(self.material.dev["labels"]), self.settings.task
+            self._known[known] = compared(logits, self._exact_of(c.model, seq_len), labels, task.metric, task.kind)
+        return self._known[known]
+
+    def _exact_of(self, name: str, seq_len: int) -> np.ndarray:
+        if (name, seq_len) not in self._exact:
+            device = resolve_device(self.settings.device)
+            ((_, model),) = prepared({name: self.models[name]}, "eager", "fp32", device)
+            self._exact[name, seq_len] = self._logits(model, seq_len, device, False)
+        return self._exact[name, seq_len]
+
+    def _logits(self, run: Runner, seq_len: int, device: str, buckets: bool) -> np.ndarray:
+        pad = self.material.collator("max")
+        return logits_of(run, self.material.dev, pad, self.settings.batch_size, seq_len, device, buckets)
 
 
 def profile_model(settings: BenchSettings, pipeline: Pipeline, model: ShortenedModel, run_dir: Path) -> None:
     """Where the time goes in eager PyTorch, at the first precision and padding; writes profile.csv and profile.png."""
     options, device, material = settings.bench, resolve_device(settings.device), pipeline.material
     precision = next((p for p in options.precisions if p in DTYPES), "fp32")
-    models = {name: part for name, part in models_of(model).items() if name != "plain-cls"}
-    rows = [material.dev[i] for i in choose_rows(len(material.dev), options.examples, settings.batch_size)]
+    models = {name: part for name, part in models_of(model).items() if name != "full"}
+    drawn = choose_rows(len(material.dev), options.examples, settings.batch_size, settings.seed)
+    rows = [material.dev[i] for i in drawn]
     batches = make_batches(
         rows, options.paddings[0], settings.batch_size, material.collator("max"), device, settings.seq_len
     )

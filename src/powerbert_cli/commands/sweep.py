@@ -30,8 +30,8 @@ def run(cfg: Any) -> tuple[float, float]:
     An error ends this job alone: what the other jobs found is still gathered.
 
     Returns:
-        For a multi-objective sweeper, both to be maximised: the metric and the speed-up (in
-        length-sorted batches, else the next best that is timed); minus infinity for a job that failed.
+        For a multi-objective sweeper, both to be maximised: the metric and the speed-up against transformers' model
+        (in length-sorted batches, else the next best that is timed); minus infinity for a job that failed.
     """
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
@@ -105,15 +105,18 @@ def _compare(settings: SweepSettings, baseline: Path, shortened: Path) -> dict[s
 
 
 def _speeds(timing: pd.DataFrame) -> dict[str, Any]:
-    """Speed-ups by padding (of the first engine and setting), and times per example for the picture."""
+    """By padding (of the first engine and setting): speed-ups against transformers' model and against this encoder
+    with everything kept (elimination alone), and times per example for the picture."""
     same = ["engine", "precision", "batch_size", "seq_len", "threads"]
     first = timing[(timing[same] == timing[same].iloc[0]).all(axis=1)].set_index(["padding", "model"])
-    speeds: dict[str, Any] = {"flops_ratio": None, "speedup_max": None, "speedup_longest": None, "speedup_sorted": None}
+    paddings = ("max", "longest", "sorted")
+    speeds: dict[str, Any] = {f"{name}_{padding}": None for name in ("speedup", "elimination") for padding in paddings}
     times = {}
     for padding, model in first.index:
         row = first.loc[(padding, model)]
         if model == "shortened":
             speeds[f"speedup_{padding}"] = float(row["speedup"])
+            speeds[f"elimination_{padding}"] = float(row["elimination"])
             speeds[f"flops_ratio_{padding}"] = float(row["flops_ratio"])
         times[f"{model}_{padding}_ms"] = 1000 / float(row["examples_per_s"])
     speeds["flops_ratio"] = speeds.get(

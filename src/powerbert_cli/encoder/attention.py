@@ -131,7 +131,7 @@ def attend_and_extract(
         priority: (ℓ,) of Rand-WS, see `position_scores`; else None.
     """
     bias = _bias(block, state)
-    if elimination.ranking != "attention":  # the choice needs no queries: project those of the kept ones only
+    if elimination.chosen_first:  # project the queries of the kept ones only
         assert state.positions is not None
         scores = position_scores(elimination, state.positions, priority)
         index, kept_mask = choose(elimination, j, scores, state.mask, state.shield, state.sizes, state.longest)

@@ -10,7 +10,7 @@ from ..method import soft_extract
 from ..method.elimination import Elimination
 from ..method.selection import significance_order
 from ..method.significance import normalise
-from ..method.soft_threshold import GONE, TEMPERATURE, log_threshold_factors, protect
+from ..method.soft_threshold import GONE, TEMPERATURE, log_threshold_factors, protect, temperature_at
 from .attention import WordVectors, attend_and_score
 from .block import Block
 from .shortened import EliminationModel
@@ -38,6 +38,9 @@ class SearchModel(EliminationModel):
     @abstractmethod
     def clip_(self) -> None:
         """Brings the parameters back into their range, in place."""
+
+    def advance(self, progress: float) -> None:
+        """Told how far the search is, in [0, 1], before each step and at the end."""
 
 
 class SoftExtractModel(SearchModel):
@@ -84,8 +87,8 @@ class SoftThresholdModel(SearchModel):
 
     In each layer a word-vector survives to the degree that a steep sigmoid of its significance, over the mean of
     those that survive, less θ_j says. What it lost it never regains: the layers above weigh it, as a key, as a
-    query of significance and in that mean, by the product of its factors so far. With a sigmoid steep
-    enough this is the hard model, whose word-vectors compete with the survivors only.
+    query of significance and in that mean, by the product of its factors so far. The sigmoid grows steeper in the
+    course of the search: in the limit this is the hard model, whose word-vectors compete with the survivors only.
 
     mass_j is how many word-vectors of an input survive layer j, on average over the last inputs of the training.
 
@@ -127,6 +130,9 @@ class SoftThresholdModel(SearchModel):
         left = after.exp() if state.mask is None else after.exp() * state.mask
         self.counts.append(left.sum(dim=-1).mean())
         return state._replace(log_survival=after)
+
+    def advance(self, progress: float) -> None:
+        self.temperature = temperature_at(progress)
 
     @torch.no_grad()
     def _average(self, inputs: int) -> None:

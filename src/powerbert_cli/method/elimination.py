@@ -52,6 +52,11 @@ class Elimination:
         return RANKING[self.strategy]
 
     @property
+    def chosen_first(self) -> bool:
+        """Whether positions alone decide, so that the choice needs no queries."""
+        return self.ranking != "attention"
+
+    @property
     def merges(self) -> bool:
         return self.strategy == "merge"
 

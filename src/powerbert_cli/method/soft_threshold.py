@@ -9,8 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TEMPERATURE = 0.05  # significance over its mean; at 1/20 of the mean the sigmoid is nearly a step
+# Of the sigmoid, in significance over its mean: at the beginning and at the end of a search. A word-vector a little
+# above several thresholds loses a little at each, where the hard model keeps it whole, so the end has to be steep.
+TEMPERATURE, LAST_TEMPERATURE = 0.05, 0.005
 GONE = -1e4  # a logarithm that is as good as -inf, also times a few layers in half precision; its exponential is 0
+
+
+def temperature_at(progress: float) -> float:
+    """It falls by the same factor in each step of the search; progress is in [0, 1]."""
+    return TEMPERATURE * (LAST_TEMPERATURE / TEMPERATURE) ** progress
 
 
 def log_threshold_factors(normalised: Tensor, threshold: Tensor, temperature: float = TEMPERATURE) -> Tensor:

@@ -21,12 +21,12 @@ def write_and_say(folder: Path, rows: Sequence[dict[str, Any]], timings: Mapping
     """
     table = pd.DataFrame([{**row, **_measured(timings.get(row["retention"] or ""))} for row in rows])
     write_csv(folder / "published.csv", table)
-    heads = ["task", "published", "measured", "95%", "FLOPs", "effic.", "configuration"]
-    shown = plain_table("speed-up, padded to ℓ", dict.fromkeys(heads, "right"))
+    heads = ["task", "published", "measured", "95%", "FLOPs", "effic.", "eliminat.", "configuration"]
+    shown = plain_table("speed-up against transformers' model, padded to ℓ", dict.fromkeys(heads, "right"))
     for row in table.to_dict("records"):
         if pd.isna(row["measured"]):
             reason = "not published" if pd.isna(row["retention"]) else "not timed"
-            shown.add_row(row["task"], f"{row['speedup']:.1f}", "–", "", "", "", reason)
+            shown.add_row(row["task"], f"{row['speedup']:.1f}", "–", "", "", "", "", reason)
             continue
         shown.add_row(
             row["task"],
@@ -35,10 +35,12 @@ def write_and_say(folder: Path, rows: Sequence[dict[str, Any]], timings: Mapping
             f"{row['measured_low']:.2f}-{row['measured_high']:.2f}",
             f"{row['flops_ratio']:.2f}",
             f"{row['efficiency']:.2f}",
+            "–" if pd.isna(row["elimination"]) else f"{row['elimination']:.2f}",
             row["retention"],
         )
     console.print(shown)
     console.print("published: K80, batch size 128 (RACE 64), padded to ℓ; metrics of the paper are in the table")
+    console.print("eliminat.: elimination alone, against this encoder with everything kept")
     if borrowed:
         console.print("the configurations are those of BERT: none of this model is published")
     console.print(f"table: {folder / 'published.csv'}")
@@ -47,7 +49,8 @@ def write_and_say(folder: Path, rows: Sequence[dict[str, Any]], timings: Mapping
 def _measured(timing: Path | None) -> dict[str, Any]:
     """Speed-up of the shortened model in a timing.csv, padded to ℓ."""
     if timing is None:
-        return dict.fromkeys(("measured", "measured_low", "measured_high", "flops_ratio", "efficiency"))
+        names = ("measured", "measured_low", "measured_high", "flops_ratio", "efficiency", "elimination")
+        return dict.fromkeys(names)
     table = pd.read_csv(timing)
     row = table[table["shortened"] & (table["padding"] == "max")].iloc[0]
     return {
@@ -56,4 +59,5 @@ def _measured(timing: Path | None) -> dict[str, Any]:
         "measured_high": row["speedup_high"],
         "flops_ratio": row["flops_ratio"],
         "efficiency": row["efficiency"],
+        "elimination": row["elimination"],
     }

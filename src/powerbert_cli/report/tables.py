@@ -68,17 +68,19 @@ def say_timing(timing: pd.DataFrame) -> None:
         title = f"time of a batch of {batch_size}, ℓ={seq_len}, {engine}, {precision}, {threads} threads"
         console.print(_timing_table(title, rows))
     console.print(
-        f"{timing['rounds'].min()} rounds. speed-up, FLOPs and roofline (ratios) are against the plain model of the "
-        "same padding, engine and precision; of roof is measured over roofline; vs cls is against plain-cls: "
-        "elimination alone; vs padded is against the plain model padded to ℓ: removed padding counts too."
+        f"{timing['rounds'].min()} rounds. vs plain: against transformers' model (plain) of the same padding, engine "
+        "and precision, with its 95% interval, and what FLOPs promise of it; alone: elimination alone, against "
+        "this encoder with everything kept (full); bound: the speed-up that no engine can exceed here (roofline); vs "
+        "padded: against plain padded to ℓ: removed padding counts too."
     )
+    _say_answers(timing)
     for _, rows in timing.groupby(POINT, sort=False):
         _say_best(rows)
 
 
 def _timing_table(title: str, rows: pd.DataFrame) -> Table:
     columns = {"padding": "left", "model": "left"}
-    heads = ["ms", "speed-up", "95%", "FLOPs", "roofline", "of roof", "vs cls", "vs padded"]
+    heads = ["ms", "vs plain", "95%", "FLOPs", "alone", "bound", "vs padded"]
     table = plain_table(title, {**columns, **dict.fromkeys(heads, "right")})
     for row in rows.to_dict("records"):
         plain = row["model"] == "plain"
@@ -89,9 +91,8 @@ def _timing_table(title: str, rows: pd.DataFrame) -> Table:
             "" if plain else _number(row["speedup"]),
             "" if plain or pd.isna(row["speedup"]) else f"{row['speedup_low']:.2f}-{row['speedup_high']:.2f}",
             "" if plain else _number(row["flops_ratio"]),
-            "" if plain else _number(row["roofline_ratio"]),
-            "" if plain else _number(row["roofline_efficiency"]),
-            _number(row["speedup_vs_cls"]) if row["shortened"] else "",
+            _number(row["elimination"]),
+            "" if plain or pd.isna(row["roofline_bound"]) else f"{row['roofline_bound']:.1f}",
             _number(row["speedup_vs_padded"]),
         )
     return table
@@ -99,6 +100,27 @@ def _timing_table(title: str, rows: pd.DataFrame) -> Table:
 
 def _number(value: float | None) -> str:
     return "" if value is None or pd.isna(value) else f"{value:.2f}"
+
+
+def _say_answers(timing: pd.DataFrame) -> None:
+    """What engines and precisions do to the answers, where it was measured."""
+    if "value" not in timing or timing["value"].isna().all():
+        return
+    measured = timing.dropna(subset="value").drop_duplicates(["model", "engine", "precision", "seq_len"])
+    heads = [str(measured["metric"].iloc[0]), "in fp32", "answers differ", "logits by"]
+    shown = plain_table("answers on dev", {"model": "left", "engine": "left", "precision": "left"})
+    for head in heads:
+        shown.add_column(head, justify="right", no_wrap=True)
+    for row in measured.to_dict("records"):
+        differ = row["answers_differ"]
+        shown.add_row(
+            *(row["model"], row["engine"], row["precision"]),
+            f"{row['value']:.4f}",
+            f"{row['value_fp32']:.4f}",
+            "–" if differ is None or pd.isna(differ) else f"{differ:.2%}",
+            f"{row['logits_differ']:.2g}",
+        )
+    console.print(shown)
 
 
 def _say_best(rows: pd.DataFrame) -> None:
@@ -110,5 +132,6 @@ def _say_best(rows: pd.DataFrame) -> None:
     console.print(
         f"fastest plain: {one['contender']} {one['examples_per_s']:.1f} examples/s; fastest shortened: "
         f"{other['contender']} {other['examples_per_s']:.1f} examples/s, {other['speedup_vs_best']:.2f} times as fast"
-        f" (batch size {one['batch_size']}, ℓ={one['seq_len']}, {one['threads']} threads)"
+        f" (batch size {one['batch_size']}, ℓ={one['seq_len']}, {one['threads']} threads); a call of it takes "
+        f"{1000 * other['p50_s']:.1f}, {1000 * other['p95_s']:.1f}, {1000 * other['p99_s']:.1f} ms (p50, p95, p99)"
     )

@@ -82,13 +82,18 @@ class FlopsBudget(Budget):
     """In FLOPs, see `bench.cost.layer_cost`."""
 
     def __init__(
-        self, shape: EncoderShape, lengths: Sequence[int], ends_in_first: bool = True, merges: bool = False
+        self,
+        shape: EncoderShape,
+        lengths: Sequence[int],
+        ends_in_first: bool = True,
+        merges: bool = False,
+        chosen_first: bool = False,
     ) -> None:
-        self.shape, self.merges = shape, merges
+        self.shape, self.how = shape, {"merges": merges, "chosen_first": chosen_first}
         super().__init__(lengths, shape.layers, ends_in_first)
 
     def layer(self, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
-        cost = layer_cost(self.shape, 1, n, kept, merges=self.merges, first_only=first_only)  # type: ignore[arg-type]
+        cost = layer_cost(self.shape, 1, n, kept, first_only=first_only, **self.how)  # type: ignore[arg-type]
         return torch.as_tensor(total(cost).flops)
 
 

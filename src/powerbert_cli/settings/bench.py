@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .elimination import RetrainSettings
 from .rules import SettingsError, at_least_one, key, one_of
@@ -11,15 +11,14 @@ from .training import PRECISIONS
 PADDINGS = ("max", "longest", "sorted")
 ENGINES = ("eager", "compile", "onnx", "openvino")
 BENCH_PRECISIONS = (*PRECISIONS, "int8")
-BENCH_MODELS = ("plain", "plain-cls", "shortened")
+BENCH_MODELS = ("plain", "full", "shortened")
+_EARLIER = {"plain-cls": "full"}  # names that are still understood
 
 
 @dataclass(kw_only=True)
 class BenchOptions:
     precisions: list[str] = key("precisions of timing: fp32, bf16, fp16, int8 (engine onnx)")
-    models: list[str] = key(
-        "plain (transformers' own), plain-cls (last layer for [CLS] only, nothing eliminated), shortened"
-    )
+    models: list[str] = key("plain (transformers' own), full (this encoder with everything kept), shortened")
     engines: list[str] = key(
         "how models are run: eager, compile (torch.compile, one graph for each batch size and length), onnx (ONNX "
         "Runtime), openvino; what is not installed or cannot run here is skipped, with the reason"
@@ -29,11 +28,18 @@ class BenchOptions:
     seq_lens: list[int] | None = key("in place of ℓ, one table for each; longer inputs are cut; null is ℓ")
     threads: list[int] | None = key("CPU threads, one table for each; null is runtime.threads")
     profile: bool = key("also time each part of each layer, plain and shortened (eager): profile.csv, profile.png")
-    examples: int = key("dev examples that one round times")
+    examples: int = key("dev examples that one round times, drawn with seed")
+    accuracy: Any = key(
+        "also measure the dev metric of each model, engine and precision, and the share of answers that differ from "
+        "float32's: auto (of all but fp32), true (of all) or false; never of weights that are not trained"
+    )
     rounds: int = key("rounds; in each every contender runs once, in shuffled order")
     max_seconds: float = key("stop after this time if at least 3 rounds are done")
 
     def __post_init__(self) -> None:
+        self.models = [_EARLIER.get(name, name) for name in self.models]
+        if self.accuracy not in ("auto", True, False):
+            raise SettingsError(f"bench.accuracy={self.accuracy} is none of auto, true, false")
         allowed = {"precisions": BENCH_PRECISIONS, "models": BENCH_MODELS, "engines": ENGINES, "paddings": PADDINGS}
         for name, values in allowed.items():
             given = getattr(self, name)

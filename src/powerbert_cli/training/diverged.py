@@ -27,8 +27,5 @@ def check_finite(values: Any, what: str, way_out: str) -> None:
     array = np.asarray(values, dtype=np.float64)
     if np.isfinite(array).all():
         return
-    found = array[~np.isfinite(array)].flat[0]
-    said = "nan" if math.isnan(found) else "infinite"
-    raise Diverged(
-        f"{what} {'is' if array.ndim == 0 else 'are'} {said}{'' if array.ndim == 0 else ' in part'}; {way_out}"
-    )
+    said = "nan" if math.isnan(array[~np.isfinite(array)].flat[0]) else "infinite"
+    raise Diverged(f"{what} is {said}; {way_out}" if array.ndim == 0 else f"{what} are {said} in part; {way_out}")

@@ -260,6 +260,17 @@ class _AroundStep(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self.trainer.task_loss = torch.zeros((), device=args.device)
+        self._advance(kwargs["model"], state)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._advance(kwargs["model"], state)
+
+    @staticmethod
+    def _advance(model: Any, state: TrainerState) -> None:
+        target: SearchModel = getattr(model, "module", model)
+        target.advance(state.global_step / max(1, state.max_steps))
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
