@@ -19,7 +19,7 @@ from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.retention import RetentionError, check_fractions, check_lengths, check_thresholds
 from powerbert_cli.settings import VERBS
 from powerbert_cli.store.retention_file import RetentionFileError, read
-from powerbert_cli.tasks.files import DataError, check_text, columns_of
+from powerbert_cli.tasks.files import DataError, check_text, columns_of, rows_of
 from powerbert_cli.usage import groups, keys_of, shipped_defaults
 
 ANY = (
@@ -132,6 +132,7 @@ def test_data_files(number, tmp_path):
         try:
             check_text(path)
             columns_of(path)
+            list(rows_of(path, ["a"]))
         except DataError:
             return
         content.decode("utf-8")  # what passes is text

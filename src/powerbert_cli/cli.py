@@ -36,10 +36,21 @@ def conf_dir() -> Path:
 
 def main() -> None:
     """Entry point of the console script."""
+    _prepare_streams()
     try:
         sys.exit(dispatch(sys.argv[1:]))
     except BrokenPipeError:
         sys.exit(FAILED)
+
+
+def _prepare_streams() -> None:
+    """What a terminal cannot show becomes ?, and what is closed takes everything: neither is worth a training."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def dispatch(args: list[str]) -> int:
@@ -73,6 +84,7 @@ def run_verb(verb: str, args: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here and not to Hydra's own printer
     args = [with_home(arg) for arg in args]  # first, so that what is checked is what is used
     try:
+        foreign.check_flags(args)
         foreign.check_folders(args)
     except PowerbertError as error:
         return _complain(str(error))
@@ -150,6 +162,7 @@ def task_function(cfg: Any) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from .commands import failures
     from .store import artifacts
 
     hydra = HydraConfig.get()
@@ -159,9 +172,13 @@ def task_function(cfg: Any) -> Any:
             return recipe.run(cfg)
     except PowerbertError as error:
         if hydra.mode == RunMode.MULTIRUN:
-            raise
+            return failures.note(error)
         # Past Hydra, which would announce an ordinary exception with lines of its own.
         raise SystemExit(_complain(str(error), error.exit_code)) from error
+    except Exception as error:
+        if hydra.mode == RunMode.MULTIRUN:
+            return failures.note(error)
+        raise
 
 
 def _complain(message: str, code: int = USER_ERROR) -> int:

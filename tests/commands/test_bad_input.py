@@ -3,7 +3,6 @@
 import pytest
 
 from powerbert_cli.cli import dispatch
-from powerbert_cli.foreign import check_folders
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ CASES = [
     (["finetune", "task=custom"], "needs task.data_dir=FOLDER"),
     (["finetune", "task=cola", "task.data_dir=nowhere"], "task.data_dir=nowhere is not a folder"),
     (
-        ["finetune", "task=custom", "task.data_dir=data", "task.text_columns=[body]", "task.label_column=y"],
+        ["finetune", "task=custom", "task.data_dir=data", "task.text_columns=[sentence]", "task.label_column=y"],
         "no column 'y'",
     ),
     (["finetune", "task=rte", "task.data_dir=data"], "no column 'sentence1' (did you mean 'sentence'?)"),
@@ -76,49 +75,14 @@ def test_bad_input(folder, capfd, args, message):
     assert len([line for line in err.splitlines() if line.startswith("powerbert:")]) == 1
 
 
-FOREIGN = [
-    "hydra: {callbacks: {mine: {_target_: os.system, command: touch ran}}}",
-    "hydra: {job_logging: {handlers: {mine: {'()': subprocess.call, args: touch ran}}}}",
-    "hydra: {job_logging: {handlers: {mine: {class: os.system}}}}",
-    "hydra: {sweeper: {custom_search_space: os.system}}",
-    "hydra: {callbacks: {mine: {_target_: '${name}'}}}",
-    "hydra.callbacks.mine._target_: os.system",
-    "hydra: {searchpath: ['file:///tmp']}",
-    "name: [",
-]
-
-
-@pytest.mark.parametrize("content", FOREIGN)
-@pytest.mark.parametrize("flag", [["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"]])
-def test_a_config_from_elsewhere_runs_no_code(folder, capfd, content, flag):
+def test_words_that_yaml_reads_as_booleans(folder, capfd):
     (folder / "mine" / "task").mkdir(parents=True)
-    (folder / "mine" / "task" / "theirs.yaml").write_text(f"# @package _global_\n{content}\n")
-    assert dispatch(["finetune", *flag, "task=theirs"]) == 2
+    own = "defaults: [custom, _self_]\nname: theirs\ndata_dir: data\ntext_columns: [sentence]\n"
+    (folder / "mine" / "task" / "theirs.yaml").write_text(f"{own}label_names: [no, yes]\n")
+    assert dispatch(["finetune", "--config-dir", "mine", "task=theirs"]) == 2
     err = capfd.readouterr().err
-    assert err.startswith("powerbert: mine/task/theirs.yaml: ") and err.count("\n") == 1
-    assert not (folder / "ran").exists() and not (folder / "outputs").exists()
-
-
-def test_a_folder_below_home_is_checked_too(folder, capfd, monkeypatch):
-    monkeypatch.setenv("HOME", str(folder))
-    (folder / "mine" / "task").mkdir(parents=True)
-    (folder / "mine" / "task" / "theirs.yaml").write_text(f"# @package _global_\n{FOREIGN[0]}\n")
-    assert dispatch(["finetune", "--config-dir=~/mine", "task=theirs"]) == 2
-    assert "names code to run" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("args", [[], ["--config-dir"], ["--config-dir="], ["lambda=1e-3"]])
-def test_command_lines_without_a_folder_of_configs(tmp_path, monkeypatch, args):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "not_named.yaml").write_text(FOREIGN[0])
-    check_folders(args)
-
-
-def test_a_config_from_elsewhere_sets_keys(folder, capfd):
-    (folder / "mine" / "task").mkdir(parents=True)
-    (folder / "mine" / "task" / "theirs.yaml").write_text("defaults: [custom]\nname: theirs\nlabel_names: [a, b]\n")
-    assert dispatch(["finetune", "--config-dir", "mine", "task=theirs", "--cfg", "job"]) == 0
-    assert "name: theirs" in capfd.readouterr().out
+    assert "task.label_names=[False, True]: YAML reads the words" in err and "label_names: ['no', 'yes']" in err
+    assert dispatch(["finetune", "task.label_column=off", "experiment=smoke", "--cfg", "job"]) == 0  # a word there
 
 
 @pytest.mark.skipif("__import__('importlib.util').util.find_spec('ray')")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from powerbert_cli.cli import dispatch
+from powerbert_cli.store.model_dir import fingerprint
 
 TINY = ["epochs=1", "batch_size=8", "model.config.num_hidden_layers=2", "seq_len=32", "runtime.log_seconds=60"]
 
@@ -127,7 +128,7 @@ def test_variants(folder, variant):
     history = pd.read_csv(newest("retrain") / "history.csv")
     assert ("eval_ibm" in history) == (variant == "ibm")
     stages = [json.loads(p.read_text()) for p in Path("outputs/stages").glob("retrain-*/stage.json")]
-    searches = {p.parent.name.partition("-")[2] for p in Path("outputs/stages").glob("search-*/stage.json")}
+    searches = {fingerprint(p) for p in Path("outputs/stages").glob("search-*/model")}
     assert (stages[0]["settings"]["start"] in searches) == (variant == "ibm")
 
 
@@ -173,3 +174,57 @@ def test_full_retention_without_re_training_is_the_fine_tuned_model(folder, how)
 def test_strategy_none_has_nothing_to_search(folder, capfd):
     assert dispatch(["search", "strategy=none"]) == 2
     assert "there is nothing to search" in capfd.readouterr().err
+
+
+def test_a_task_without_dev_rows_is_measured_on_its_test_split_once(folder, capfd):
+    """Held-back rows choose; the test split has its own file, line and place in a sweep's report."""
+    for name, count in (("train", 40), ("test", 10)):
+        table = pd.DataFrame(
+            {"text": [words(3 + i % 5, i) for i in range(count)], "label": [i % 2 for i in range(count)]}
+        )
+        table.to_csv(f"data/{name}.csv", index=False)
+    own = ["task=custom", "task.data_dir=data", *TINY, "epochs=2"]
+    assert dispatch(["finetune", *own]) == 0
+    out = capfd.readouterr().out
+    assert "no dev split of its own: 8 of 40 training rows are held back for it" in out
+    assert "the best of 2 epochs on these rows)" in out
+    assert "on the test split, which nothing was chosen on: custom test accuracy" in out
+    run = newest("finetune")
+    assert json.loads((run / "metrics.json").read_text())["n"] == 8
+    test = json.loads((run / "test_metrics.json").read_text())
+    assert (test["n"], test["split"], test["best_of_epochs"]) == (10, "test", None)
+    sweep = ["lambda=1e-3,1e-2", "bench.rounds=3", "bench.examples=8", "max_drop=0.9"]
+    assert dispatch(["sweep", *own, *sweep]) == 0
+    assert capfd.readouterr().out.count("on the test split, which nothing was chosen on: accuracy") == 1
+    assert len(list(Path("outputs/stages").glob("tested-*"))) >= 2  # of shortened models, and one of the plain one
+    for name in ("train", "test"):
+        Path(f"data/{name}.csv").rename(f"data/{'dev' if name == 'test' else name}.csv")
+    assert dispatch(["sweep", *own, *sweep]) == 0
+    assert "its metric and drop are of dev, the rows that it was chosen on" in capfd.readouterr().out
+
+
+def test_bench_measures_the_answers_of_what_is_not_exact(folder, capfd):
+    pytest.importorskip("onnxruntime")
+    own = ["experiment=smoke", "lambda=1e-2", "bench.rounds=3", "bench.examples=32", "bench.paddings=[sorted]"]
+    assert dispatch(["bench", *own, "bench.engines=[eager,onnx]", "bench.precisions=[fp32,bf16,int8]"]) == 0
+    timing = pd.read_csv(newest("bench") / "timing.csv").set_index("contender")
+    exact, inexact = timing[timing["precision"] == "fp32"], timing[timing["precision"] != "fp32"]
+    assert exact["value"].isna().all() and inexact["value"].between(0, 1).all()
+    assert inexact["answers_differ"].between(0, 1).all() and (inexact["logits_differ"] > 0).all()
+    assert "answers on dev" in capfd.readouterr().out
+    record = json.loads((newest("bench") / "timing.json").read_text())["runs"][0]
+    assert len(record["calls_s"]["plain/sorted/eager/fp32"][0]) == 1  # one batch of 32
+    assert dispatch(["bench", *own, "bench.accuracy=true", "retention.lengths=[9,5,3,1]"]) == 0  # weights not trained
+    assert "value" not in pd.read_csv(newest("bench") / "timing.csv")
+
+
+@pytest.mark.parametrize("given", ["retention.thresholds=[0.5,0.5,0.5,1]", "retention.path={}/retention.json"])
+def test_thresholds_are_not_timed_with_weights_that_are_not_trained(folder, capfd, given):
+    assert dispatch(["search", "experiment=smoke", "strategy=threshold", "lambda=1e-2"]) == 0
+    run = newest("search")
+    table = pd.read_csv(run / "thresholds.csv")
+    assert list(table) == ["layer", "threshold", "expected", "kept"] and (table["expected"] >= 1).all()
+    own = ["experiment=smoke", "strategy=threshold", given.format(run), "bench.rounds=3", "bench.examples=32"]
+    assert dispatch(["bench", *own]) == 2
+    assert "depends on the weights; give trained ones with checkpoint=MODEL" in capfd.readouterr().err
+    assert dispatch(["bench", *own, f"checkpoint={run / 'model'}", "retrain.epochs=0"]) == 0

@@ -298,7 +298,10 @@ def test_steep_soft_thresholds_are_the_hard_ones(family, protected, batch):
 
 
 def test_masses_of_thresholds_are_a_running_mean_over_training_inputs(batch):
-    """Two batches of one input and of three weigh 1 to 3; what is evaluated between them does not count."""
+    """Two batches of one input and of three weigh 1 to 3; what is evaluated between them does not count.
+
+    All word-vectors survive, so the mean is that of the lengths.
+    """
     model = SoftThresholdModel(make_host(), Elimination(None, 16, "threshold")).train()
     model({name: part[:1] for name, part in batch.items()}["input_ids"])  # 16 word-pieces
     assert model.masses().tolist() == [16.0] * 3

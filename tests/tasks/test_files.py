@@ -1,37 +1,17 @@
 import gzip
 import json
+import os
 
+import datasets
 import pandas as pd
 import pytest
+from custom import task
 
-from powerbert_cli.settings import TaskSettings
+from powerbert_cli.errors import PowerbertError
 from powerbert_cli.tasks.files import DataError, find_file
-from powerbert_cli.tasks.sources import check_source, load_task
+from powerbert_cli.tasks.sources import load_task
 
 ROWS = [('he said "no', 1), ("", 0), ("NA", 1), ("null, 007", 0)]
-
-
-def task(folder, **changes) -> TaskSettings:
-    values = {
-        "name": "custom",
-        "kind": "classification",
-        "test_split": "test",
-        "options_column": None,
-        "submission": None,
-        "hub_path": None,
-        "hub_name": None,
-        "dev_split": "validation",
-        "data_dir": str(folder),
-        "text_columns": ["text"],
-        "label_column": "label",
-        "label_names": ["bad", "good"],
-        "metric": "accuracy",
-        "max_train": None,
-        "max_dev": None,
-        "synthetic": None,
-        "published": {},
-    }
-    return TaskSettings(**{**values, **changes})
 
 
 def write(folder, name, kind):
@@ -57,9 +37,8 @@ def test_formats_give_the_same_rows(tmp_path, kind):
     """Quotes, empty texts, 'NA' and numbers stay what they are."""
     write(tmp_path, "train", kind)
     write(tmp_path, "validation", kind)
-    check_source(task(tmp_path))
     data = load_task(task(tmp_path))
-    for rows in (data.train, data.dev):
+    for rows in (data.train.rows, data.dev.rows):
         assert rows["text"][:] == [text for text, _ in ROWS]
         assert rows["label"][:] == [label for _, label in ROWS]
 
@@ -82,16 +61,15 @@ def both(folder, text: bytes | str):
         ("text\ty\na\t1\n", "no column 'label'; its columns: text, y; set task.label_column"),
         ("text\tlabel\na\t1\tx\n", "line 2 has 3 fields, the header has 2"),
         ("text\tlabel\na\t1\nb\n", "line 3 has 1 fields, the header has 2"),
-        ("text\tlabel\na\t2\n", r"row 1 has label '2'; it must be 0 to 1 or one of bad, good"),
-        ("text\tlabel\na\tgood\nb\t\n", "row 2 has label ''"),
-        ("text\tlabel\na\t0.5\n", "row 1 has label '0.5'"),
+        ("text\tlabel\na\t2\n", r"row 1 \(line 2\) has label '2'; it must be 0 to 1 or one of bad, good"),
+        ("text\tlabel\na\tgood\nb\t\n", r"row 2 \(line 3\) has label ''"),
+        ("text\tlabel\na\t0.5\n", r"row 1 \(line 2\) has label '0.5'"),
         ("text\tlabel\n", "train.tsv has no rows"),
     ],
 )
 def test_bad_files(tmp_path, content, message):
     both(tmp_path, content)
     with pytest.raises(DataError, match=message):
-        check_source(task(tmp_path))
         load_task(task(tmp_path))
 
 
@@ -99,15 +77,15 @@ def test_truncated_gzip_and_false_parquet(tmp_path):
     (tmp_path / "train.tsv.gz").write_bytes(gzip.compress(b"text\tlabel\na\t1\n" * 99)[:-12])
     (tmp_path / "dev.parquet").write_bytes(b"no parquet")
     with pytest.raises(DataError, match=r"train.tsv.gz: cannot be read"):
-        check_source(task(tmp_path))
+        load_task(task(tmp_path))
     (tmp_path / "train.tsv.gz").write_bytes(gzip.compress(b"text\tlabel\na\t1\n"))
     with pytest.raises(DataError, match="dev.parquet: is no Parquet file"):
-        check_source(task(tmp_path))
+        load_task(task(tmp_path))
 
 
 def test_missing_and_doubled_files(tmp_path):
     with pytest.raises(DataError, match=r"no train\.\* "):
-        check_source(task(tmp_path))
+        load_task(task(tmp_path))
     write(tmp_path, "dev", "tsv")
     write(tmp_path, "validation", "csv")
     with pytest.raises(DataError, match="several dev files: dev.tsv, validation.csv"):
@@ -115,27 +93,190 @@ def test_missing_and_doubled_files(tmp_path):
 
 
 def test_regression_and_pairs_and_label_names(tmp_path):
-    both(tmp_path, "sentence1\tsentence2\tlabel\na\tb\t2.5\nc\td\t-1\n")
-    pair = task(
-        tmp_path, text_columns=["premise", "hypothesis"], kind="regression", label_names=None, metric="spearman"
-    )
-    data = load_task(pair)  # the uniform column names of local GLUE copies serve any pair task
-    assert data.train[0] == {"text": "a", "text_pair": "b", "label": 2.5}
+    table = "sentence1\tsentence2\tlabel\na\tb\t2.5\nc\td\t-1\ne\tf\t0\n"
+    both(tmp_path, table)
+    regression = {"kind": "regression", "label_names": None, "metric": "spearman"}
+    pair = task(tmp_path, text_columns=["premise", "hypothesis"], hub_path="glue", **regression)
+    assert load_task(pair).train.rows[0] == {"text": "a", "text_pair": "b", "label": 2.5}  # as local copies of GLUE say
+    with pytest.raises(DataError, match="no column 'premise'"):  # of one's own task nothing is guessed
+        load_task(task(tmp_path, text_columns=["premise", "hypothesis"], **regression))
     both(tmp_path, "text\tlabel\na\tgood\nb\tbad\n")
-    assert load_task(task(tmp_path)).train["label"][:] == [1, 0]
-    both(tmp_path, "text\tlabel\na\tnan\n")
-    with pytest.raises(DataError, match="regression needs a finite number"):
-        load_task(task(tmp_path, kind="regression", label_names=None, metric="spearman"))
+    assert load_task(task(tmp_path)).train.rows["label"][:] == [1, 0]
+    for value in ("nan", "1,5", "True"):
+        both(tmp_path, f"text\tlabel\na\t{value}\n")
+        with pytest.raises(DataError, match="regression needs a finite number"):
+            load_task(task(tmp_path, **regression))
 
 
-def test_subset_is_the_same_every_time_and_part_of_the_fingerprint(tmp_path):
+def test_subset_is_the_same_every_time_and_part_of_the_content(tmp_path):
     both(tmp_path, "text\tlabel\n" + "".join(f"t{i}\t{i % 2}\n" for i in range(50)))
     one, two = load_task(task(tmp_path, max_train=10)), load_task(task(tmp_path, max_train=10))
-    assert one.train["text"][:] == two.train["text"][:] and len(one.train) == 10 and len(one.dev) == 50
-    assert one.fingerprint == two.fingerprint != load_task(task(tmp_path)).fingerprint
+    assert one.train.rows["text"][:] == two.train.rows["text"][:] and len(one.train) == 10 and len(one.dev) == 50
+    whole = load_task(task(tmp_path))
+    assert one.train.content == two.train.content != whole.train.content
+    assert load_task(task(tmp_path, max_train=50, max_dev=99)).train.content == whole.train.content
+
+
+AS_PEOPLE_HAVE_THEM = {
+    "index of pandas.csv": ",text,label\n0,a,0\n1,b,1\n",
+    "trailing commas.csv": "text,label,\na,0,\nb,1,,,\n",
+    "byte order mark.csv": "\ufefftext,label\na,0\nb,1\n",
+    "mark before an unused column.csv": "\ufeffid,text,label\n7,a,0\n8,b,1\n",
+    "blank lines.csv": "text,label\n\na,0\n\nb,1\n\n",
+    "doubled, but not used.csv": "text,x,x,label\na,1,2,0\nb,1,2,1\n",
+    "mark.jsonl": '\ufeff{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n',
+    "blank lines.jsonl": '\n{"text": "a", "label": 0}\n\n{"text": "b", "label": 1}\n\n',
+    "list over lines.json": '[\n  {"text": "a",\n "label": 0},\n  {"text": "b", "label": 1}\n]\n',
+    "list on a line.jsonl": '[{"text": "a", "label": 0}, {"text": "b", "label": 1}]',
+    "under a key.json": '{"version": 1, "data": [{"text": "a", "label": 0}, {"text": "b", "label": 1}]}',
+    "over lines under a key.json": '{\n"data": [\n{"text": "a", "label": 0}, {"text": "b", "label": 1}]\n}',
+    "windows.csv": "text,label\r\na,0\r\nb,1\r\n",
+}
+
+
+@pytest.mark.parametrize("name", AS_PEOPLE_HAVE_THEM)
+@pytest.mark.parametrize("gz", ["", ".gz"])
+def test_files_as_people_have_them(tmp_path, name, gz):
+    content = AS_PEOPLE_HAVE_THEM[name].encode()
+    for split in ("train", "dev"):
+        path = tmp_path / f"{split}.{name.rpartition('.')[2]}{gz}"
+        path.write_bytes(gzip.compress(content) if gz else content)
+    rows = load_task(task(tmp_path)).train.rows
+    assert (rows["text"][:], rows["label"][:]) == (["a", "b"], [0, 1])
+
+
+REFUSED = {
+    "by columns.json": ('{"text": {"0": "a"}, "label": {"0": 1}}', "one object with a column in each key"),
+    "by lists.json": ('{"text": ["a", "b"], "label": [0, 1]}', "one object with a column in each key"),
+    "no object.jsonl": ('{"text": "a", "label": 0}\n[1]\n', "line 2 is no JSON object: it is list"),
+    "no object in a list.json": ('[{"text": "a", "label": 0}, 3]', "row 2 is no JSON object: it is int"),
+    "text is a list.jsonl": (
+        '{"text": ["a"], "label": 0}\n{"text": "b", "label": 0}\n',
+        r"row 1 \(line 1\) has \['a'\] as 'text', which is of type list; it must be a text",
+    ),
+    "text is an object.jsonl": ('{"text": {"en": "a"}, "label": 0}\n', "of type dict; it must be a text"),
+    "text is missing.jsonl": ('{"text": "a", "label": 0}\n\n{"label": 0}\n', r"row 2 \(line 3\) has no 'text'"),
+    "doubled.csv": ("text,text,label\na,b,0\n", "2 columns are called 'text'"),
+    "header again.csv": ("text,label\na,0\ntext,label\n", "line 3 is the header once more"),
+    "semicolons.csv": ("text;label\na;0\n", "fields are separated by commas, not ';'"),
+    "open quote.csv": ('text,label\na,0\n"b,1\nc,0\n', "line 3: .*is a quote not closed"),
+    "long.csv": ("text,label\n" + "a,0\n" * 9 + f"b,{'x' * 5000}\n", r"row 10 \(line 11\) has label 'x+…;"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_is_said_in_a_line(tmp_path, name):
+    content, message = REFUSED[name]
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.{name.rpartition('.')[2]}").write_text(content)
+    with pytest.raises(DataError, match=message) as caught:
+        load_task(task(tmp_path))
+    assert len(str(caught.value)) < 600 and "\n" not in str(caught.value)
+
+
+def test_texts_of_bytes_and_utf16(tmp_path):
+    for name in ("train", "dev"):
+        pd.DataFrame({"text": [b"a"], "label": [0]}).to_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match=r"row 1 has b'a' as 'text', which is of type bytes"):
+        load_task(task(tmp_path))
+    (tmp_path / "train.parquet").unlink()
+    (tmp_path / "train.csv").write_bytes("text,label\na,0\n".encode("utf-16"))
+    with pytest.raises(DataError, match="is UTF-16; save the file as UTF-8"):
+        load_task(task(tmp_path))
+
+
+def test_parquet_that_is_gzipped(tmp_path):
+    write(tmp_path, "train", "parquet")
+    write(tmp_path, "dev", "tsv")
+    path = tmp_path / "train.parquet"
+    (tmp_path / "train.parquet.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert load_task(task(tmp_path)).train.rows["text"][:] == [text for text, _ in ROWS]
+
+
+def test_a_blank_line_is_a_text_where_there_is_one_column(tmp_path):
+    """As many answers as lines, and none moves up."""
+    both(tmp_path, "text\tlabel\na\t1\nb\t0\n")
+    (tmp_path / "test.tsv").write_text("text\na\n\nb\n   \nc\n")
+    test = load_task(task(tmp_path), predict_test=True).test
+    assert test.rows["text"][:] == ["a", "", "b", "   ", "c"]
+
+
+def test_the_row_that_a_message_names_is_the_files(tmp_path):
+    """Also in a subset, after a row of several lines, and after blank ones."""
+    rows = ['"a\nb",0', "", *(f"t{i},{i % 2}" for i in range(28)), "c,oops", *(f"u{i},0" for i in range(9))]
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    with pytest.raises(DataError, match=r"row 30 \(line 33\) has label 'oops'"):
+        load_task(task(tmp_path, max_train=3))
+
+
+def test_same_name_and_time_but_other_content(tmp_path):
+    def rows(text):
+        both(tmp_path, f"text\tlabel\n{text}\t1\nb\t0\n")
+        for name in ("train.tsv", "dev.tsv"):
+            os.utime(tmp_path / name, (0, 0))
+        return load_task(task(tmp_path)).train
+
+    one, two = rows("a"), rows("c")
+    assert one.rows["text"][0] == "a" and two.rows["text"][0] == "c" and one.content != two.content
+
+
+@pytest.mark.parametrize("name", ["set[1]", "a::b", "s*t", "~x", "q?", "{a,b}"])
+def test_the_files_of_that_very_folder(tmp_path, name):
+    for folder, text in ((name, "right"), ("set1", "wrong"), ("st", "wrong"), ("a", "wrong")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        both(tmp_path / folder, f"text\tlabel\n{text}\t1\nb\t0\n")
+    assert load_task(task(tmp_path / name)).train.rows["text"][0] == "right"
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    both(tmp_path, "text\tlabel\na\t1\nb\t0\n")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(
+        PowerbertError, match="Not a directory; make room, or name another folder in .*HF_DATASETS_CACHE"
+    ):
+        load_task(task(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "changes, labels, message",
+    [
+        ({"metric": "matthews"}, [1] * 20, "all 20 rows are of one class"),
+        ({"metric": "f1"}, [0] * 5, "none of 5 rows has the class that it counts"),
+        (
+            {"metric": "spearman", "kind": "regression", "label_names": None},
+            [1.5, 2.5],
+            "2 rows have a correlation of 1",
+        ),
+        ({"metric": "pearson", "kind": "regression", "label_names": None}, [2] * 9, "all 9 rows have the same value"),
+    ],
+)
+def test_a_dev_split_on_which_the_metric_means_nothing(tmp_path, changes, labels, message):
+    (tmp_path / "train.tsv").write_text("text\tlabel\na\t1\nb\t0\n")
+    (tmp_path / "dev.tsv").write_text("text\tlabel\n" + "".join(f"t\t{label}\n" for label in labels))
+    with pytest.raises(DataError, match=f"dev.tsv: task.metric={changes['metric']} is not defined there: {message}"):
+        load_task(task(tmp_path, **changes))
+
+
+def test_rows_are_held_back_where_there_is_no_dev(tmp_path):
+    """A fifth, the same ones every time, none of them in training; the test split is measured on if it has labels."""
+    (tmp_path / "train.tsv").write_text("text\tlabel\n" + "".join(f"t{i}\t{i % 2}\n" for i in range(50)))
+    one, two = load_task(task(tmp_path)), load_task(task(tmp_path))
+    train, dev = one.train.rows["text"][:], one.dev.rows["text"][:]
+    assert (len(train), len(dev)) == (40, 10) and set(train) | set(dev) == {f"t{i}" for i in range(50)}
+    assert dev == two.dev.rows["text"][:] and dev != [f"t{i}" for i in range(10)]
+    assert one.held_back and not one.tests and one.train.content != one.dev.content
+    (tmp_path / "test.tsv").write_text("text\tlabel\nx\t1\ny\t0\n")
+    assert load_task(task(tmp_path)).tests and load_task(task(tmp_path)).test.labels.tolist() == [1, 0]
+    (tmp_path / "test.tsv").write_text("text\tlabel\nx\t-1\ny\t-1\n")  # kept secret, as the hub marks it
+    assert load_task(task(tmp_path)).test is None
+    (tmp_path / "dev.tsv").write_text("text\tlabel\nx\t1\ny\t0\n")
+    assert not load_task(task(tmp_path)).held_back
 
 
 def test_real_cola(real_data):
     data = load_task(task(real_data / "glue" / "cola", text_columns=["sentence"], metric="matthews"))
     assert (len(data.train), len(data.dev)) == (8551, 1043)
-    assert sum(data.dev["label"]) == 721
+    assert data.dev.labels.sum() == 721

@@ -7,10 +7,9 @@ from ..errors import PowerbertError
 from ..report.tables import say_metrics, say_run_dir
 from ..settings import FinetuneSettings
 from ..store.model_dir import load_plain
-from ..store.stages import export
 from .elimination import full_elimination
 from .pipeline import Pipeline
-from .predict import write_test_predictions
+from .predict import say_test, write_test_predictions
 from .rundir import begin
 
 
@@ -23,10 +22,14 @@ def run(cfg: Any) -> float:
         raise PowerbertError(
             f"checkpoint={settings.checkpoint}: finetune makes a checkpoint, it takes none; use model.name_or_path"
         )
-    export(start.stage.folder, run_dir)
+    pipeline.export(start.stage, run_dir)
+
+    def plain() -> ShortenedModel:
+        return ShortenedModel(load_plain(start.model_dir), full_elimination(settings.seq_len, pipeline.layers))
+
     if settings.predict_test:
-        plain = ShortenedModel(load_plain(start.model_dir), full_elimination(settings.seq_len, pipeline.layers))
-        write_test_predictions(plain, settings, pipeline, run_dir)
+        write_test_predictions(plain(), settings, pipeline, run_dir)
     value = say_metrics(run_dir / "metrics.json", "fine-tuned")
+    say_test(pipeline, start.model_dir, plain, run_dir)
     say_run_dir(run_dir)
     return value

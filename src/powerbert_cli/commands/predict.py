@@ -2,20 +2,23 @@
 
 import csv
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import datasets
 import numpy as np
 
 from .. import processes
 from ..encoder.shortened import ShortenedModel
+from ..report.tables import say_metrics
 from ..settings import FinetuneSettings, TaskSettings
-from ..store.artifacts import whole_file
+from ..store.artifacts import read_json, whole_file, write_json
+from ..store.model_dir import RETENTION, load_plain, load_shortened
 from ..tasks.metrics import predictions_of
-from ..tasks.sources import load_test
 from ..tasks.tokenizing import tokenize
 from ..training.retraining import answers_of
 from ..training.trainer import resolve_device
+from .elimination import full_elimination
 from .pipeline import Pipeline
 
 log = logging.getLogger(__name__)
@@ -30,8 +33,9 @@ def write_test_predictions(
     """
     if not processes.is_first():
         return
-    rows = load_test(settings.task).map(lambda batch: {"label": [0] * len(batch["text"])}, batched=True)
-    tokens = tokenize(rows, pipeline.tokenizer, settings.seq_len)
+    test = pipeline.data.test
+    assert test is not None  # or else the settings were refused
+    tokens = _with_labels(tokenize(test.rows, pipeline.tokenizer, settings.seq_len))
     model.to(resolve_device(settings.device))
     collate = pipeline.material.collator(settings.training.padding)
     answers = answers_of(model, tokens, collate, settings.batch_size, precision="fp32", first=False)
@@ -42,6 +46,28 @@ def write_test_predictions(
         writer.writerow(["index", "prediction"])
         writer.writerows(enumerate(_answers(predictions, settings.task)))
     log.info("test split: %d answers in %s", len(predictions), run_dir / name)
+
+
+def _with_labels(tokens: datasets.Dataset) -> datasets.Dataset:
+    """transformers' collator of multiple choices insists on labels."""
+    return tokens if "labels" in tokens.column_names else tokens.add_column("labels", np.zeros(len(tokens), np.int64))
+
+
+def say_test(pipeline: Pipeline, model_dir: Path, model: Callable[[], ShortenedModel], run_dir: Path) -> None:
+    """Measures a model on the test split, if that has labels; test_metrics.json and a line of its own."""
+    if not pipeline.data.tests:
+        return
+    stage = pipeline.tested(model_dir, model)
+    if processes.is_first():
+        write_json(run_dir / "test_metrics.json", read_json(stage.folder / "metrics.json"))
+        say_metrics(run_dir / "test_metrics.json", "on the test split, which nothing was chosen on")
+
+
+def plain_or_shortened(model_dir: Path, pipeline: Pipeline) -> ShortenedModel:
+    """A model directory's model, shortened if it has a retention configuration."""
+    if (model_dir / RETENTION).is_file():
+        return load_shortened(model_dir)
+    return ShortenedModel(load_plain(model_dir), full_elimination(pipeline.settings.seq_len, pipeline.layers))
 
 
 def _answers(predictions: np.ndarray, task: TaskSettings) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """Checks that need no model: all of them run before the first one is loaded."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,13 @@ import torch
 
 from .. import processes
 from ..encoder.families import UnsupportedModelError
-from ..encoder.loading import check_fits, host_config
+from ..encoder.loading import ModelError, check_classes, check_fits, host_config
+from ..encoder.shortened import is_multiple_choice
 from ..errors import PowerbertError
 from ..method.kernels import triton_kernels
-from ..settings import ExportSettings, FinetuneSettings, RetrainSettings, SearchSettings
+from ..settings import ExportSettings, FinetuneSettings, RetrainSettings, SearchSettings, ShortenedSettings
 from ..store.onnx_file import check_exportable
-from ..tasks.sources import check_source
+from ..tasks.sources import load_task
 from .elimination import given_retention
 
 
@@ -26,15 +28,14 @@ def check(settings: FinetuneSettings) -> None:
     _check_device(settings)
     _check_processes(settings)
     _check_writable(Path(settings.output_dir))
-    check_source(settings.task)
+    load_task(settings.task, settings.predict_test)
     model = settings.start_model
     try:
         config = host_config(model)
     except UnsupportedModelError as error:
         raise PreflightError(f"model.name_or_path={model.name_or_path}: {error}") from error
     check_fits(config, settings.seq_len)
-    if settings.checkpoint and settings.task.kind in ("classification", "multi_label"):
-        _check_classes(settings, config)
+    _check_classes(settings, config)
     if isinstance(settings, ExportSettings):
         check_exportable(settings.strategy, settings.task.kind == "multiple_choice", also=["onnxruntime"])
     if isinstance(settings, RetrainSettings):
@@ -52,12 +53,24 @@ def _check_processes(settings: FinetuneSettings) -> None:
 
 
 def _check_classes(settings: FinetuneSettings, config: Any) -> None:
-    wanted = len(settings.task.label_names or ())
-    if config.num_labels != wanted:
-        raise PreflightError(
-            f"checkpoint={settings.checkpoint}: a classifier of {config.num_labels} classes, the task has {wanted} "
-            "(task.label_names)"
-        )
+    """What a given classifier answers is what the task means."""
+    given = {}
+    if settings.checkpoint:
+        given[f"checkpoint={settings.checkpoint}"] = config
+    if isinstance(settings, ShortenedSettings) and settings.shortened:
+        folder = replace(settings.model, name_or_path=settings.shortened)
+        given[f"shortened={settings.shortened}"] = host_config(folder)
+    choice = settings.task.kind == "multiple_choice"
+    for what, found in given.items():
+        if found.architectures and is_multiple_choice(found) != choice:
+            raise PreflightError(
+                f"{what}: its architecture is {found.architectures[0]}, task.kind={settings.task.kind} needs "
+                + ("one ForMultipleChoice" if choice else "a classifier")
+            )
+        try:
+            check_classes(found, settings.task.kind, settings.task.label_names)
+        except ModelError as error:
+            raise PreflightError(f"{what}: {error}") from error
 
 
 def _check_device(settings: FinetuneSettings) -> None:

@@ -11,14 +11,21 @@ from ..tasks.metrics import all_scores, interval, predictions_of
 from ..training.stages import Trained
 
 
-def write_results(trained: Trained, task: TaskSettings, seed: int, folder: Path) -> None:
-    """metrics.json, predictions.csv and, of a training, history.csv of the dev split."""
+def write_results(
+    trained: Trained, task: TaskSettings, seed: int, folder: Path, split: str = "dev", best_of: int = 1
+) -> None:
+    """metrics.json, predictions.csv and, of a training, history.csv of a split.
+
+    Args:
+        best_of: epochs of which the best one on these very rows was kept, which flatters it.
+    """
     predictions = predictions_of(trained.logits, task.kind)
     low, high = interval(task.metric, trained.labels, predictions)
     scores = all_scores(task.metric, trained.labels, predictions)
     metrics = {
         "task": task.name,
-        "split": "dev",
+        "split": split,
+        "best_of_epochs": best_of if best_of > 1 else None,
         "metric": task.metric,
         "value": scores[task.metric],
         "interval": [low, high],

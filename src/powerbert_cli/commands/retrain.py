@@ -12,10 +12,9 @@ from ..settings import RetrainSettings, ShortenedSettings
 from ..store.model_dir import fingerprint, load_shortened
 from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
-from ..store.stages import export
 from .elimination import given_retention
 from .pipeline import Pipeline, Start
-from .predict import write_test_predictions
+from .predict import say_test, write_test_predictions
 from .rundir import begin
 from .search_stage import retention_of, searched
 
@@ -28,11 +27,13 @@ def run(cfg: Any) -> float:
     pipeline = Pipeline(settings, fresh="retrain" if settings.fresh else None)
     retention, start = retention_for(settings, pipeline)
     stage = pipeline.retrained(retention, start)
-    export(stage.folder, run_dir)
+    pipeline.export(stage, run_dir)
     if settings.predict_test:
         write_test_predictions(load_shortened(stage.folder / "model"), settings, pipeline, run_dir)
     done = "shortened and re-trained" if settings.retrain.epochs else "shortened, not re-trained"
     value = say_metrics(run_dir / "metrics.json", done)
+    model_dir = stage.folder / "model"
+    say_test(pipeline, model_dir, lambda: load_shortened(model_dir), run_dir)
     say_retention(retention)
     say_run_dir(run_dir)
     return value

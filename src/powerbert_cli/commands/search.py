@@ -4,7 +4,6 @@ from typing import Any
 
 from ..report.tables import say_metrics, say_retention, say_run_dir
 from ..settings import SearchSettings
-from ..store.stages import export
 from .pipeline import Pipeline
 from .rundir import begin
 from .search_stage import retention_of, searched
@@ -13,8 +12,9 @@ from .search_stage import retention_of, searched
 def run(cfg: Any) -> float:
     """Returns the share of word-vectors that is kept."""
     settings, run_dir = begin(cfg, SearchSettings)
-    stage = searched(Pipeline(settings, fresh="search" if settings.fresh else None))
-    export(stage.folder, run_dir)
+    pipeline = Pipeline(settings, fresh="search" if settings.fresh else None)
+    stage = searched(pipeline)
+    pipeline.export(stage, run_dir)
     how = "with soft-extract layers" if settings.searcher == "soft" else "shortened, not re-trained"
     say_metrics(run_dir / "metrics.json", how)
     share = say_retention(retention_of(stage))

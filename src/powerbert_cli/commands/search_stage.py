@@ -23,7 +23,7 @@ from ..search.untrained import calibrate, evolve
 from ..settings import SearchSettings
 from ..store.artifacts import whole_file, write_csv
 from ..store.environment import processor
-from ..store.model_dir import load_plain, save_model_dir
+from ..store.model_dir import save_model_dir
 from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
 from ..store.stages import Stage
@@ -31,6 +31,7 @@ from ..training.stages import Searched, mean_kept, search_retention, search_step
 from ..training.trainer import Plan, resolve_device
 from .bisect import bisect_drop
 from .pipeline import Pipeline, with_progress
+from .records import SearchRecord
 from .results import write_results
 from .targets import Target, budget_of, cost_weights, full_model
 
@@ -41,17 +42,17 @@ def searched(pipeline: Pipeline) -> Stage:
     """The search of the pipeline's settings, starting from the fine-tuned model."""
     settings = pipeline.settings
     assert isinstance(settings, SearchSettings)
-    decides = _decides(pipeline, settings)
+    record = _record(pipeline, settings)
 
     def make(result: Path, checkpoints: Path) -> None:
         if settings.target.max_drop is not None:
             bisect_drop(pipeline, settings, result, searched)
         elif settings.searcher == "soft":
-            _soft(pipeline, settings, decides, result, checkpoints)
+            _soft(pipeline, settings, record, result, checkpoints)
         else:
-            _untrained(pipeline, settings, decides, result)
+            _untrained(pipeline, settings, record, result)
 
-    return pipeline.store.ensure("search", decides, make, pipeline.is_fresh("search"))
+    return pipeline.ensure(record, make)
 
 
 def retention_of(stage: Stage) -> RetentionFile:
@@ -59,48 +60,42 @@ def retention_of(stage: Stage) -> RetentionFile:
     return read_retention(stage.folder / "retention.json")
 
 
-def _decides(pipeline: Pipeline, settings: SearchSettings) -> dict[str, Any]:
-    """All that decides the result of a search; what is off or not used is left out."""
-    soft = settings.searcher == "soft"
-    re_trained = settings.retrain if settings.target.max_drop is not None else None
-    decides = {
-        **pipeline.decides(settings.search if soft else re_trained),
-        "start": pipeline.finetuned.identity,
-        "rounding": settings.variant.rounding,
-        "elimination": asdict(pipeline.elimination()),
-    }
-    if soft:
-        decides |= {
+def _record(pipeline: Pipeline, settings: SearchSettings) -> SearchRecord:
+    soft, target = settings.searcher == "soft", settings.target
+    re_trained = settings.retrain if target.max_drop is not None else None
+    timed = target.speedup is not None or settings.word_vector_cost == "latency"
+    device = resolve_device(settings.device)
+    return SearchRecord(
+        **pipeline.measured(settings.search if soft else re_trained, scores=True),
+        start=pipeline.finetuned.identity,
+        elimination=asdict(pipeline.elimination()),
+        rounding=settings.variant.rounding,
+        searcher=settings.searcher,
+        options=_options(settings),
+        target=target.asked() if target.given else {},
+        retrain=None if re_trained is None else re_trained.decides(),
+        measured_on=[device, processor(), torch.get_num_threads(), settings.precision] if timed else None,
+        stage=settings.search.decides() if soft else None,
+    )
+
+
+def _options(settings: SearchSettings) -> dict[str, Any]:
+    """What decides how the searcher searches; what it does not use is left out."""
+    if settings.searcher == "soft":
+        relative = settings.retention.kind == "relative"
+        return {
             "lambda": settings.regularizer_weight,
             "lr_soft": settings.lr_soft,
             "regularizer": settings.regularizer,
             "shield_cls": settings.variant.shield_cls,
+            "word_vector_cost": settings.word_vector_cost,
+            "bins": settings.retention.bins if relative else None,
         }
-        if settings.word_vector_cost != "index":
-            decides["word_vector_cost"] = [settings.word_vector_cost, "by layer"]
-        if settings.retention.kind == "relative":
-            decides["bins"] = settings.retention.bins
-    else:
-        decides |= {"searcher": settings.searcher, "examples": settings.calibrate.examples}
-        options = asdict(settings.evolutionary) if settings.searcher == "evolutionary" else {}
-        decides |= options or {"by": settings.calibrate.by}
-    if settings.target.given:
-        decides["target"] = settings.target.asked()
-    if settings.target.max_drop is not None:
-        decides["retrain"] = settings.retrain.decides()
-    if settings.target.speedup is not None or settings.word_vector_cost == "latency":
-        decides["measured_on"] = [
-            resolve_device(settings.device),
-            processor(),
-            torch.get_num_threads(),
-            settings.precision,
-        ]
-    return decides
+    own = asdict(settings.evolutionary) if settings.searcher == "evolutionary" else {"by": settings.calibrate.by}
+    return {"examples": settings.calibrate.examples, **own}
 
 
-def _soft(
-    pipeline: Pipeline, settings: SearchSettings, decides: dict[str, Any], result: Path, checkpoints: Path
-) -> None:
+def _soft(pipeline: Pipeline, settings: SearchSettings, record: SearchRecord, result: Path, checkpoints: Path) -> None:
     """Trains soft-extract layers, or soft thresholds."""
     plan = pipeline.plan(settings.search)
     _say_reach(pipeline, settings, plan)
@@ -132,12 +127,12 @@ def _soft(
     elimination = _found(pipeline, settings, model, found, result)
     if target is not None:
         elimination = target.reach(target.space.shares_of(elimination), result)
-    _write_retention(elimination, settings, result, decides, found.masses)
+    _write_retention(elimination, settings, result, record, found.masses)
     with whole_file(result / "search.png") as temporary:
         draw_search(found.retention_parameters, found.trained.history, elimination.configuration or (), temporary)
 
 
-def _untrained(pipeline: Pipeline, settings: SearchSettings, decides: dict[str, Any], result: Path) -> None:
+def _untrained(pipeline: Pipeline, settings: SearchSettings, record: SearchRecord, result: Path) -> None:
     """Calibration or evolution; the model stays as it is."""
     target = Target(pipeline, settings)
     model = full_model(pipeline).to(resolve_device(settings.device))
@@ -157,7 +152,7 @@ def _untrained(pipeline: Pipeline, settings: SearchSettings, decides: dict[str, 
     rows = [{"cost": one.cost, "harm": one.harm, "shares": joined(one.shares)} for one in tried]
     write_csv(result / "tried.csv", pd.DataFrame(rows))
     elimination = target.reach(shares, result)
-    retention = _write_retention(elimination, settings, result, decides, None)
+    retention = _write_retention(elimination, settings, result, record, None)
     shortened = ShortenedModel(model.host, elimination)
     pipeline.train(shortened, "search", replace(settings.search, epochs=0), result, result, retention)
 
@@ -181,7 +176,7 @@ def _write_retention(
     elimination: Elimination,
     settings: SearchSettings,
     result: Path,
-    decides: dict[str, Any],
+    record: SearchRecord,
     masses: tuple[float, ...] | None,
 ) -> RetentionFile:
     plain_lambda = settings.searcher == "soft" and not settings.target.given
@@ -191,14 +186,14 @@ def _write_retention(
         model=settings.start_model.label,
         regularizer_weight=settings.regularizer_weight if plain_lambda else None,
         masses=masses,
-        provenance=decides,
+        provenance=record.decides(),
     )
     retention.write(result / "retention.json")
     return retention
 
 
 def _search_model(pipeline: Pipeline, settings: SearchSettings) -> SearchModel:
-    host, elimination = load_plain(pipeline.finetuned.model_dir), pipeline.elimination()
+    host, elimination = pipeline.host(pipeline.finetuned.model_dir), pipeline.elimination()
     if elimination.strategy == "threshold":
         return SoftThresholdModel(host, elimination)
     return SoftExtractModel(host, elimination, settings.variant.shield_cls, settings.retention.bins)

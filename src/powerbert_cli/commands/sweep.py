@@ -13,11 +13,11 @@ from ..report.tables import say_metrics, say_retention, say_timing
 from ..settings import SweepSettings
 from ..store.artifacts import write_json
 from ..store.model_dir import load_shortened
-from ..store.stages import export
 from .bench import time_model
 from .compare import better, drop_of, value_of
 from .gather import RESULT, sweep_token
 from .pipeline import Pipeline
+from .predict import plain_or_shortened
 from .retrain import retention_for
 from .rundir import begin
 
@@ -71,12 +71,13 @@ def _job(cfg: Any) -> dict[str, Any]:
     baselines = pipeline.baselines()
     retention, beginning = retention_for(settings, pipeline)
     retrained = pipeline.retrained(retention, beginning)
-    export(retrained.folder, run_dir)
+    pipeline.export(retrained, run_dir)
     say_retention(retention)
     value = say_metrics(run_dir / "metrics.json", _target_text(cfg) or f"λ={settings.regularizer_weight:g}")
     timing = time_model(settings, pipeline, load_shortened(retrained.folder / "model"), run_dir)
     say_timing(timing)
-    comparison = _compare(settings, better(baselines), retrained.folder)
+    baseline = better(baselines)
+    comparison = _compare(settings, baseline, retrained.folder)
     return {
         "task": settings.task.name,
         "strategy": settings.strategy,
@@ -88,6 +89,7 @@ def _job(cfg: Any) -> dict[str, Any]:
         "value": value,
         **comparison,
         **_speeds(timing),
+        **_on_test(pipeline, baseline, retrained.folder),
         "max_drop": settings.max_drop,
     }
 
@@ -102,6 +104,18 @@ def _compare(settings: SweepSettings, baseline: Path, shortened: Path) -> dict[s
         "drop_high": drop.high,
         "confidence": drop.confidence,
     }
+
+
+def _on_test(pipeline: Pipeline, baseline: Path, shortened: Path) -> dict[str, Any]:
+    """Test metrics of the model and of its baseline, where there are any: the report has those of the chosen job."""
+    if not pipeline.data.tests:
+        return {}
+
+    def value(folder: Path) -> float:
+        model_dir = folder / "model"
+        return value_of(pipeline.tested(model_dir, lambda: plain_or_shortened(model_dir, pipeline)).folder)
+
+    return {"test_value": value(shortened), "test_baseline": value(baseline)}
 
 
 def _speeds(timing: pd.DataFrame) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from ..search.latency import measure_latency
 from ..search.space import Space
 from ..settings import SearchSettings
 from ..store.artifacts import write_json
-from ..store.model_dir import load_plain
 from ..training.controller import Controller
 from ..training.trainer import resolve_device
 from .pipeline import Pipeline
@@ -141,7 +140,7 @@ class Target:
         """
         settings, material = self.settings, self.pipeline.material
         device = resolve_device(settings.device)
-        model = ShortenedModel(load_plain(self.pipeline.finetuned.model_dir), elimination).eval()
+        model = ShortenedModel(self.pipeline.host(self.pipeline.finetuned.model_dir), elimination).eval()
         drawn = choose_rows(len(material.dev), _EXAMPLES, settings.batch_size, settings.seed)
         rows = [material.dev[i] for i in drawn]
         field = Field(["plain", "full", "shortened"], ["eager"], ["sorted"], [settings.precision])
@@ -160,7 +159,7 @@ def full_model(pipeline: Pipeline) -> ShortenedModel:
     """The fine-tuned model with extract layers of the settings' strategy that keep everything."""
     open_, layers = pipeline.elimination(), pipeline.layers
     everything = {"fractions": (1.0,) * layers} if open_.relative else {"lengths": (open_.seq_len,) * layers}
-    return ShortenedModel(load_plain(pipeline.finetuned.model_dir), replace(open_, **everything)).eval()  # type: ignore[arg-type]
+    return ShortenedModel(pipeline.host(pipeline.finetuned.model_dir), replace(open_, **everything)).eval()  # type: ignore[arg-type]
 
 
 def budget_of(pipeline: Pipeline, settings: SearchSettings, kind: str) -> Budget:

@@ -1,7 +1,8 @@
 """From a composed DictConfig to typed settings, with errors that a person can read."""
 
 import re
-from typing import Any, TypeVar
+from dataclasses import is_dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -27,6 +28,7 @@ def from_config(cfg: Any, cls: type[S]) -> S:
             if user in values:
                 values[ours] = values.pop(user)
         _check_lists(values)
+        _check_words(values, cls)
         merged = OmegaConf.merge(OmegaConf.structured(cls), values)
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
@@ -42,6 +44,21 @@ def _check_lists(values: Any, within: str = "") -> None:
             _check_lists(value, f"{within}{name}.")
         elif isinstance(value, list) and any(isinstance(entry, list | dict) for entry in value):
             raise SettingsError(f"{within}{name}={value} must be a list of single values")
+
+
+def _check_words(values: dict[Any, Any], cls: type, within: str = "") -> None:
+    """YAML reads some words as booleans, and OmegaConf would make names of these: False, True."""
+    hints = get_type_hints(cls)
+    for name, value in values.items():
+        kind = hints.get(name)
+        if is_dataclass(kind) and isinstance(value, dict):
+            _check_words(value, kind, f"{within}{name}.")  # type: ignore[arg-type]
+        entries = value if isinstance(value, list) else [value]
+        if any(isinstance(entry, bool) for entry in entries) and {str, list[str]} & {kind, *get_args(kind)}:
+            raise SettingsError(
+                f"{within}{name}={value}: YAML reads the words no, yes, off, on, false and true as booleans; put them "
+                f"into quotes, {name}: ['no', 'yes'] in a file, '{within}{name}=[\"true\",\"false\"]' in a command"
+            )
 
 
 def _readable(error: Exception, cls: type[FinetuneSettings]) -> str:

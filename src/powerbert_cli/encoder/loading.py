@@ -1,5 +1,9 @@
 """Host models and their tokenizers: from the hub, a folder, or with random weights."""
 
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from ..errors import PowerbertError
 from ..settings import ModelSettings
 from .families import check_supported, usable_positions
 
+log = logging.getLogger(__name__)
 hf_logging.set_verbosity_error()
 hf_logging.disable_progress_bar()
 
@@ -85,12 +90,45 @@ def load_tokenizer(model: ModelSettings) -> PreTrainedTokenizerBase | None:
         set(tokenizer.all_special_tokens)
     ):  # what transformers makes of a folder without its files
         raise ModelError(f"{name}: has no tokenizer (no tokenizer.json, vocab.txt …); set model.tokenizer=FOLDER")
-    words = host_config(model).vocab_size if model.name_or_path else len(tokenizer)
-    if len(tokenizer) > words:
+    config = host_config(model)
+    if model.name_or_path and len(tokenizer) > config.vocab_size:
         raise ModelError(
-            f"{name}: its tokenizer has {len(tokenizer)} word-pieces, the model {words}; they do not belong together"
+            f"{name}: its tokenizer has {len(tokenizer)} word-pieces, the model {config.vocab_size}; "
+            "they do not belong together"
         )
+    _fit_tokenizer(tokenizer, config, name)
     return tokenizer
+
+
+def _fit_tokenizer(tokenizer: PreTrainedTokenizerBase, config: Any, name: str) -> None:
+    """Has it pad on the right, so that [CLS] is first, with a token that it has, and give no types beyond the model's.
+
+    Raises:
+        ModelError: it has no token that could pad.
+    """
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token is None:
+        given = getattr(config, "pad_token_id", None)
+        own = tokenizer.convert_ids_to_tokens(given) if given is not None and given < len(tokenizer) else None
+        # any will do: what is padding is masked
+        filler = next((token for token in (own, tokenizer.unk_token, tokenizer.sep_token) if token), None)
+        if filler is None:
+            raise ModelError(f"{name}: its tokenizer has no token to pad with; set pad_token in tokenizer_config.json")
+        tokenizer.pad_token = filler
+    if getattr(config, "type_vocab_size", 2) < 2:
+        inputs = [given for given in tokenizer.model_input_names if given != "token_type_ids"]
+        tokenizer.model_input_names = inputs
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Of all that decides what word-pieces a text becomes; padding and truncation are set anew by each call."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        content: Any = sorted(tokenizer.get_vocab().items())
+    else:
+        content = {k: v for k, v in json.loads(backend.to_str()).items() if k not in ("padding", "truncation")}
+    decides = [content, sorted(tokenizer.model_input_names), tokenizer.truncation_side, tokenizer.pad_token_id]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 
 PROBLEMS = {
@@ -127,13 +165,74 @@ def build_host(
         config = host_config(model, vocab_size=max(len(tokenizer), (model.config or {}).get("vocab_size", 0)))
         config.update({**labels, "pad_token_id": tokenizer.pad_token_id})
         return auto.from_config(config)
+    other = _other_head(host_config(model), classes, kind)
     try:
-        return auto.from_pretrained(
+        host = auto.from_pretrained(
             _source(model.name_or_path),
             trust_remote_code=model.trust_remote_code,
             use_safetensors=True,
             dtype=torch.float32,
+            ignore_mismatched_sizes=other is not None,
             **labels,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise _unreachable(model.name_or_path, "its weights in safetensors", error) from error
+    if other is None:
+        return host
+    log.warning("model.name_or_path=%s: %s; its head is made anew", model.name_or_path, other)
+    torch.manual_seed(seed)
+    fresh = auto.from_config(host.config)
+    fresh.base_model.load_state_dict(host.base_model.state_dict())
+    return fresh
+
+
+def _other_head(config: Any, classes: list[str], kind: str) -> str | None:
+    """Why the head of a classifier to start from is not one for this task; None if it is, or there is no head."""
+    if not any("ForSequenceClassification" in name for name in config.architectures or ()):
+        return None
+    if kind == "multiple_choice":
+        return "it is a classifier, the task a multiple choice"
+    try:
+        check_classes(config, kind, None if kind == "regression" else classes)
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+def check_classes(config: Any, kind: str, names: Sequence[str] | None) -> None:
+    """Whether a classifier means by its outputs what the task does.
+
+    Classes without names of their own (LABEL_0, or numbers) are taken in the order of the task's.
+
+    Args:
+        config: of the classifier.
+        kind: of the task. names: of its classes; None for a regression.
+
+    Raises:
+        ModelError: says what differs.
+    """
+    if kind == "multiple_choice":
+        return
+    wanted, said = PROBLEMS[kind], config.problem_type
+    if said is not None and said != wanted:
+        raise ModelError(f"a model for {said} (problem_type), the task is one of {wanted}")
+    count = 1 if names is None else len(names)
+    if config.num_labels != count:
+        outputs = "one output" if config.num_labels == 1 else f"{config.num_labels} classes"
+        raise ModelError(
+            f"a classifier of {outputs}, the task has "
+            + ("one value" if names is None else f"{count} (task.label_names)")
+        )
+    own = [str(config.id2label[c]) for c in range(count)]
+    if names is None or _say_nothing(own) or _say_nothing(names):
+        return
+    if [name.casefold() for name in own] != [name.casefold() for name in names]:
+        raise ModelError(
+            f"its classes are {', '.join(own)} in this order, the task's {', '.join(names)}; "
+            f"set task.label_names=[{','.join(own)}]"
+        )
+
+
+def _say_nothing(names: Sequence[str]) -> bool:
+    """Whether names of classes only count them."""
+    return all(name in (f"LABEL_{c}", str(c)) for c, name in enumerate(names))

@@ -90,13 +90,15 @@ class SoftThresholdModel(SearchModel):
     query of significance and in that mean, by the product of its factors so far. The sigmoid grows steeper in the
     course of the search: in the limit this is the hard model, whose word-vectors compete with the survivors only.
 
-    mass_j is how many word-vectors of an input survive layer j, on average over the last inputs of the training.
+    mass_j is how many word-vectors of an input survive layer j: the share that does of the last inputs of the
+    training, times the mean length of all so far (batches of like length come in no random order).
 
     Attributes:
         counts: of the last batch, the mean of each layer, with gradient.
     """
 
-    _running: Tensor
+    _shares: Tensor
+    _length: Tensor
     _inputs: Tensor
 
     def __init__(self, host: PreTrainedModel, elimination: Elimination, temperature: float = TEMPERATURE) -> None:
@@ -106,15 +108,18 @@ class SoftThresholdModel(SearchModel):
         self.temperature = temperature
         self.counts: list[Tensor] = []
         # part of a checkpoint, so that a search that goes on has the same masses
-        self.register_buffer("_running", torch.full((self.layers,), float(self.seq_len)))
+        self.register_buffer("_shares", torch.ones(self.layers))
+        self.register_buffer("_length", torch.tensor(float(self.seq_len)))
         self.register_buffer("_inputs", torch.zeros(()))
 
     def _encode(self, state: WordVectors, trace: list[Tensor] | None = None) -> WordVectors:
         self.counts = []
-        whole = torch.zeros(state.vectors.shape[:2], device=state.vectors.device)
+        inputs, n = state.vectors.shape[:2]
+        sizes = torch.full((inputs,), n, device=state.vectors.device) if state.mask is None else state.mask.sum(dim=-1)
+        whole = torch.zeros(inputs, n, device=state.vectors.device)
         state = super()._encode(state._replace(log_survival=whole), trace)
         if self.training:
-            self._average(len(state.vectors))
+            self._average(sizes.float())
         assert state.log_survival is not None
         survival = state.log_survival.exp()  # what a head that averages over word-vectors weighs them by
         return state._replace(mask=survival if state.mask is None else survival * state.mask)
@@ -135,17 +140,20 @@ class SoftThresholdModel(SearchModel):
         self.temperature = temperature_at(progress)
 
     @torch.no_grad()
-    def _average(self, inputs: int) -> None:
-        """Brings the last batch into the running mean: of all inputs at first, then with weight over the last ones."""
-        self._inputs.add_(inputs).clamp_(max=_RUNNING)
-        self._running.lerp_(torch.stack(self.counts).to(self._running), inputs / float(self._inputs))
+    def _average(self, sizes: Tensor) -> None:
+        """Brings the last batch, of inputs of these sizes (B,), into the means: of all inputs, and of the last ones."""
+        self._inputs.add_(len(sizes))
+        self._length.lerp_(sizes.mean(), len(sizes) / self._inputs)
+        shares = torch.stack(self.counts).to(self._shares) / sizes.mean()
+        self._shares.lerp_(shares, len(sizes) / self._inputs.clamp(max=_RUNNING))
 
     def masses(self) -> Tensor:
         """The running means, with the gradient of the last batch."""
+        masses = self._length * self._shares
         if not self.counts:
-            return self._running.clone()
+            return masses
         counts = torch.stack(self.counts)
-        return self._running + counts - counts.detach()
+        return masses + counts - counts.detach()
 
     @torch.no_grad()
     def shrink_(self, amounts: Tensor) -> None:

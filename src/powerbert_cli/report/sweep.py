@@ -213,6 +213,18 @@ def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any
         f"within it in {best['confidence']:.0%} of the paired bootstrap's resamples; "
         f"{speed_of(best):.2f} times as fast as transformers' model{_alone(best)}, {_where(best)})"
     )
+    _say_test(best)
+
+
+def _say_test(best: dict[str, Any]) -> None:
+    """Of the chosen job alone: what is measured on rows that nothing was chosen on."""
+    if best.get("test_value") is None:
+        console.print("its metric and drop are of dev, the rows that it was chosen on")
+        return
+    console.print(
+        f"on the test split, which nothing was chosen on: {best['metric']} {best['test_value']:.4f}, baseline "
+        f"{best['test_baseline']:.4f} (drop {best['test_baseline'] - best['test_value']:+.4f})"
+    )
 
 
 def _alone(best: dict[str, Any]) -> str:

@@ -16,9 +16,11 @@ def say_metrics(path: Path, what: str) -> float:
     """Prints a metrics.json; returns its headline value."""
     metrics = read_json(path)
     low, high = metrics["interval"]
+    epochs = metrics.get("best_of_epochs")
+    chosen = f"; the best of {epochs} epochs on these rows" if epochs else ""
     console.print(
         f"{what}: {metrics['task']} {metrics['split']} {metrics['metric']} {metrics['value']:.4f} "
-        f"(95% interval {low:.4f} to {high:.4f}, n={metrics['n']}, seed {metrics['seed']})"
+        f"(95% interval {low:.4f} to {high:.4f}, n={metrics['n']}, seed {metrics['seed']}{chosen})"
     )
     return float(metrics["value"])
 

@@ -16,11 +16,14 @@ class TaskSettings:
     kind: str = key("what is predicted: " + ", ".join(KINDS))
     hub_path: str | None = key("dataset on the hub")
     hub_name: str | None = key("configuration of that dataset")
-    dev_split: str = key("split of the hub dataset that metrics are measured on")
-    data_dir: str | None = key(
-        "local folder with train.*, dev.* or validation.*, optional test.* (tsv, csv, jsonl, parquet; also .gz)"
+    dev_split: str | None = key(
+        "split of the hub dataset that epochs, targets and configurations are chosen on; null holds back a fifth of "
+        "the training rows for it, as is done for a local folder without dev.*, and then measures on the test split too"
     )
-    test_split: str = key("split of the hub dataset that predict_test answers")
+    data_dir: str | None = key(
+        "local folder with train.*, dev.* or validation.*, optional test.* (tsv, csv, json, jsonl, parquet; also .gz)"
+    )
+    test_split: str | None = key("split of the hub dataset that predict_test answers; null for none")
     text_columns: list[str] = key("one text column, two for pairs, or context and question of a multiple choice")
     options_column: str | None = key("column with the list of choices (multiple choice only)")
     label_column: str = key("column of the label")
@@ -30,6 +33,7 @@ class TaskSettings:
     metric: str = key("headline metric: " + ", ".join(METRICS))
     max_train: int | None = key("use that many training rows, drawn once with a fixed seed")
     max_dev: int | None = key("use that many dev rows, drawn once with a fixed seed")
+    max_test: int | None = key("use that many test rows, drawn once with a fixed seed")
     synthetic: dict[str, int] | None = key("sizes and seed of the generated task")
     submission: dict[str, Any] | None = key("file name and label names of the GLUE server's test-set file")
     published: dict[str, Any] = key("the task's settings that the top-level keys default to")
@@ -46,6 +50,7 @@ class TaskSettings:
                 f"task.kind={self.kind} with task.label_names={self.label_names}: "
                 "regression has none (null), every other kind needs them"
             )
+        self._check_names()
         if self.label_names is not None and len(self.label_names) < 2:
             raise SettingsError(f"task.label_names={self.label_names} must name at least two classes, or be null")
         if self.regression and self.metric not in ("pearson", "spearman"):
@@ -71,10 +76,25 @@ class TaskSettings:
             )
         at_least_one("task.max_train", self.max_train)
         at_least_one("task.max_dev", self.max_dev)
+        at_least_one("task.max_test", self.max_test)
         if not (self.data_dir or self.hub_path or self.synthetic):
             raise SettingsError(f"task={self.name} needs task.data_dir=FOLDER with your train.* and dev.* files")
         if self.data_dir and not Path(self.data_dir).is_dir():
             raise SettingsError(f"task.data_dir={self.data_dir} is not a folder")
+
+    def _check_names(self) -> None:
+        """Names are different, also as the numbers that they may be: 1 and 1.0 are one label."""
+        seen: dict[Any, str] = {}
+        for name in self.label_names or ():
+            try:
+                label: Any = float(name)
+            except ValueError:
+                label = name
+            if label in seen:
+                raise SettingsError(
+                    f"task.label_names={self.label_names}: '{seen[label]}' and '{name}' name one class twice"
+                )
+            seen[label] = name
 
     @property
     def regression(self) -> bool:

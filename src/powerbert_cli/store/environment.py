@@ -32,6 +32,11 @@ def capture(device: str) -> dict[str, Any]:
     return facts
 
 
+def versions() -> dict[str, str | None]:
+    """Of what decides results."""
+    return {name: _version(name) for name in ("powerbert", "torch", "transformers")}
+
+
 def _version(name: str) -> str | None:
     try:
         return version(name)

@@ -9,15 +9,24 @@ IN_CONFIG = "${oc.env:HOME}"  # what a config says in its place, so that it stil
 
 def without_home(text: str, instead: str = "~") -> str:
     """The text with something else for the home folder wherever a path begins with it."""
-    home = Path.home()
-    if len(home.parts) < 2:  # that of some services is the root of all paths
+    home = _home()
+    if home is None or len(home.parts) < 2:  # that of some services is the root of all paths
         return text
     return re.sub(rf"(?<![\w./~-]){re.escape(str(home))}(?![\w.-])", lambda _: instead, text)
 
 
 def with_home(override: str) -> str:
     """KEY=~/folder as it is meant: shells leave it alone in an argument, and Hydra's grammar has no ~ there."""
-    return re.sub(r"(?<=[=,\[])~(?=/|$)", lambda _: str(Path.home()), override)
+    home = _home()
+    return override if home is None else re.sub(r"(?<=[=,\[])~(?=/|$)", lambda _: str(home), override)
+
+
+def _home() -> Path | None:
+    """None for a user without one, as containers start programs."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 class LogFormatter(logging.Formatter):

@@ -1,6 +1,7 @@
 """Model directories: what is shipped, and how it is loaded back."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from transformers import (
 from ..encoder.loading import ModelError
 from ..encoder.shortened import ShortenedModel, is_multiple_choice
 from ..method.retention import RetentionError
+from .artifacts import write_json
 from .retention_file import RetentionFile
 from .retention_file import read as read_retention
 
-RETENTION = "retention.json"
+RETENTION, CONFIG = "retention.json", "config.json"
+_SAYS_ONLY = ("id2label", "label2id", "transformers_version", "_name_or_path")  # entries that decide no output
 
 
 def save_model_dir(
@@ -97,10 +100,32 @@ def load_shortened(folder: str | Path) -> ShortenedModel:
 
 
 def fingerprint(folder: str | Path) -> str:
-    """Hash of the files in a model folder that decide its outputs."""
+    """Hash of the files in a model folder that decide its outputs; what its classes are called does not."""
     digest = hashlib.sha256()
     for path in sorted(Path(folder).iterdir()):
-        if path.suffix in (".json", ".safetensors", ".txt") and path.is_file():
+        if path.name == CONFIG:
+            digest.update(_what_decides(path).encode())
+        elif path.suffix in (".json", ".safetensors", ".txt") and path.is_file():
             with path.open("rb") as stream:
                 digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def _what_decides(config: Path) -> str:
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+        kept = {name: value for name, value in content.items() if name not in _SAYS_ONLY}
+        return json.dumps(kept, sort_keys=True)
+    except (ValueError, AttributeError, OSError) as error:
+        raise ModelError(f"{config}: is not a valid JSON file: {error}") from error
+
+
+def name_classes(folder: Path, names: list[str] | None) -> None:
+    """Has a model directory call its classes by these names; None leaves them."""
+    path = folder / CONFIG
+    if names is None or not path.is_file():
+        return
+    config = json.loads(path.read_text(encoding="utf-8"))
+    given = {str(c): name for c, name in enumerate(names)}
+    if len(config.get("id2label") or {}) == len(names) and config["id2label"] != given:
+        write_json(path, {**config, "id2label": given, "label2id": {name: c for c, name in enumerate(names)}})

@@ -24,7 +24,7 @@ from .artifacts import digests, read_json, whole_file, write_json
 
 log = logging.getLogger(__name__)
 MANIFEST = "stage.json"
-FORMAT = 3  # of stage directories, part of every identity
+FORMAT = 4  # of stage directories, part of every identity
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Stage:
 
 def identity_of(settings: dict[str, Any]) -> str:
     """Hash of the settings that decide a stage's result."""
-    text = json.dumps({"format": FORMAT, **settings}, sort_keys=True, default=str)
+    text = json.dumps({"format": FORMAT, **settings}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -52,6 +52,19 @@ COMPANIONS = {
 }
 
 
+def undefined_on(metric: str, labels: Array) -> str | None:
+    """Why a metric means nothing on these labels, (n,) or (n, C); None if it does."""
+    if metric in _OF_VALUES:
+        if len(labels) < 3:
+            return f"{len(labels)} rows have a correlation of 1 or -1 whatever is predicted; give at least three rows"
+        return f"all {len(labels)} rows have the same value" if np.ptp(labels) == 0 else None
+    if metric == "matthews" and np.ptp(labels) == 0:
+        return f"all {len(labels)} rows are of one class; give rows of two, or set task.metric=accuracy"
+    if metric == "f1" and not (labels > 0).any():
+        return f"none of {len(labels)} rows has the class that it counts; give some, or set task.metric=accuracy"
+    return None
+
+
 def predictions_of(logits: Array, kind: str) -> Array:
     """Logits (n, C) of a kind of task to what is predicted.
 

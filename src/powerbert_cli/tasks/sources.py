@@ -1,18 +1,25 @@
 """A task's rows in one form: columns text, text_pair (pairs), choices (multiple choice) and label."""
 
 import hashlib
-import math
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache as cache_calls
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 
 from ..errors import nearest
 from ..settings import TaskSettings
-from . import synthetic
-from .files import DataError, check_text, columns_of, digest, find_file, kind_of, read, require_file
+from . import cache, files, synthetic
+from .files import DataError, Row, no_column, shown
+from .labels import LabelError, reader_for, truth_of
+from .metrics import undefined_on
 
+log = logging.getLogger(__name__)
 datasets.disable_progress_bars()
 
 # Column names that local copies of GLUE often use whatever the hub calls them.
@@ -20,98 +27,146 @@ UNIFORM_COLUMNS = {1: ["sentence"], 2: ["sentence1", "sentence2"]}
 # Names that the original RACE files use for the questions of one passage, all in one row.
 _RACE = {"questions": "question", "options": "options", "answers": "answer"}
 _SUBSET_SEED = 0
+HELD_BACK, _HELD_BACK_SEED = 0.2, 0  # of the training rows, where a task has no dev split (as the paper did for IMDB)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows in one form, and a digest of their content: it does not depend on files, columns or names of classes."""
+
+    rows: datasets.Dataset
+    content: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(n,), or (n, C) of a multi-label task."""
+        return np.asarray(self.rows.with_format("numpy")["label"][:])
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """Rows of the splits, and a fingerprint of all that decides them."""
+    """Rows of the splits.
 
-    train: datasets.Dataset
-    dev: datasets.Dataset
-    fingerprint: str
+    Attributes:
+        test: None if there is no test split.
+        held_back: dev are training rows that were held back, as the task has no dev split of its own.
+    """
+
+    train: Rows
+    dev: Rows
+    test: Rows | None
+    held_back: bool
+
+    @property
+    def tests(self) -> bool:
+        """Whether the test split has labels to measure by."""
+        return self.test is not None and "label" in self.test.rows.column_names
 
 
-def check_source(task: TaskSettings) -> None:
-    """Finds what is wrong with local files as far as can be told without reading the rows.
+@dataclass(frozen=True)
+class _Source:
+    """One split as it is found.
+
+    Attributes:
+        name: for messages.
+        digest: of its content.
+        columns: that it has.
+        class_names: column → names that it gives to its numbers, or None.
+        rows: wanted columns → (place, row) for each row.
+    """
+
+    name: str
+    digest: str
+    columns: list[str]
+    class_names: Callable[[str], list[str] | None]
+    rows: Callable[[list[str]], Iterator[tuple[str, Row]]]
+
+
+def load_task(task: TaskSettings, predict_test: bool = False) -> TaskData:
+    """The rows of a task: from local files, the generator, or the hub. All of it is read and checked.
+
+    Args:
+        predict_test: the test split is wanted; else it is read only if dev is held back and it has labels.
 
     Raises:
-        DataError
+        DataError: a missing file or column, a label out of range, a metric that is not defined on dev, a hub that
+            can't be reached.
     """
-    if not task.data_dir:
-        return
-    folder = Path(task.data_dir)
-    paths = [require_file(folder, "train"), require_file(folder, "dev"), find_file(folder, "test")]
-    for path in filter(None, paths[:2]):
-        if kind_of(path) != "parquet":
-            check_text(path)
-        columns = columns_of(path)
-        if _is_race(columns):
-            continue
-        _text_columns(path, columns, task)
-        for column, setting in ((task.label_column, "label_column"), (task.options_column, "options_column")):
-            if column is not None and column not in columns:
-                raise _no_column(path, column, columns, f"task.{setting}")
-
-
-def load_test(task: TaskSettings) -> datasets.Dataset:
-    """The test rows in the same form, without labels.
-
-    Raises:
-        DataError: if there is no test split.
-    """
-    if task.data_dir:
-        path = find_file(Path(task.data_dir), "test")
-        if path is None:
-            raise DataError(f"predict_test=true needs a test.* file in task.data_dir={task.data_dir}")
-        if kind_of(path) != "parquet":
-            check_text(path)
-        return _normalise(read(path), task, str(path), labelled=False)
-    if task.synthetic:
-        raise DataError("predict_test=true: the generated task has no test split; set task and task.data_dir")
-    return _normalise(_hub_split(task, task.test_split), task, f"{task.hub_path} {task.test_split}", labelled=False)
-
-
-def load_task(task: TaskSettings) -> TaskData:
-    """The training and dev rows of a task: from local files, the generator, or the hub.
-
-    Raises:
-        DataError: a missing file or column, a label out of range, a hub that can't be reached.
-    """
-    if task.data_dir:
-        folder = Path(task.data_dir)
-        paths = {split: require_file(folder, split) for split in ("train", "dev")}
-        raw = {split: read(path) for split, path in paths.items()}
-        source: Any = {split: digest(path) for split, path in paths.items()}
-        names = {split: str(path) for split, path in paths.items()}
-    elif task.synthetic:
-        raw, source = _generated(task.synthetic), {"generator": synthetic.VERSION, **task.synthetic}
-        names = dict.fromkeys(raw, "generated")
+    find = _finder(task)
+    train, own_dev, test = find("train"), find("dev"), find("test")
+    if train is None:
+        raise DataError(f"task={task.name} has no training rows")
+    if predict_test and test is None:
+        raise DataError(_no_test(task))
+    rows = {"train": _normalised(train, task, True)}
+    held_back = own_dev is None
+    if own_dev is not None:
+        rows["dev"] = _normalised(own_dev, task, True)
     else:
-        raw = _from_hub(task)
-        source = {split: rows._fingerprint for split, rows in raw.items()}
-        names = {split: f"{task.hub_path} {split}" for split in raw}
-    limits = {"train": task.max_train, "dev": task.max_dev}
-    rows = {split: _normalise(_subset(raw[split], limits[split]), task, names[split]) for split in ("train", "dev")}
-    columns = (task.text_columns, task.options_column, task.label_column)
-    decides = (source, task.kind, columns, task.label_names, limits)
-    return TaskData(rows["train"], rows["dev"], hashlib.sha256(repr(decides).encode()).hexdigest()[:16])
+        rows["train"], rows["dev"] = _held_back(rows["train"], train.name)
+    rows["train"], rows["dev"] = _subset(rows["train"], task.max_train), _subset(rows["dev"], task.max_dev)
+    if undefined := undefined_on(task.metric, rows["dev"].labels):
+        few = f" (task.max_dev={task.max_dev})" if task.max_dev is not None else ""
+        where = own_dev.name if own_dev is not None else f"the rows held back of {train.name}"
+        raise DataError(f"{where}{few}: task.metric={task.metric} is not defined there: {undefined}")
+    tested = None
+    if test is not None and (predict_test or (held_back and _has_labels(test, task))):
+        tested = _subset(_normalised(test, task, _has_labels(test, task)), task.max_test)
+    return TaskData(rows["train"], rows["dev"], tested, held_back)
 
 
-def _generated(sizes: dict[str, int]) -> dict[str, datasets.Dataset]:
-    made = {}
-    for split, offset in (("train", 0), ("dev", 1)):
-        texts, labels = synthetic.generate(sizes[split], 2 * sizes["seed"] + offset, sizes["max_words"])
-        made[split] = datasets.Dataset.from_dict({"text": texts, "label": labels})
-    return made
+def _no_test(task: TaskSettings) -> str:
+    if task.data_dir:
+        return f"predict_test=true needs a test.* file in task.data_dir={task.data_dir}"
+    return "predict_test=true: the generated task has no test split; set task and task.data_dir"
 
 
-def _from_hub(task: TaskSettings) -> dict[str, datasets.Dataset]:
-    return {"train": _hub_split(task, "train"), "dev": _hub_split(task, task.dev_split)}
+def _finder(task: TaskSettings) -> Callable[[str], _Source | None]:
+    """split → its source, or None if the task has no such split."""
+    if task.data_dir:
+        return partial(_local, Path(task.data_dir))
+    if task.synthetic:
+        return partial(_generated, task.synthetic)
+    return partial(_from_hub, task)
 
 
-def _hub_split(task: TaskSettings, split: str) -> datasets.Dataset:
+def _local(folder: Path, split: str) -> _Source | None:
+    path = files.require_file(folder, split) if split == "train" else files.find_file(folder, split)
+    if path is None:
+        return None
+    if files.kind_of(path) != "parquet":
+        files.check_text(path)
+    columns = files.columns_of(path)
+    return _Source(
+        str(path), files.digest(path), columns, partial(files.class_names, path), partial(files.rows_of, path)
+    )
+
+
+def _generated(sizes: dict[str, int], split: str) -> _Source | None:
+    if split == "test":
+        return None
+
+    def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
+        texts, labels = synthetic.generate(
+            sizes[split], 2 * sizes["seed"] + (0 if split == "train" else 1), sizes["max_words"]
+        )
+        for number, (text, label) in enumerate(zip(texts, labels, strict=True), 1):
+            yield f"row {number}", {"text": text, "label": label}
+
+    digest = repr(("generator", synthetic.VERSION, split, sorted(sizes.items())))
+    return _Source("generated", digest, ["text", "label"], lambda column: None, rows)
+
+
+def _from_hub(task: TaskSettings, split: str) -> _Source | None:
+    name = {"train": "train", "dev": task.dev_split, "test": task.test_split}[split]
+    if name is None:
+        return None
     try:
-        return datasets.load_dataset(task.hub_path, task.hub_name, split=split)
+        with cache.writing():
+            found = datasets.load_dataset(task.hub_path, task.hub_name, split=name)
     except (OSError, ValueError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise DataError(
@@ -120,54 +175,128 @@ def _hub_split(task: TaskSettings, split: str) -> datasets.Dataset:
             f"(columns {', '.join(task.text_columns)}, {task.label_column})"
         ) from error
 
+    def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
+        for number, row in enumerate(found, 1):
+            yield f"row {number}", row
 
-def _subset(rows: datasets.Dataset, limit: int | None) -> datasets.Dataset:
+    where = f"{task.hub_path} {name}"
+    return _Source(where, found._fingerprint, found.column_names, partial(files.names_in, found.features), rows)
+
+
+def _held_back(rows: Rows, name: str) -> tuple[Rows, Rows]:
+    """Training rows and dev rows of a task without a dev split: a fifth is held back, drawn once with a fixed seed."""
+    count = round(HELD_BACK * len(rows))
+    if count == 0:
+        raise DataError(f"{name} has {len(rows)} rows, too few to hold any back as dev; give dev.* of its own")
+    order = np.random.default_rng(_HELD_BACK_SEED).permutation(len(rows))
+    _say_once("%s: no dev split of its own: %d of %d training rows are held back for it", name, count, len(rows))
+    parts = {"train": np.sort(order[count:]), "dev": np.sort(order[:count])}
+    train, dev = (
+        Rows(rows.rows.select(index), _digest(rows.content, f"{split} of {HELD_BACK} seed {_HELD_BACK_SEED}"))
+        for split, index in parts.items()
+    )
+    return train, dev
+
+
+def _subset(rows: Rows, limit: int | None) -> Rows:
     if limit is None or limit >= len(rows):
         return rows
-    return rows.shuffle(seed=_SUBSET_SEED).select(range(limit))
+    with cache.writing():
+        few = rows.rows.shuffle(seed=_SUBSET_SEED).select(range(limit))
+    return Rows(few, _digest(rows.content, f"{limit} seed {_SUBSET_SEED}"))
 
 
-def _no_column(where: Any, column: str, columns: list[str], setting: str) -> DataError:
-    return DataError(
-        f"{where} has no column '{column}'{nearest(column, columns)}; its columns: {', '.join(columns)}; set {setting}"
-    )
+@cache_calls
+def _say_once(text: str, *values: Any) -> None:
+    """What is read before a training is read again in it."""
+    log.info(text, *values)
 
 
-def _text_columns(where: Any, columns: list[str], task: TaskSettings) -> list[str]:
-    if all(column in columns for column in task.text_columns):
-        return task.text_columns
-    uniform = UNIFORM_COLUMNS[len(task.text_columns)]
-    if all(column in columns for column in uniform):
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _has_labels(source: _Source, task: TaskSettings) -> bool:
+    """Whether a test split has labels: the hub marks those that are kept secret by -1."""
+    if _is_race(source.columns):
+        return True
+    _, columns = _label_columns(source, task)
+    if columns is None:
+        return False
+    first = next((row for _, row in source.rows(columns)), {})
+    return all(str(first.get(column)) not in ("-1", "-1.0", "", "None") for column in columns)
+
+
+def _text_columns(source: _Source, task: TaskSettings) -> list[str]:
+    columns, wanted = source.columns, task.text_columns
+    if all(column in columns for column in wanted):
+        return wanted
+    uniform = UNIFORM_COLUMNS[len(wanted)]
+    # Only for a task whose own names are those of the hub, and if no column looks like what was meant.
+    others = [column for column in columns if column not in uniform]
+    meant = any(column in columns or nearest(column, others) for column in wanted)
+    if task.hub_path is not None and not meant and all(column in columns for column in uniform):
+        _say_once("%s: columns %s stand for %s", source.name, ", ".join(uniform), ", ".join(wanted))
         return uniform
-    missing = next(column for column in task.text_columns if column not in columns)
-    raise _no_column(where, missing, columns, "task.text_columns")
+    missing = next(column for column in wanted if column not in columns)
+    raise no_column(source.name, missing, columns, "task.text_columns")
 
 
-def _normalise(rows: datasets.Dataset, task: TaskSettings, where: str, labelled: bool = True) -> datasets.Dataset:
-    if _is_race(rows.column_names):
-        rows = _one_row_for_each_question(rows)
-    columns = _text_columns(where, rows.column_names, task)
-    wanted = [(task.label_column, "task.label_column")] if labelled else []
-    if task.options_column:
-        wanted.append((task.options_column, "task.options_column"))
-    for column, setting in wanted:
-        if column not in rows.column_names:
-            raise _no_column(where, column, rows.column_names, setting)
+def _label_columns(source: _Source, task: TaskSettings) -> tuple[bool, list[str] | None]:
+    """Whether each class has a column of its own, and the columns of labels; None if there are none."""
+    if task.label_column in source.columns:
+        return False, [task.label_column]
+    names = task.label_names or []
+    if task.kind == "multi_label" and all(name in source.columns for name in names):
+        return True, names
+    return False, None
+
+
+def _normalised(source: _Source, task: TaskSettings, labelled: bool) -> Rows:
+    """The rows of a split in one form, each checked.
+
+    Raises:
+        DataError: names the row as the file counts it.
+    """
+    questions = _is_race(source.columns)
+    columns = task.text_columns if questions else _text_columns(source, task)
+    each, label_columns = (False, [task.label_column]) if questions else _label_columns(source, task)
+    if labelled and label_columns is None:
+        raise no_column(source.name, task.label_column, source.columns, "task.label_column")
+    if task.options_column and not questions and task.options_column not in source.columns:
+        raise no_column(source.name, task.options_column, source.columns, "task.options_column")
     targets = ["text", "text_pair"][: len(columns)]
+    labels = label_columns if labelled and label_columns else []
+    wanted = [*columns, *labels, *([task.options_column] if task.options_column else [])]
+    try:
+        names = source.class_names(labels[0]) if labels and not each else None
+        read: Any = None if not labels else (_truths if each else reader_for(task, names))
+    except LabelError as error:
+        raise DataError(f"{source.name}: {error}") from error
 
-    def convert(batch: dict[str, list[Any]], index: list[int]) -> dict[str, list[Any]]:
-        out: dict[str, list[Any]] = {
-            target: [_text(value, where, i, column) for value, i in zip(batch[column], index, strict=True)]
-            for target, column in zip(targets, columns, strict=True)
-        }
-        if task.options_column:
-            out["choices"] = [
-                _choices(v, task, where, i) for v, i in zip(batch[task.options_column], index, strict=True)
-            ]
-        if labelled:
-            out["label"] = [_label(v, task, where, i) for v, i in zip(batch[task.label_column], index, strict=True)]
-        return out
+    def rows() -> Iterator[dict[str, Any]]:
+        place = ""
+        try:
+            for at, row in _questions(source.rows(["article", *_RACE] if questions else wanted)):
+                place = at
+                out: dict[str, Any] = {
+                    to: _text(row.get(column), column) for to, column in zip(targets, columns, strict=True)
+                }
+                if task.options_column:
+                    out["choices"] = _choices(row.get(task.options_column), task)
+                if read is not None:
+                    out["label"] = read([row.get(name) for name in labels] if each else row.get(labels[0]))
+                yield out
+        except LabelError as error:
+            raise DataError(f"{source.name}: {place} {error}") from error
+        if not place:
+            raise DataError(f"{source.name} has no rows")
 
+    decides = (source.digest, columns, labels, task.options_column, task.kind, task.label_names, names)
+    return Rows(*cache.cached(decides, _features(task, targets, bool(labels)), rows))
+
+
+def _features(task: TaskSettings, targets: list[str], labelled: bool) -> datasets.Features:
     kinds: dict[str, Any] = {target: datasets.Value("string") for target in targets}
     if task.options_column:
         kinds["choices"] = datasets.List(datasets.Value("string"))
@@ -176,84 +305,59 @@ def _normalise(rows: datasets.Dataset, task: TaskSettings, where: str, labelled:
             "regression": datasets.Value("float32"),
             "multi_label": datasets.List(datasets.Value("float32")),
         }.get(task.kind, datasets.Value("int64"))
-    decides = (rows._fingerprint, columns, wanted, task.kind, task.label_names, labelled)
-    return rows.map(
-        convert,
-        batched=True,
-        with_indices=True,
-        remove_columns=rows.column_names,
-        features=datasets.Features(kinds),
-        new_fingerprint=hashlib.sha256(repr(decides).encode()).hexdigest()[:16],
-    )
+    return datasets.Features(kinds)
 
 
 def _is_race(columns: list[str]) -> bool:
     return {"article", *_RACE} <= set(columns)
 
 
-def _one_row_for_each_question(rows: datasets.Dataset) -> datasets.Dataset:
-    """The original RACE files have a passage with the lists of its questions, options and answers in a row."""
+def _questions(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
+    """A passage of the original RACE files, with the lists of its questions, options and answers in a row, as a row for
+    each question; all else as it is."""
+    for place, row in rows:
+        if not _is_race(list(row)):
+            yield place, row
+            continue
+        lists = {one: row[many] for many, one in _RACE.items()}
+        if len({len(part) if isinstance(part, list) else -1 for part in lists.values()}) != 1:
+            raise LabelError(f"has lists of other lengths in {', '.join(_RACE)}")
+        for number in range(len(lists["question"])):
+            yield (
+                f"{place}, question {number + 1}",
+                {
+                    "article": row["article"],
+                    **{one: part[number] for one, part in lists.items()},
+                },
+            )
 
-    def spread(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        out: dict[str, list[Any]] = {"article": [], "question": [], "options": [], "answer": []}
-        for i, article in enumerate(batch["article"]):
-            out["article"] += [article] * len(batch["questions"][i])
-            for many, one in _RACE.items():
-                out[one] += batch[many][i]
-        return out
 
-    return rows.map(spread, batched=True, remove_columns=rows.column_names)
+def _truths(values: list[Any]) -> list[float]:
+    """A 0 or 1 of each class, from a column each."""
+    found = []
+    for value in values:
+        known = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}.get(str(value))
+        truth = truth_of(value)
+        if known is None and truth is None:
+            raise LabelError(f"has {shown(value)} in the column of a class; it must be 0 or 1")
+        found.append(known if known is not None else float(bool(truth)))
+    return found
 
 
-def _choices(value: Any, task: TaskSettings, where: str, row: int) -> list[str]:
+def _choices(value: Any, task: TaskSettings) -> list[str]:
     count = len(task.label_names or ())
     if not isinstance(value, list) or len(value) != count or any(choice is None for choice in value):
-        raise DataError(
-            f"{where}: row {row + 1} has {task.options_column}={value!r}; it must be a list of {count} choices "
-            "(task.label_names)"
+        raise LabelError(
+            f"has {task.options_column}={shown(value)}; it must be a list of {count} choices (task.label_names)"
         )
-    return [str(choice) for choice in value]
+    return [_text(choice, task.options_column or "") for choice in value]
 
 
-def _text(value: Any, where: str, row: int, column: str) -> str:
-    if value is None:
-        raise DataError(f"{where}: row {row + 1} has no '{column}'; an empty text is allowed, a missing field is not")
-    return str(value)
-
-
-def _label(value: Any, task: TaskSettings, where: str, row: int) -> int | float | list[float]:
-    names = task.label_names
-    if task.kind == "multi_label":
-        return _label_set(value, task, where, row)
-    if names is None:
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise DataError(f"{where}: row {row + 1} has label {value!r}; regression needs a finite number")
-        return number
-    if isinstance(value, str) and value in names:
-        return names.index(value)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (number.is_integer() and 0 <= number < len(names)):
-        raise DataError(
-            f"{where}: row {row + 1} has label {value!r}; it must be 0 to {len(names) - 1} or one of {', '.join(names)}"
-            " (task.label_names)"
-        )
-    return int(number)
-
-
-def _label_set(value: Any, task: TaskSettings, where: str, row: int) -> list[float]:
-    """One 0 or 1 for each class, from a list of names or numbers, or a text of them with commas between."""
-    assert task.label_names is not None
+def _text(value: Any, column: str) -> str:
+    if value is None or value != value:  # NaN, as pandas writes what is missing into Parquet
+        raise LabelError(f"has no '{column}'; an empty text is allowed, a missing field is not")
     if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list):
-        value = [] if value is None else [value]
-    single = replace(task, kind="classification", metric="accuracy")
-    found = {_label(part, single, where, row) for part in value}
-    return [float(c in found) for c in range(len(task.label_names))]
+        return value
+    if isinstance(value, bool | int | float):
+        return str(value)
+    raise LabelError(f"has {shown(value)} as '{column}', which is of type {type(value).__name__}; it must be a text")

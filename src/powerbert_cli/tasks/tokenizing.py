@@ -9,6 +9,8 @@ import numpy as np
 from torch.utils.data import DataLoader, Sampler
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
+from .cache import writing
+
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 SEQ_LENS = (64, 128, 256, 512)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -59,7 +61,9 @@ def tokenize(rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, seq_len
         encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
         return dict(encoded)
 
-    return rows.map(encode, batched=True, remove_columns=columns).rename_column("label", "labels")
+    with writing():
+        tokens = rows.map(encode, batched=True, remove_columns=columns)
+    return tokens.rename_column("label", "labels") if "label" in tokens.column_names else tokens
 
 
 def _cut(seq_len: int | None) -> dict[str, Any]:

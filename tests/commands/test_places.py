@@ -1,0 +1,62 @@
+"""Terminals, homes and jobs that are not as usual, and mistakes that are found before hours are spent."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from powerbert_cli.cli import dispatch
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in ("train", "dev"):
+        (tmp_path / "data" / f"{name}.tsv").write_text("sentence\tlabel\na\t1\nb\t0\n")
+    return tmp_path
+
+
+def test_all_failed_jobs_of_a_multirun_are_named(folder, capfd):
+    small = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32"]
+    assert dispatch(["finetune", "-m", "seed=-1,0,-2", *small]) == 1
+    out, err = capfd.readouterr()
+    assert "fine-tuned: synthetic dev accuracy" in out
+    assert err.splitlines()[0] == "powerbert: 2 of 3 jobs failed:" and "Traceback" not in err
+    assert [line.split()[0] for line in err.splitlines()[1:]] == ["0", "2"]
+    assert all(f"seed=-{n}" in line for n, line in zip((1, 2), err.splitlines()[1:], strict=True))
+
+
+def test_a_test_file_that_is_missing_or_wrong_is_found_first(folder, capfd):
+    own = ["finetune", "task=custom", "task.data_dir=data", "task.text_columns=[sentence]", "predict_test=true"]
+    assert dispatch(own) == 2
+    assert "predict_test=true needs a test.* file in task.data_dir=data" in capfd.readouterr().err
+    (folder / "data" / "test.tsv").write_text("sentense\na\n")
+    assert dispatch(own) == 2
+    assert "data/test.tsv has no column 'sentence' (did you mean 'sentense'?)" in capfd.readouterr().err
+    assert not (folder / "outputs" / "stages").exists()
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_terminals_that_do_not_show_every_letter(folder, encoding):
+    env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    small = ["experiment=smoke", "task.synthetic.train=32", "task.synthetic.dev=32"]
+    for args in (["search", "--help"], ["finetune", *small]):
+        done = subprocess.run([sys.executable, "-m", "powerbert_cli", *args], env=env, capture_output=True)
+        assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
+        done.stdout.decode(encoding)
+
+
+def test_output_that_is_closed(folder):
+    command = f"{sys.executable} -m powerbert_cli finetune experiment=smoke task.synthetic.train=32 >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command]).returncode == 0
+
+
+def test_a_user_without_a_home(folder, monkeypatch):
+    def none():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", none)
+    assert dispatch(["finetune", "experiment=smoke", "task.synthetic.train=32", "task.synthetic.dev=32"]) == 0
