@@ -159,3 +159,10 @@ def test_tokenizers_that_are_not_as_usual(folder, changes):
         assert dispatch(["finetune", *SMALL, *args]) == 0
         found.append(pd.read_csv(next(Path(f"out-{name}").glob("finetune/*/*/predictions.csv"))))
     pd.testing.assert_frame_equal(*found, check_exact=False, atol=1e-5)
+
+
+def test_a_model_without_the_id_that_its_positions_count_from(folder, capfd):
+    save("model", roberta(type_vocab_size=1))
+    changed("model", pad_token_id=None)
+    assert dispatch(["finetune", *SMALL, "model.name_or_path=model"]) == 2
+    assert "config.json of this roberta has no pad_token_id" in capfd.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +10,10 @@ import pytest
 from hosts import make_host
 
 from powerbert_cli.cli import dispatch
+from powerbert_cli.commands.records import FinetuneRecord, RetrainRecord, SearchRecord, TeacherRecord, TestedRecord
 from powerbert_cli.store import environment
 from powerbert_cli.store.model_dir import fingerprint, save_model_dir
+from powerbert_cli.store.stages import identity_of
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
 SMALL = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32", "model.config.num_hidden_layers=2"]
@@ -134,3 +137,13 @@ def test_environment_is_that_of_the_process_that_made_the_stage(folder, monkeypa
     assert json.loads((newest("finetune") / "environment.json").read_text()) == first
     (stage,) = stages("finetune")
     assert json.loads((stage / "environment.json").read_text()) == first
+
+
+@pytest.mark.parametrize("kind", [FinetuneRecord, SearchRecord, RetrainRecord, TeacherRecord, TestedRecord])
+def test_every_field_of_a_record_is_hashed(kind):
+    """So that a field that is added decides, without anyone thinking of it."""
+    given = {field.name: f"{field.name} of one" for field in fields(kind)}
+    one = identity_of(kind(**given).decides())
+    assert identity_of(kind(**given).decides()) == one
+    for name in given:
+        assert identity_of(kind(**{**given, name: "another"}).decides()) != one, name

@@ -204,8 +204,8 @@ def _found(
 ) -> Elimination:
     """What the search found, as a configuration for extract layers.
 
-    Of thresholds also thresholds.csv: how many word-vectors an input keeps as the search expects (the masses, on
-    training inputs) and as the hard thresholds do on dev.
+    Of thresholds also thresholds.csv: how many word-vectors an input of dev keeps as the search expects (the masses)
+    and as the hard thresholds do.
     """
     if isinstance(model, SoftThresholdModel):
         found = replace(model.elimination, thresholds=model.thresholds)
@@ -214,7 +214,7 @@ def _found(
         table = pd.DataFrame({"layer": range(1, len(kept) + 1), **columns})
         write_csv(result / "thresholds.csv", table)
         log.info(
-            "word-vectors of an input that leave each layer: the search expects %s, hard thresholds keep %s on dev",
+            "word-vectors of an input of dev that leave each layer: the search expects %s, hard thresholds keep %s",
             *(", ".join(f"{count:.1f}" for count in counts) for counts in (searched.masses, kept)),
         )
         return replace(found, lengths=lengths_from_masses(kept, settings.seq_len))

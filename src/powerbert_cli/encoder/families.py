@@ -348,6 +348,11 @@ def layers_of(config: Any) -> int:
     return family_of_config(config).layers(config)
 
 
+def counts_from_padding(config: Any) -> bool:
+    """Whether positions begin after the id of the padding token (RoBERTa and its relatives)."""
+    return family_of_config(config).position_offset is _after_padding
+
+
 def usable_positions(config: Any) -> int:
     """Longest input that the position embeddings serve."""
     return int(config.max_position_embeddings) - family_of_config(config).position_offset(config)

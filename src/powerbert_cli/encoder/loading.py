@@ -20,7 +20,7 @@ from transformers.utils import logging as hf_logging
 
 from ..errors import PowerbertError
 from ..settings import ModelSettings
-from .families import check_supported, usable_positions
+from .families import check_supported, counts_from_padding, usable_positions
 
 log = logging.getLogger(__name__)
 hf_logging.set_verbosity_error()
@@ -71,7 +71,12 @@ def host_config(model: ModelSettings, vocab_size: int | None = None) -> Any:
 
 
 def check_fits(config: Any, seq_len: int) -> None:
-    """Raises ModelError if inputs of seq_len have no position embeddings."""
+    """Raises ModelError if inputs of seq_len have no position embeddings, or none can be counted."""
+    if counts_from_padding(config) and config.pad_token_id is None:
+        raise ModelError(
+            f"config.json of this {config.model_type} has no pad_token_id, from which its positions count; set it there "
+            "to what the model was trained with (1 in most of this family)"
+        )
     positions = usable_positions(config)
     if seq_len > positions:
         raise ModelError(f"seq_len={seq_len} exceeds the {positions} positions of the model; set seq_len ≤ {positions}")

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from .. import processes
-from ..encoder.searching import SearchModel
+from ..encoder.searching import SearchModel, SoftThresholdModel
 from ..encoder.shortened import EliminationModel, ShortenedModel
 from ..errors import PowerbertError
 from ..method import soft_extract
@@ -77,7 +77,7 @@ class Searched:
     """Result of a search.
 
     Attributes:
-        masses: mass_j at the end, (L,).
+        masses: mass_j at the end, (L,); of thresholds as measured on dev.
         retention_parameters: r at the end, (L, ℓ), or -θ, (L, 1).
         trained: dev results of the soft-extract model itself.
     """
@@ -157,19 +157,44 @@ def search_retention(
 
     trained = _run(make, plan, material, folder)
     r = model.retention_parameters.detach().float().cpu()
-    masses = tuple(float(mass) for mass in model.masses().detach())
-    return Searched(masses, r, trained)
+    masses = model.masses().detach().tolist()
+    if isinstance(model, SoftThresholdModel):
+        masses = mean_survivors(model, material, plan.batch_size)
+    return Searched(tuple(masses), r, trained)
+
+
+def mean_kept(model: ShortenedModel, material: Material, batch_size: int) -> list[float]:
+    """Real word-vectors that leave each layer, averaged over the dev inputs: L numbers."""
+
+    def kept(given: dict[str, torch.Tensor]) -> list[float]:
+        return [float((positions >= 0).sum()) for positions in model.kept_positions(**given)]
+
+    return _over_dev(model, material, batch_size, kept)
+
+
+def mean_survivors(model: SoftThresholdModel, material: Material, batch_size: int) -> list[float]:
+    """As `mean_kept`, of soft thresholds: what the search expects of the inputs that hard ones are measured on."""
+
+    def survivors(given: dict[str, torch.Tensor]) -> list[float]:
+        model(**given)
+        return [float(count) * len(given["input_ids"]) for count in model.counts]
+
+    return _over_dev(model, material, batch_size, survivors)
 
 
 @torch.no_grad()
-def mean_kept(model: ShortenedModel, material: Material, batch_size: int) -> list[float]:
-    """Real word-vectors that leave each layer, averaged over the dev inputs: L numbers."""
+def _over_dev(
+    model: EliminationModel,
+    material: Material,
+    batch_size: int,
+    count: Callable[[dict[str, torch.Tensor]], list[float]],
+) -> list[float]:
+    """What is counted in each layer of a batch, for an input of dev on average."""
     model.eval()
-    device, totals, inputs = next(model.parameters()).device, [0] * model.layers, 0
+    device, totals, inputs = next(model.parameters()).device, [0.0] * model.layers, 0
     for batch in sorted_batches(material.dev, material.collator("longest"), batch_size):
         given = {name: part.flatten(0, -2).to(device) for name, part in batch.items()}
-        kept = model.kept_positions(**given)
-        totals = [total + int((positions >= 0).sum()) for total, positions in zip(totals, kept, strict=True)]
+        totals = [total + own for total, own in zip(totals, count(given), strict=True)]
         inputs += len(given["input_ids"])
     return [total / inputs for total in totals]
 
