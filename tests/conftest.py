@@ -42,3 +42,13 @@ def real_data() -> Path:
 @pytest.fixture
 def material():
     return make_material()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, empty but for data/ with a train.tsv and a dev.tsv of two rows."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in ("train", "dev"):
+        (tmp_path / "data" / f"{name}.tsv").write_text("sentence\tlabel\na\t1\nb\t0\n")
+    return tmp_path

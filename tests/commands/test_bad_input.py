@@ -4,16 +4,6 @@ import pytest
 
 from powerbert_cli.cli import dispatch
 
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    for name in ("train", "dev"):
-        (tmp_path / "data" / f"{name}.tsv").write_text("sentence\tlabel\na\t1\nb\t0\n")
-    return tmp_path
-
-
 CASES = [
     (["serch"], "unknown verb 'serch' (did you mean 'search'?)"),
     (["search", "lamda=1e-3"], "unknown key 'lamda' (did you mean 'lambda'?)"),

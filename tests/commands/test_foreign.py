@@ -8,16 +8,6 @@ from powerbert_cli.cli import dispatch
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.foreign import ALLOWED, check_folders
 
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    for name in ("train", "dev"):
-        (tmp_path / "data" / f"{name}.tsv").write_text("sentence\tlabel\na\t1\nb\t0\n")
-    return tmp_path
-
-
 FOREIGN = [
     "hydra: {callbacks: {mine: {_target_: os.system, command: touch ran}}}",
     "hydra: {job_logging: {handlers: {mine: {'()': subprocess.call, args: touch ran}}}}",

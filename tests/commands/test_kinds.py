@@ -218,6 +218,25 @@ def test_bench_measures_the_answers_of_what_is_not_exact(folder, capfd):
     assert "value" not in pd.read_csv(newest("bench") / "timing.csv")
 
 
+def test_a_shortened_model_is_timed_with_its_own_tokenizer(folder, capfd):
+    """Whatever model the other keys would make: a vocabulary of its own cuts texts into other word-pieces."""
+
+    def mean_length(*args):
+        timed = ["bench.rounds=3", "bench.examples=32", "bench.models=[shortened]", "bench.paddings=[sorted]"]
+        assert dispatch(["bench", "experiment=smoke", *timed, *args]) == 0
+        return json.loads((newest("bench") / "timing.json").read_text())["runs"][0]["mean_length"]
+
+    assert dispatch(["retrain", "experiment=smoke", "model.vocab_size=45", "retention.lengths=[40,30,20,9]"]) == 0
+    run = newest("retrain")
+    own = mean_length("model.vocab_size=45", "retention.lengths=[40,30,20,9]")
+    assert mean_length(f"shortened={run / 'model'}") == own != mean_length("retention.lengths=[40,30,20,9]")
+    capfd.readouterr()
+    assert dispatch(["bench", "experiment=smoke", f"shortened={run / 'model'}", "seq_len=128"]) == 2
+    assert "seq_len=128 exceeds ℓ=64 of shortened=" in capfd.readouterr().err
+    assert dispatch(["sweep", "experiment=smoke", "lambda=1e-2", f"shortened={run / 'model'}"]) == 2
+    assert "a sweep shortens models of its own" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("given", ["retention.thresholds=[0.5,0.5,0.5,1]", "retention.path={}/retention.json"])
 def test_thresholds_are_not_timed_with_weights_that_are_not_trained(folder, capfd, given):
     assert dispatch(["search", "experiment=smoke", "strategy=threshold", "lambda=1e-2"]) == 0

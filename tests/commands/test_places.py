@@ -10,15 +10,6 @@ import pytest
 from powerbert_cli.cli import dispatch
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    for name in ("train", "dev"):
-        (tmp_path / "data" / f"{name}.tsv").write_text("sentence\tlabel\na\t1\nb\t0\n")
-    return tmp_path
-
-
 def test_all_failed_jobs_of_a_multirun_are_named(folder, capfd):
     small = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32"]
     assert dispatch(["finetune", "-m", "seed=-1,0,-2", *small]) == 1

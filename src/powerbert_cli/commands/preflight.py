@@ -1,7 +1,6 @@
 """Checks that need no model: all of them run before the first one is loaded."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +57,7 @@ def _check_classes(settings: FinetuneSettings, config: Any) -> None:
     if settings.checkpoint:
         given[f"checkpoint={settings.checkpoint}"] = config
     if isinstance(settings, ShortenedSettings) and settings.shortened:
-        folder = replace(settings.model, name_or_path=settings.shortened)
-        given[f"shortened={settings.shortened}"] = host_config(folder)
+        given[f"shortened={settings.shortened}"] = config
     choice = settings.task.kind == "multiple_choice"
     for what, found in given.items():
         if found.architectures and is_multiple_choice(found) != choice:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..encoder.loading import host_config
 from ..encoder.shortened import ShortenedModel
+from ..errors import PowerbertError
 from ..report.tables import say_metrics, say_retention, say_run_dir
 from ..settings import RetrainSettings, ShortenedSettings
 from ..store.model_dir import fingerprint, load_shortened
@@ -63,6 +64,12 @@ def retention_for(settings: RetrainSettings, pipeline: Pipeline) -> tuple[Retent
 def shortened_model(settings: ShortenedSettings, pipeline: Pipeline) -> tuple[ShortenedModel, RetentionFile]:
     """A given model directory's model, or the one that the pipeline makes of the settings."""
     if settings.shortened:
-        return load_shortened(settings.shortened), read_retention(Path(settings.shortened) / "retention.json")
+        model = load_shortened(settings.shortened)
+        if settings.seq_len > model.seq_len:
+            raise PowerbertError(
+                f"seq_len={settings.seq_len} exceeds ℓ={model.seq_len} of shortened={settings.shortened}; "
+                f"set seq_len={model.seq_len} or less"
+            )
+        return model, read_retention(Path(settings.shortened) / "retention.json")
     retention, start = retention_for(settings, pipeline)
     return load_shortened(pipeline.retrained(retention, start).folder / "model"), retention

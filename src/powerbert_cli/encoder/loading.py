@@ -74,8 +74,8 @@ def check_fits(config: Any, seq_len: int) -> None:
     """Raises ModelError if inputs of seq_len have no position embeddings, or none can be counted."""
     if counts_from_padding(config) and config.pad_token_id is None:
         raise ModelError(
-            f"config.json of this {config.model_type} has no pad_token_id, from which its positions count; set it there "
-            "to what the model was trained with (1 in most of this family)"
+            f"config.json of this {config.model_type} has no pad_token_id, from which its positions count; set it "
+            "there to what the model was trained with (1 in most of this family)"
         )
     positions = usable_positions(config)
     if seq_len > positions:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from .elimination import RetrainSettings
 from .rules import SettingsError, at_least_one, key, one_of
+from .task import ModelSettings
 from .training import PRECISIONS
 
 PADDINGS = ("max", "longest", "sorted")
@@ -71,6 +72,10 @@ class ShortenedSettings(RetrainSettings):
                 "give the folder 'model' of a finished retrain run"
             )
 
+    @property
+    def start_model(self) -> ModelSettings:
+        return self.model.of_folder("shortened", self.shortened) if self.shortened else super().start_model
+
 
 @dataclass(kw_only=True)
 class ExportOptions:
@@ -101,5 +106,7 @@ class SweepSettings(BenchSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.shortened:
+            raise SettingsError(f"shortened={self.shortened}: a sweep shortens models of its own; time this with bench")
         if not 0 <= self.max_drop < 1:
             raise SettingsError(f"max_drop={self.max_drop} must be in [0, 1)")

@@ -1,6 +1,6 @@
 """Settings of the task and the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,10 @@ class ModelSettings:
     def __post_init__(self) -> None:
         if not (self.name_or_path or self.config):
             raise SettingsError("model has neither name_or_path nor config; set model.name_or_path=FOLDER or NAME")
+
+    def of_folder(self, name: str, folder: str) -> "ModelSettings":
+        """A model directory in place of this model, with its own tokenizer; as trusted as this one."""
+        return replace(self, name=name, name_or_path=folder, config=None, tokenizer=None, vocab_size=None)
 
     @property
     def label(self) -> str:

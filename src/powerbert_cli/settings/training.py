@@ -134,15 +134,5 @@ class FinetuneSettings:
 
     @property
     def start_model(self) -> ModelSettings:
-        """The model that stages start from: the checkpoint where one is given."""
-        if not self.checkpoint:
-            return self.model
-        trust = self.model.trust_remote_code
-        return ModelSettings(
-            name="checkpoint",
-            name_or_path=self.checkpoint,
-            config=None,
-            tokenizer=None,
-            vocab_size=None,
-            trust_remote_code=trust,
-        )
+        """The model that stages start from, and whose tokenizer reads the texts: the checkpoint where one is given."""
+        return self.model.of_folder("checkpoint", self.checkpoint) if self.checkpoint else self.model

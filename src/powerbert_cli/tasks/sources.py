@@ -2,11 +2,9 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache as cache_calls
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -14,18 +12,17 @@ import numpy as np
 
 from ..errors import nearest
 from ..settings import TaskSettings
-from . import cache, files, synthetic
-from .files import DataError, Row, no_column, shown
+from . import cache
+from .files import DataError, no_column, shown
 from .labels import LabelError, reader_for, truth_of
 from .metrics import undefined_on
+from .origins import RACE, Source, finder, is_race, questions_of
 
 log = logging.getLogger(__name__)
 datasets.disable_progress_bars()
 
 # Column names that local copies of GLUE often use whatever the hub calls them.
 UNIFORM_COLUMNS = {1: ["sentence"], 2: ["sentence1", "sentence2"]}
-# Names that the original RACE files use for the questions of one passage, all in one row.
-_RACE = {"questions": "question", "options": "options", "answers": "answer"}
 _SUBSET_SEED = 0
 HELD_BACK, _HELD_BACK_SEED = 0.2, 0  # of the training rows, where a task has no dev split (as the paper did for IMDB)
 
@@ -66,25 +63,6 @@ class TaskData:
         return self.test is not None and "label" in self.test.rows.column_names
 
 
-@dataclass(frozen=True)
-class _Source:
-    """One split as it is found.
-
-    Attributes:
-        name: for messages.
-        digest: of its content.
-        columns: that it has.
-        class_names: column → names that it gives to its numbers, or None.
-        rows: wanted columns → (place, row) for each row.
-    """
-
-    name: str
-    digest: str
-    columns: list[str]
-    class_names: Callable[[str], list[str] | None]
-    rows: Callable[[list[str]], Iterator[tuple[str, Row]]]
-
-
 def load_task(task: TaskSettings, predict_test: bool = False) -> TaskData:
     """The rows of a task: from local files, the generator, or the hub. All of it is read and checked.
 
@@ -95,7 +73,7 @@ def load_task(task: TaskSettings, predict_test: bool = False) -> TaskData:
         DataError: a missing file or column, a label out of range, a metric that is not defined on dev, a hub that
             can't be reached.
     """
-    find = _finder(task)
+    find = finder(task)
     train, own_dev, test = find("train"), find("dev"), find("test")
     if train is None:
         raise DataError(f"task={task.name} has no training rows")
@@ -122,65 +100,6 @@ def _no_test(task: TaskSettings) -> str:
     if task.data_dir:
         return f"predict_test=true needs a test.* file in task.data_dir={task.data_dir}"
     return "predict_test=true: the generated task has no test split; set task and task.data_dir"
-
-
-def _finder(task: TaskSettings) -> Callable[[str], _Source | None]:
-    """split → its source, or None if the task has no such split."""
-    if task.data_dir:
-        return partial(_local, Path(task.data_dir))
-    if task.synthetic:
-        return partial(_generated, task.synthetic)
-    return partial(_from_hub, task)
-
-
-def _local(folder: Path, split: str) -> _Source | None:
-    path = files.require_file(folder, split) if split == "train" else files.find_file(folder, split)
-    if path is None:
-        return None
-    if files.kind_of(path) != "parquet":
-        files.check_text(path)
-    columns = files.columns_of(path)
-    return _Source(
-        str(path), files.digest(path), columns, partial(files.class_names, path), partial(files.rows_of, path)
-    )
-
-
-def _generated(sizes: dict[str, int], split: str) -> _Source | None:
-    if split == "test":
-        return None
-
-    def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
-        texts, labels = synthetic.generate(
-            sizes[split], 2 * sizes["seed"] + (0 if split == "train" else 1), sizes["max_words"]
-        )
-        for number, (text, label) in enumerate(zip(texts, labels, strict=True), 1):
-            yield f"row {number}", {"text": text, "label": label}
-
-    digest = repr(("generator", synthetic.VERSION, split, sorted(sizes.items())))
-    return _Source("generated", digest, ["text", "label"], lambda column: None, rows)
-
-
-def _from_hub(task: TaskSettings, split: str) -> _Source | None:
-    name = {"train": "train", "dev": task.dev_split, "test": task.test_split}[split]
-    if name is None:
-        return None
-    try:
-        with cache.writing():
-            found = datasets.load_dataset(task.hub_path, task.hub_name, split=name)
-    except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
-        raise DataError(
-            f"dataset {task.hub_path} cannot be had from the hub ({type(error).__name__}: {first}); without a "
-            f"network give task.data_dir=FOLDER with train.tsv and dev.tsv "
-            f"(columns {', '.join(task.text_columns)}, {task.label_column})"
-        ) from error
-
-    def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
-        for number, row in enumerate(found, 1):
-            yield f"row {number}", row
-
-    where = f"{task.hub_path} {name}"
-    return _Source(where, found._fingerprint, found.column_names, partial(files.names_in, found.features), rows)
 
 
 def _held_back(rows: Rows, name: str) -> tuple[Rows, Rows]:
@@ -216,9 +135,9 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _has_labels(source: _Source, task: TaskSettings) -> bool:
+def _has_labels(source: Source, task: TaskSettings) -> bool:
     """Whether a test split has labels: the hub marks those that are kept secret by -1."""
-    if _is_race(source.columns):
+    if is_race(source.columns):
         return True
     _, columns = _label_columns(source, task)
     if columns is None:
@@ -227,7 +146,7 @@ def _has_labels(source: _Source, task: TaskSettings) -> bool:
     return all(str(first.get(column)) not in ("-1", "-1.0", "", "None") for column in columns)
 
 
-def _text_columns(source: _Source, task: TaskSettings) -> list[str]:
+def _text_columns(source: Source, task: TaskSettings) -> list[str]:
     columns, wanted = source.columns, task.text_columns
     if all(column in columns for column in wanted):
         return wanted
@@ -242,7 +161,7 @@ def _text_columns(source: _Source, task: TaskSettings) -> list[str]:
     raise no_column(source.name, missing, columns, "task.text_columns")
 
 
-def _label_columns(source: _Source, task: TaskSettings) -> tuple[bool, list[str] | None]:
+def _label_columns(source: Source, task: TaskSettings) -> tuple[bool, list[str] | None]:
     """Whether each class has a column of its own, and the columns of labels; None if there are none."""
     if task.label_column in source.columns:
         return False, [task.label_column]
@@ -252,13 +171,13 @@ def _label_columns(source: _Source, task: TaskSettings) -> tuple[bool, list[str]
     return False, None
 
 
-def _normalised(source: _Source, task: TaskSettings, labelled: bool) -> Rows:
+def _normalised(source: Source, task: TaskSettings, labelled: bool) -> Rows:
     """The rows of a split in one form, each checked.
 
     Raises:
         DataError: names the row as the file counts it.
     """
-    questions = _is_race(source.columns)
+    questions = is_race(source.columns)
     columns = task.text_columns if questions else _text_columns(source, task)
     each, label_columns = (False, [task.label_column]) if questions else _label_columns(source, task)
     if labelled and label_columns is None:
@@ -277,7 +196,7 @@ def _normalised(source: _Source, task: TaskSettings, labelled: bool) -> Rows:
     def rows() -> Iterator[dict[str, Any]]:
         place = ""
         try:
-            for at, row in _questions(source.rows(["article", *_RACE] if questions else wanted)):
+            for at, row in questions_of(source.rows(["article", *RACE] if questions else wanted)):
                 place = at
                 out: dict[str, Any] = {
                     to: _text(row.get(column), column) for to, column in zip(targets, columns, strict=True)
@@ -306,30 +225,6 @@ def _features(task: TaskSettings, targets: list[str], labelled: bool) -> dataset
             "multi_label": datasets.List(datasets.Value("float32")),
         }.get(task.kind, datasets.Value("int64"))
     return datasets.Features(kinds)
-
-
-def _is_race(columns: list[str]) -> bool:
-    return {"article", *_RACE} <= set(columns)
-
-
-def _questions(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
-    """A passage of the original RACE files, with the lists of its questions, options and answers in a row, as a row for
-    each question; all else as it is."""
-    for place, row in rows:
-        if not _is_race(list(row)):
-            yield place, row
-            continue
-        lists = {one: row[many] for many, one in _RACE.items()}
-        if len({len(part) if isinstance(part, list) else -1 for part in lists.values()}) != 1:
-            raise LabelError(f"has lists of other lengths in {', '.join(_RACE)}")
-        for number in range(len(lists["question"])):
-            yield (
-                f"{place}, question {number + 1}",
-                {
-                    "article": row["article"],
-                    **{one: part[number] for one, part in lists.items()},
-                },
-            )
 
 
 def _truths(values: list[Any]) -> list[float]:

@@ -1,0 +1,118 @@
+"""Where a split's rows come from: local files, the generator, or the hub; each with the place that a message names."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import datasets
+
+from ..settings import TaskSettings
+from . import cache, files, synthetic
+from .files import DataError, Row
+from .labels import LabelError
+
+# Names that the original RACE files use for the questions of one passage, all in one row.
+RACE = {"questions": "question", "options": "options", "answers": "answer"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One split as it is found.
+
+    Attributes:
+        name: for messages.
+        digest: of its content.
+        columns: that it has.
+        class_names: column → names that it gives to its numbers, or None.
+        rows: wanted columns → (place, row) for each row.
+    """
+
+    name: str
+    digest: str
+    columns: list[str]
+    class_names: Callable[[str], list[str] | None]
+    rows: Callable[[list[str]], Iterator[tuple[str, Row]]]
+
+
+def finder(task: TaskSettings) -> Callable[[str], Source | None]:
+    """split → its source, or None if the task has no such split."""
+    if task.data_dir:
+        return partial(_local, Path(task.data_dir))
+    if task.synthetic:
+        return partial(_generated, task.synthetic)
+    return partial(_from_hub, task)
+
+
+def _local(folder: Path, split: str) -> Source | None:
+    path = files.require_file(folder, split) if split == "train" else files.find_file(folder, split)
+    if path is None:
+        return None
+    if files.kind_of(path) != "parquet":
+        files.check_text(path)
+    columns = files.columns_of(path)
+    return Source(
+        str(path), files.digest(path), columns, partial(files.class_names, path), partial(files.rows_of, path)
+    )
+
+
+def _generated(sizes: dict[str, int], split: str) -> Source | None:
+    if split == "test":
+        return None
+
+    def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
+        texts, labels = synthetic.generate(
+            sizes[split], 2 * sizes["seed"] + (0 if split == "train" else 1), sizes["max_words"]
+        )
+        for number, (text, label) in enumerate(zip(texts, labels, strict=True), 1):
+            yield f"row {number}", {"text": text, "label": label}
+
+    digest = repr(("generator", synthetic.VERSION, split, sorted(sizes.items())))
+    return Source("generated", digest, ["text", "label"], lambda column: None, rows)
+
+
+def _from_hub(task: TaskSettings, split: str) -> Source | None:
+    name = {"train": "train", "dev": task.dev_split, "test": task.test_split}[split]
+    if name is None:
+        return None
+    try:
+        with cache.writing():
+            found = datasets.load_dataset(task.hub_path, task.hub_name, split=name)
+    except (OSError, ValueError, RuntimeError) as error:
+        first = str(error).splitlines()[0]
+        raise DataError(
+            f"dataset {task.hub_path} cannot be had from the hub ({type(error).__name__}: {first}); without a "
+            f"network give task.data_dir=FOLDER with train.tsv and dev.tsv "
+            f"(columns {', '.join(task.text_columns)}, {task.label_column})"
+        ) from error
+
+    def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
+        for number, row in enumerate(found, 1):
+            yield f"row {number}", row
+
+    where = f"{task.hub_path} {name}"
+    return Source(where, found._fingerprint, found.column_names, partial(files.names_in, found.features), rows)
+
+
+def is_race(columns: list[str]) -> bool:
+    return {"article", *RACE} <= set(columns)
+
+
+def questions_of(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
+    """A passage of the original RACE files, with the lists of its questions, options and answers in a row, as a row for
+    each question; all else as it is."""
+    for place, row in rows:
+        if not is_race(list(row)):
+            yield place, row
+            continue
+        lists = {one: row[many] for many, one in RACE.items()}
+        if len({len(part) if isinstance(part, list) else -1 for part in lists.values()}) != 1:
+            raise LabelError(f"has lists of other lengths in {', '.join(RACE)}")
+        for number in range(len(lists["question"])):
+            yield (
+                f"{place}, question {number + 1}",
+                {
+                    "article": row["article"],
+                    **{one: part[number] for one, part in lists.items()},
+                },
+            )
