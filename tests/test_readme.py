@@ -1,13 +1,15 @@
-"""Every powerbert command that the README shows runs, or composes where it needs your files."""
+"""Every powerbert command that the README shows runs, or composes where it needs your files.
 
-import os
+In this process: as commands of their own they would load PyTorch forty times. Other tests start commands.
+"""
+
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from powerbert_cli.cli import dispatch
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -18,11 +20,6 @@ def commands():
             line = line.split("#")[0].strip()
             if line.startswith("powerbert "):
                 yield line
-
-
-def run(args, folder):
-    command = [sys.executable, "-m", "powerbert_cli", *args]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, env=dict(os.environ))
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +33,19 @@ def test_there_are_commands():
 
 
 @pytest.mark.parametrize("line", sorted(set(commands())))
-def test_command(line, folder):
+def test_command(line, folder, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
     args = shlex.split(line)[1:]
     # FOLDER, MODEL, RUN, the hub's data and large models are what only the reader has
     if re.search(r"\b[A-Z_]{3,}\b|task=|model=|paper/", line):
         kept = [arg for arg in args if not re.search(r"\b[A-Z_]{3,}\b", arg)]
         one_job = [re.sub(r"^([\w.]+=[^,\[]+),.*", r"\1", arg) for arg in kept]  # --cfg shows one job of a sweep
-        done = run([*one_job, "--cfg", "job"], folder)
+        code = dispatch([*one_job, "--cfg", "job"])
     elif "--help" in args or args == ["--help"]:
-        done = run(args, folder)
+        code = dispatch(args)
     else:
         timed = ["bench.rounds=3", "bench.examples=32"] if args[0] in ("bench", "sweep") else []
+        timed += ["bench.models=[plain,shortened]"] if timed else []
         two_values = [re.sub(r"^([\w.]+=[^,\[]+,[^,]+),.*", r"\1", arg) for arg in args]  # two are a sweep as three are
-        done = run([*two_values, "experiment=smoke", *timed], folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+        code = dispatch([*two_values, "experiment=smoke", *timed])
+    assert code == 0, capfd.readouterr().err

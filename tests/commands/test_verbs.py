@@ -168,7 +168,9 @@ def names(folder):
 
 def test_sweep_with_a_failing_job(folder):
     """λ=-1 fails alone: the table has the other one, the exit code tells."""
-    done = powerbert(folder, "sweep", "experiment=smoke", "lambda=1e-2,-1", "bench.rounds=3", check=False)
+    done = powerbert(
+        folder, "sweep", "experiment=smoke", "lambda=1e-2,-1", "bench.rounds=3", "bench.examples=32", check=False
+    )
     assert done.returncode == 1
     run = newest_run(folder, "sweep")
     table = pd.read_csv(run / "sweep.csv")

@@ -130,7 +130,8 @@ def _speeds(timing: pd.DataFrame) -> dict[str, Any]:
         row = first.loc[(padding, model)]
         if model == "shortened":
             speeds[f"speedup_{padding}"] = float(row["speedup"])
-            speeds[f"elimination_{padding}"] = float(row["elimination"])
+            alone = row["elimination"]  # None where full was not timed
+            speeds[f"elimination_{padding}"] = None if pd.isna(alone) else float(alone)
             speeds[f"flops_ratio_{padding}"] = float(row["flops_ratio"])
         times[f"{model}_{padding}_ms"] = 1000 / float(row["examples_per_s"])
     speeds["flops_ratio"] = speeds.get(

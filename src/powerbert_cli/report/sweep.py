@@ -286,6 +286,9 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any
     ]
     axis.axhspan(baseline - limit, baseline, color="0.9", label=f"within {limit:g} of the baseline")
     axis.plot(plain, baseline, "s", color="black", label="transformers' plain model")
+    if f"full_{padding}_ms" in table:
+        full = plain * float((table[f"full_{padding}_ms"] / table[f"plain_{padding}_ms"]).median())
+        axis.plot(full, baseline, "s", mfc="none", color="black", label="this encoder, everything kept")
     front = sorted(pareto_front(found, speed), key=time)
     axis.plot([time(r) for r in front], [r["value"] for r in front], "-", color="tab:blue", lw=1, label="Pareto front")
     labels = []
