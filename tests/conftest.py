@@ -14,6 +14,13 @@ from hosts import make_host
 from trainings import make_material
 from transformers import PreTrainedModel
 
+# Files that take a minute or more: with these first no worker is left alone with one at the end.
+LONG = ("test_readme.py", "test_kinds.py", "test_verbs.py", "test_bench.py", "test_processes.py", "test_launchers.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture
 def host() -> PreTrainedModel:

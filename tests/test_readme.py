@@ -47,5 +47,8 @@ def test_command(line, folder, monkeypatch, capfd):
         timed = ["bench.rounds=3", "bench.examples=32"] if args[0] in ("bench", "sweep") else []
         timed += ["bench.models=[plain,shortened]"] if timed else []
         two_values = [re.sub(r"^([\w.]+=[^,\[]+,[^,]+),.*", r"\1", arg) for arg in args]  # two are a sweep as three are
+        if len([arg for arg in args if re.match(r"[\w.]+=[^,\[]+,", arg)]) > 1:  # and one grid of two as one of four
+            two_values[-1] = two_values[-1].partition(",")[0]
+        timed += ["target.trials=2"] if any("max_drop" in arg for arg in args) else []
         code = dispatch([*two_values, "experiment=smoke", *timed])
     assert code == 0, capfd.readouterr().err

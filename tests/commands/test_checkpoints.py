@@ -123,6 +123,10 @@ def test_a_classifier_of_other_classes_gets_a_new_head_with_a_warning(folder, ca
     before = dict(host.bert.named_parameters())
     assert all(torch.allclose(p, before[n], atol=1e-6) for n, p in made.bert.named_parameters())
     if len(names) == 2:
+        # the same rows and weights, but the classes as they are called there: another stage, with the head as it was
+        assert dispatch(["finetune", *SMALL, *own, "task.label_names=[no,yes]"]) == 0
+        assert "made anew" not in capfd.readouterr().out
+        assert len(list(Path("outputs/stages").glob("finetune-*"))) == 2
         assert not torch.allclose(made.classifier.weight, host.classifier.weight, atol=1e-3)
 
 

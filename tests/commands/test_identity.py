@@ -10,7 +10,7 @@ import pytest
 from hosts import make_host
 
 from powerbert_cli.cli import dispatch
-from powerbert_cli.commands.records import FinetuneRecord, RetrainRecord, SearchRecord, TeacherRecord, TestedRecord
+from powerbert_cli.commands import records
 from powerbert_cli.store import environment
 from powerbert_cli.store.model_dir import fingerprint, save_model_dir
 from powerbert_cli.store.stages import identity_of
@@ -139,7 +139,7 @@ def test_environment_is_that_of_the_process_that_made_the_stage(folder, monkeypa
     assert json.loads((stage / "environment.json").read_text()) == first
 
 
-@pytest.mark.parametrize("kind", [FinetuneRecord, SearchRecord, RetrainRecord, TeacherRecord, TestedRecord])
+@pytest.mark.parametrize("kind", [getattr(records, name) for name in dir(records) if name.endswith("Record")])
 def test_every_field_of_a_record_is_hashed(kind):
     """So that a field that is added decides, without anyone thinking of it."""
     given = {field.name: f"{field.name} of one" for field in fields(kind)}

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file as save_numpy
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..encoder.families import layers_of
-from ..encoder.loading import PROBLEMS, build_host, host_config, load_tokenizer, tokenizer_digest
+from ..encoder.loading import PROBLEMS, build_host, host_config, load_tokenizer, other_head, tokenizer_digest
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import Elimination
@@ -119,6 +119,7 @@ class Pipeline:
         record = FinetuneRecord(
             **self.measured(settings.finetune),
             start=self._model_identity(),
+            new_head=other_head(settings.model, settings.task.kind, settings.task.label_names) is not None,
             stage=settings.finetune.decides(),
         )
 

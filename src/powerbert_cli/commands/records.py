@@ -57,12 +57,14 @@ class FinetuneRecord(MeasuredRecord):
     """
     Attributes:
         start: content of the weights, or the config of random ones; a model of the hub by name and revision.
+        new_head: whether a classifier to start from gets a head of its own, as its classes are called otherwise.
         stage: epochs and learning rate.
     """
 
     STAGE: ClassVar[str] = "finetune"
 
     start: Any
+    new_head: bool
     stage: dict[str, Any]
 
 

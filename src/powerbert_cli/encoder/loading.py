@@ -170,7 +170,7 @@ def build_host(
         config = host_config(model, vocab_size=max(len(tokenizer), (model.config or {}).get("vocab_size", 0)))
         config.update({**labels, "pad_token_id": tokenizer.pad_token_id})
         return auto.from_config(config)
-    other = _other_head(host_config(model), classes, kind)
+    other = other_head(model, kind, label_names)
     try:
         host = auto.from_pretrained(
             _source(model.name_or_path),
@@ -191,14 +191,15 @@ def build_host(
     return fresh
 
 
-def _other_head(config: Any, classes: list[str], kind: str) -> str | None:
+def other_head(model: ModelSettings, kind: str, label_names: list[str] | None) -> str | None:
     """Why the head of a classifier to start from is not one for this task; None if it is, or there is no head."""
-    if not any("ForSequenceClassification" in name for name in config.architectures or ()):
+    config = host_config(model)
+    if not (model.name_or_path and any("ForSequenceClassification" in name for name in config.architectures or ())):
         return None
     if kind == "multiple_choice":
         return "it is a classifier, the task a multiple choice"
     try:
-        check_classes(config, kind, None if kind == "regression" else classes)
+        check_classes(config, kind, label_names)
     except ModelError as error:
         return str(error)
     return None
@@ -228,7 +229,7 @@ def check_classes(config: Any, kind: str, names: Sequence[str] | None) -> None:
             f"a classifier of {outputs}, the task has "
             + ("one value" if names is None else f"{count} (task.label_names)")
         )
-    own = [str(config.id2label[c]) for c in range(count)]
+    own = [str(config.id2label.get(c, f"LABEL_{c}")) for c in range(count)]
     if names is None or _say_nothing(own) or _say_nothing(names):
         return
     if [name.casefold() for name in own] != [name.casefold() for name in names]:
