@@ -170,15 +170,13 @@ def task_function(cfg: Any) -> Any:
     try:
         with artifacts.writing_below(cfg.output_dir):
             return recipe.run(cfg)
-    except PowerbertError as error:
-        if hydra.mode == RunMode.MULTIRUN:
+    except Exception as error:
+        if hydra.mode == RunMode.MULTIRUN:  # the other jobs go on
             return failures.note(error)
+        if not isinstance(error, PowerbertError):
+            raise
         # Past Hydra, which would announce an ordinary exception with lines of its own.
         raise SystemExit(_complain(str(error), error.exit_code)) from error
-    except Exception as error:
-        if hydra.mode == RunMode.MULTIRUN:
-            return failures.note(error)
-        raise
 
 
 def _complain(message: str, code: int = USER_ERROR) -> int:

@@ -28,6 +28,8 @@ def test_a_test_file_that_is_missing_or_wrong_is_found_first(folder, capfd):
     assert dispatch(own) == 2
     assert "data/test.tsv has no column 'sentence' (did you mean 'sentense'?)" in capfd.readouterr().err
     assert not (folder / "outputs" / "stages").exists()
+    assert dispatch([*own, "task.max_test=1"]) == 2  # answers have the rows' own numbers
+    assert "predict_test=true answers every test row" in capfd.readouterr().err
 
 
 SMALL = ["experiment=smoke", "task.synthetic.train=32", "task.synthetic.dev=32"]

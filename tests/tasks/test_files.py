@@ -272,8 +272,12 @@ def test_rows_are_held_back_where_there_is_no_dev(tmp_path):
     assert load_task(task(tmp_path)).tests and load_task(task(tmp_path)).test.labels.tolist() == [1, 0]
     (tmp_path / "test.tsv").write_text("text\tlabel\nx\t-1\ny\t-1\n")  # kept secret, as the hub marks it
     assert load_task(task(tmp_path)).test is None
-    (tmp_path / "dev.tsv").write_text("text\tlabel\nx\t1\ny\t0\n")
-    assert not load_task(task(tmp_path)).held_back
+    own = task(tmp_path, label_names=["-1", "1"])
+    (tmp_path / "train.tsv").write_text("text\tlabel\n" + "".join(f"t{i}\t{i % 2 * 2 - 1}\n" for i in range(50)))
+    assert load_task(own).test.labels.tolist() == [0, 0]  # a class of that name is no mark
+    (tmp_path / "dev.tsv").write_text("text\tlabel\nx\t1\ny\t-1\n")
+    (tmp_path / "test.tsv").write_text("")
+    assert not load_task(own).held_back  # and a test file that nobody asked for is not looked at
 
 
 def test_real_cola(real_data):

@@ -33,7 +33,7 @@ class TaskSettings:
     metric: str = key("headline metric: " + ", ".join(METRICS))
     max_train: int | None = key("use that many training rows, drawn once with a fixed seed")
     max_dev: int | None = key("use that many dev rows, drawn once with a fixed seed")
-    max_test: int | None = key("use that many test rows, drawn once with a fixed seed")
+    max_test: int | None = key("measure on that many test rows, drawn once with a fixed seed; not with predict_test")
     synthetic: dict[str, int] | None = key("sizes and seed of the generated task")
     submission: dict[str, Any] | None = key("file name and label names of the GLUE server's test-set file")
     published: dict[str, Any] = key("the task's settings that the top-level keys default to")

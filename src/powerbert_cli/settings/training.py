@@ -126,6 +126,10 @@ class FinetuneSettings:
                 f"batch_size={self.batch_size} must be a multiple of training.accumulation={self.training.accumulation}"
                 f"{together}"
             )
+        if self.predict_test and self.task.max_test is not None:
+            raise SettingsError(
+                f"predict_test=true answers every test row, task.max_test={self.task.max_test} draws some; give one"
+            )
         if self.checkpoint and not (Path(self.checkpoint) / "config.json").is_file():
             raise SettingsError(
                 f"checkpoint={self.checkpoint} is no model directory (no config.json in it); "

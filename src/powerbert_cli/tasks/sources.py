@@ -74,13 +74,14 @@ def load_task(task: TaskSettings, predict_test: bool = False) -> TaskData:
             can't be reached.
     """
     find = finder(task)
-    train, own_dev, test = find("train"), find("dev"), find("test")
+    train, own_dev = find("train"), find("dev")
+    held_back = own_dev is None
+    test = find("test") if predict_test or held_back else None
     if train is None:
         raise DataError(f"task={task.name} has no training rows")
     if predict_test and test is None:
         raise DataError(_no_test(task))
     rows = {"train": _normalised(train, task, True)}
-    held_back = own_dev is None
     if own_dev is not None:
         rows["dev"] = _normalised(own_dev, task, True)
     else:
@@ -90,9 +91,10 @@ def load_task(task: TaskSettings, predict_test: bool = False) -> TaskData:
         few = f" (task.max_dev={task.max_dev})" if task.max_dev is not None else ""
         where = own_dev.name if own_dev is not None else f"the rows held back of {train.name}"
         raise DataError(f"{where}{few}: task.metric={task.metric} is not defined there: {undefined}")
+    labelled = test is not None and _has_labels(test, task)
     tested = None
-    if test is not None and (predict_test or (held_back and _has_labels(test, task))):
-        tested = _subset(_normalised(test, task, _has_labels(test, task)), task.max_test)
+    if test is not None and (predict_test or labelled):
+        tested = _subset(_normalised(test, task, labelled), task.max_test)
     return TaskData(rows["train"], rows["dev"], tested, held_back)
 
 
@@ -136,14 +138,14 @@ def _digest(*parts: str) -> str:
 
 
 def _has_labels(source: Source, task: TaskSettings) -> bool:
-    """Whether a test split has labels: the hub marks those that are kept secret by -1."""
+    """Whether a test split has labels: all of -1 marks those that are kept secret on the hub."""
     if is_race(source.columns):
         return True
     _, columns = _label_columns(source, task)
     if columns is None:
         return False
-    first = next((row for _, row in source.rows(columns)), {})
-    return all(str(first.get(column)) not in ("-1", "-1.0", "", "None") for column in columns)
+    none = {"-1", "-1.0", "", "None"} - set(task.label_names or ())
+    return any(str(row.get(column)) not in none for _, row in source.rows(columns) for column in columns)
 
 
 def _text_columns(source: Source, task: TaskSettings) -> list[str]:
