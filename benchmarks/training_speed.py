@@ -18,7 +18,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.method.elimination import Elimination
+from powerbert_cli.method.elimination import Elimination, plain
+from powerbert_cli.method.retention import Lengths
 from powerbert_cli.settings import TrainingSettings
 from powerbert_cli.training.trainer import Plan, SearchTrainer, arguments
 
@@ -65,9 +66,9 @@ def main() -> None:
     host = AutoModelForSequenceClassification.from_config(AutoConfig.for_model("bert"))
     models = {
         "fine-tuning, transformers": host,
-        "fine-tuning": ShortenedModel(host, Elimination((seq_len,) * 12, seq_len)),
-        "search": SoftExtractModel(host, Elimination(None, seq_len)),
-        "re-training": ShortenedModel(host, Elimination(lengths, seq_len)),
+        "fine-tuning": ShortenedModel(host, plain(seq_len, 12)),
+        "search": SoftExtractModel(host, plain(seq_len, 12)),
+        "re-training": ShortenedModel(host, Elimination(Lengths(tuple(lengths)), seq_len)),
     }
     training = TrainingSettings(
         precision=given.precision,

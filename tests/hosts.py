@@ -8,6 +8,8 @@ from transformers import (
     PreTrainedModel,
 )
 
+from powerbert_cli.method.elimination import Elimination, from_keys
+
 # far from uniform attention, so that selections are clear
 SMALL = {"vocab_size": 100, "initializer_range": 0.3, "problem_type": "single_label_classification"}
 SIZES = {"num_hidden_layers": 3, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
@@ -50,3 +52,14 @@ def make_host(
             if parameter.dim() == 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))
     return host
+
+
+def described(lengths, seq_len, strategy="attention", thresholds=None, layers=3, **keys) -> Elimination:
+    """An elimination by the keys of a retention.json; without a configuration it keeps everything."""
+    given = {"lengths": lengths, "thresholds": thresholds, **keys}
+    if strategy == "threshold":
+        given["lengths"] = None
+    found = not any(given.get(name) for name in ("lengths", "fractions", "thresholds"))
+    return from_keys(
+        {"seq_len": seq_len, "strategy": strategy, **given}, layers if found or strategy == "none" else None
+    )

@@ -8,18 +8,17 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from hosts import FAMILIES, make_host
+from hosts import FAMILIES, described, make_host
 
 from powerbert_cli.bench import energy, engines
 from powerbert_cli.bench.accuracy import compared, logits_of
 from powerbert_cli.bench.batches import bucket, choose_rows, make_batches
-from powerbert_cli.bench.cost import Peaks
+from powerbert_cli.bench.cost import EncoderShape, Peaks, encoder_flops
 from powerbert_cli.bench.engines import Place
 from powerbert_cli.bench.profile import profile
 from powerbert_cli.bench.run import Field, build_contenders, models_of
 from powerbert_cli.bench.timing import measure, speedup, table, warm_up
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.report.profile import draw_profile, say_profile
 from powerbert_cli.report.tables import say_timing
 from powerbert_cli.settings import BENCH_MODELS
@@ -86,7 +85,7 @@ def place(tmp_path):
 
 
 def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows, place):
-    model = ShortenedModel(host, Elimination((8, 5, 2), 16))
+    model = ShortenedModel(host, described((8, 5, 2), 16))
     contenders, skipped = contenders_of(model, rows, place, peaks={"fp32": Peaks(1e9, 1e30)})
     assert not skipped and warm_up(contenders, "cpu") == (contenders, [])
     assert measure(contenders, rounds=3, max_seconds=60, device="cpu") == 3
@@ -117,8 +116,29 @@ def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows,
     assert ratios[0] > ratios[1] > 1
 
 
+def test_packed_rows_stand_against_transformers_sorted_batches_and_the_best_that_eliminates_nothing(host, rows, place):
+    """Their FLOPs are those of each input at its own length, whatever the batch is padded to."""
+    model = ShortenedModel(host, described((8, 5, 2), 16))
+    contenders, _ = contenders_of(model, rows, place, paddings=("max", "sorted", "packed"))
+    assert "plain/packed/eager/fp32" not in {c.name for c in contenders}
+    warm_up(contenders, "cpu")
+    measure(contenders, rounds=3, max_seconds=60, device="cpu")
+    timing = table(contenders, 2, 16).set_index("contender")
+    short, full = (timing.loc[f"{name}/packed/eager/fp32"] for name in ("shortened", "full"))
+    plain = timing.loc["plain/sorted/eager/fp32"]
+    assert short["speedup"] == pytest.approx(plain["median_s"] / short["median_s"])
+    assert short["elimination"] == pytest.approx(full["median_s"] / short["median_s"])
+    best = min(full["median_s"], *timing[timing["model"] == "plain"]["median_s"])
+    assert short["speedup_vs_best"] == pytest.approx(best / short["median_s"])
+    flops = {c.name: c.flops for c in contenders}
+    shape = EncoderShape.of(host.config)
+    each = sum(encoder_flops(shape, n, (8, 5, 2), first_only=True) for n in (4, 9, 2, 16))
+    assert flops["shortened/packed/eager/fp32"] == flops["shortened/max/eager/fp32"] == pytest.approx(each)
+    assert short["flops_ratio"] == pytest.approx(flops["plain/sorted/eager/fp32"] / each)
+
+
 def test_elimination_alone_is_against_the_same_encoder_whatever_its_last_layer_answers():
-    mean = ShortenedModel(make_host("modernbert", classifier_pooling="mean"), Elimination((8, 5, 2), 16))
+    mean = ShortenedModel(make_host("modernbert", classifier_pooling="mean"), described((8, 5, 2), 16))
     full = models_of(mean)["full"]
     assert isinstance(full, ShortenedModel) and not full.ends_in_first
     assert full.elimination.kept(16) == (16, 16, 16)
@@ -126,7 +146,7 @@ def test_elimination_alone_is_against_the_same_encoder_whatever_its_last_layer_a
 
 def test_percentiles_are_over_calls(rows, place, host):
     """99 calls of 1 ms and one of 100 ms, in two rounds: a round's mean would hide it."""
-    contenders, _ = contenders_of(ShortenedModel(host, Elimination((8, 5, 2), 16)), rows, place, paddings=("max",))
+    contenders, _ = contenders_of(ShortenedModel(host, described((8, 5, 2), 16)), rows, place, paddings=("max",))
     for contender in contenders:
         contender.calls = [[0.001] * 50, [0.001] * 49 + [0.1]]
     row = table(contenders, 1, 16).iloc[0]
@@ -147,7 +167,7 @@ def test_answers_beside_those_of_float32():
 
 
 def test_logits_are_in_the_order_of_the_rows(rows, host):
-    model = ShortenedModel(host, Elimination((8, 5, 2), 16)).eval()
+    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
     batches = [make_batches([row], "longest", 1, pad, "cpu", 16)[0] for row in rows]
     with torch.inference_mode():
         wanted = torch.cat([model(**batch).logits for batch in batches])
@@ -165,7 +185,7 @@ def test_engines_answer_as_eager_does(engine, host, rows, place):
     elif not shutil.which("g++"):
         pytest.skip("torch.compile needs g++")
     torch._dynamo.reset()
-    model = ShortenedModel(host, Elimination((8, 5, 2), 16)).eval()
+    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
     contenders, skipped = contenders_of(
         model, rows, place, (engine,), paddings=("sorted",), models=("plain", "shortened")
     )
@@ -205,7 +225,7 @@ signal.raise_signal(signal.SIGTERM)
 
 def test_int8_is_near_float32(host, rows, place):
     pytest.importorskip("onnxruntime")
-    model = ShortenedModel(host, Elimination((8, 5, 2), 16)).eval()
+    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
     contenders, skipped = contenders_of(
         model, rows, place, ("eager", "onnx"), ("int8",), ("max",), models=("shortened",)
     )
@@ -225,7 +245,7 @@ def table_of(contenders):
 
 def test_what_cannot_run_is_skipped_with_the_reason(host, rows, place, monkeypatch):
     pytest.importorskip("onnxruntime")
-    model = ShortenedModel(host, Elimination(None, 16, "threshold", (0.5, 0.5, 0.5)))
+    model = ShortenedModel(host, described(None, 16, "threshold", (0.5, 0.5, 0.5)))
     monkeypatch.setattr(engines.shutil, "which", lambda name: name)
     monkeypatch.setitem(sys.modules, "openvino", None)
     contenders, skipped = contenders_of(model, rows, place, ("compile", "onnx", "openvino"), ("fp32", "bf16"), ("max",))
@@ -268,7 +288,7 @@ def test_energy_counter_goes_on_where_the_platforms_starts_again(tmp_path, monke
 @pytest.mark.parametrize("family", FAMILIES)
 def test_profile_gives_all_time_to_parts_of_layers(family, rows, tmp_path):
     """Of both loops: ours by its own parts, transformers' by hooks, whatever the family."""
-    model = ShortenedModel(make_host(family), Elimination((8, 5, 2), 16)).eval()
+    model = ShortenedModel(make_host(family), described((8, 5, 2), 16)).eval()
     models = {"plain": model.host, "shortened": model}
     batches = make_batches(rows, "max", 2, pad, "cpu", 16)
     found = profile(models, batches, 3, "cpu", Peaks(1e9, 1e9), 4)
@@ -295,12 +315,12 @@ def test_speedup_interval():
 
 
 def test_measure_stops_after_three_rounds_when_time_is_up(host, rows, place):
-    contenders, _ = contenders_of(ShortenedModel(host, Elimination((8, 5, 2), 16)), rows, place, paddings=("max",))
+    contenders, _ = contenders_of(ShortenedModel(host, described((8, 5, 2), 16)), rows, place, paddings=("max",))
     assert measure(contenders, rounds=50, max_seconds=0, device="cpu") == 3
 
 
 def test_a_contender_that_does_not_fit_is_left_out(host, rows, place):
-    contenders, _ = contenders_of(ShortenedModel(host, Elimination((8, 5, 2), 16)), rows, place, paddings=("max",))
+    contenders, _ = contenders_of(ShortenedModel(host, described((8, 5, 2), 16)), rows, place, paddings=("max",))
 
     def too_large(**batch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")

@@ -51,6 +51,13 @@ def test_last_layer_for_cls_only_costs_one_query_and_one_row():
     assert total(first[-1]).flops == (2 + 4 * 64) * d * d + 2 * 64 * d + 2 * 64 * d + 2 * d * d + 4 * d * f
 
 
+def test_last_layer_for_cls_only_without_keys_and_values_by_hand():
+    """D=2, F=8, H=1, n=3: W_q 2·4; W_k and W_v 4·4, scores and means 4·3·1·2; output 2·4; feed-forward 4·2·8."""
+    parts = layer_cost(EncoderShape(1, 2, 8, heads_for_first=1), 1, 3, 3, first_only=True)
+    assert [cost.flops for cost in parts.values()] == [8, 16 + 24, 8, 64]
+    assert sum(cost.weights for cost in parts.values()) == 4 * 4 + 2 * 2 * 8  # each matrix is read once
+
+
 def test_roofline_is_the_larger_of_compute_and_traffic_in_each_layer():
     """1 FLOP a second and 1 byte a second: a layer of 8 FLOPs and 3 numbers of 4 bytes takes 12, one of 20 takes 20."""
     layers = [{"a": Cost(5, 1, 1), "b": Cost(3, 1, 0)}, {"a": Cost(20, 1, 1)}]

@@ -4,10 +4,9 @@ import json
 import shutil
 
 import pytest
-from hosts import make_host
+from hosts import described, make_host
 
 from powerbert_cli.cli import dispatch
-from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.store.artifacts import digests
 from powerbert_cli.store.model_dir import save_model_dir
 from powerbert_cli.store.retention_file import RetentionFile
@@ -97,7 +96,7 @@ FOREIGN_RETENTION = {
 def test_foreign_retention_configuration(model, capfd, foreign):
     change, message = FOREIGN_RETENTION[foreign]
     path = model / "retention.json"
-    RetentionFile(Elimination((8, 5, 2), 16)).write(path)
+    RetentionFile(described((8, 5, 2), 16)).write(path)
     path.write_text(change(json.loads(path.read_text())))
     given = ["retrain", f"checkpoint={model}", f"retention.path={path}", "retrain.epochs=0"]
     assert message in fails(capfd, model, *given)
@@ -105,7 +104,7 @@ def test_foreign_retention_configuration(model, capfd, foreign):
 
 @pytest.mark.parametrize("verb", ["bench", "export"])
 def test_shortened_model_with_the_configuration_of_another(model, capfd, verb):
-    RetentionFile(Elimination((8, 5), 16)).write(model / "retention.json")
+    RetentionFile(described((8, 5), 16)).write(model / "retention.json")
     assert "2 lengths, the model has 3 layers" in fails(capfd, model, verb, f"shortened={model}")
 
 

@@ -4,12 +4,12 @@ import copy
 
 import pytest
 import torch
-from hosts import FAMILIES, make_host
+from hosts import FAMILIES, described, make_host
 
 from powerbert_cli.encoder.linear import FEW_ROWS, ArrangedLinear
 from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.method.elimination import Elimination, draw_random_order
+from powerbert_cli.method.elimination import draw_random_order
 
 LENGTHS = (8, 5, 2)
 
@@ -19,7 +19,7 @@ LENGTHS = (8, 5, 2)
 def test_last_layer_for_cls_only_is_exact(family, strategy, batch):
     """Logits and gradients equal those of a model whose last layer answers for all that it keeps."""
     order = draw_random_order(16, 0) if strategy == "random" else None
-    elimination = Elimination(LENGTHS, 16, strategy, (0.5, 0.8, 0.8), random_order=order)
+    elimination = described(LENGTHS, 16, strategy, (0.5, 0.8, 0.8), random_order=order)
     model = ShortenedModel(make_host(family), elimination).eval()
     assert model.ends_in_first
     logits = {}
@@ -37,7 +37,7 @@ def test_last_layer_for_cls_only_is_exact(family, strategy, batch):
 
 def test_soft_extract_ends_in_cls_only_if_cls_is_shielded(host, batch):
     """Without the shield r of the last layer scales [CLS] too."""
-    shielded, open_ = (SoftExtractModel(host, Elimination(None, 16), shield).eval() for shield in (True, False))
+    shielded, open_ = (SoftExtractModel(host, described(None, 16), shield).eval() for shield in (True, False))
     assert shielded.ends_in_first and not open_.ends_in_first
     with torch.no_grad():
         shielded.retention_parameters[-1, 1:] = 0.25
@@ -51,8 +51,8 @@ def test_heads_that_read_more_than_cls_keep_the_last_layer(batch):
         make_host("modernbert", classifier_pooling="mean"),
         make_host("electra", choice=True, summary_type="mean"),
     ):
-        assert not ShortenedModel(host, Elimination(LENGTHS, 16)).ends_in_first
-    assert not ShortenedModel(make_host(), Elimination(LENGTHS, 16, "merge")).ends_in_first
+        assert not ShortenedModel(host, described(LENGTHS, 16)).ends_in_first
+    assert not ShortenedModel(make_host(), described(LENGTHS, 16, "merge")).ends_in_first
 
 
 @pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1])
@@ -65,7 +65,7 @@ def test_arranged_linear_equals_linear(rows, bias):
 
 
 def test_model_can_be_copied_and_moved_after_it_has_answered(host, batch):
-    model = ShortenedModel(host, Elimination(LENGTHS, 16)).eval()
+    model = ShortenedModel(host, described(LENGTHS, 16)).eval()
     one = {name: part[:1] for name, part in batch.items()}
     with torch.inference_mode():
         expected = model(**one).logits
@@ -75,7 +75,7 @@ def test_model_can_be_copied_and_moved_after_it_has_answered(host, batch):
 
 def test_autocast_answers_with_few_rows(host, batch):
     """As an evaluation in bf16 training does."""
-    model = ShortenedModel(host, Elimination(LENGTHS, 16)).eval()
+    model = ShortenedModel(host, described(LENGTHS, 16)).eval()
     with torch.inference_mode():
         expected = model(**batch).logits
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -86,7 +86,7 @@ def test_autocast_answers_with_few_rows(host, batch):
 @pytest.mark.parametrize("strategy", ["attention", "head", "merge"])
 def test_compiles_as_one_graph_for_each_shape(strategy, padded, batch):
     """fullgraph raises where a graph breaks; a second batch of the same shape compiles nothing."""
-    model = ShortenedModel(make_host(), Elimination(LENGTHS, 16, strategy)).eval()
+    model = ShortenedModel(make_host(), described(LENGTHS, 16, strategy)).eval()
     torch._dynamo.reset()
     graphs = []
 

@@ -2,18 +2,18 @@
 
 import pytest
 import torch
-from hosts import FAMILIES, make_host
+from hosts import FAMILIES, described, make_host
 
 from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.method.elimination import Elimination, draw_random_order
+from powerbert_cli.method.elimination import draw_random_order
 
 FRACTIONS = (0.6, 0.35, 0.1)
 
 
 def relative(strategy="attention", fractions=FRACTIONS):
     order = draw_random_order(16, 0) if strategy == "random" else None
-    return Elimination(None, 16, strategy, random_order=order, kind="relative", fractions=fractions)
+    return described(None, 16, strategy, random_order=order, kind="relative", fractions=fractions)
 
 
 def each_alone(batch):
@@ -52,13 +52,13 @@ def test_full_fractions_equal_plain_transformers(family, batch):
     with torch.no_grad():
         plain = host(**batch).logits
         hard = ShortenedModel(host, relative(fractions=(1.0,) * 3)).eval()(**batch).logits
-        open_ = Elimination(None, 16, kind="relative")
+        open_ = described(None, 16, kind="relative")
         soft = SoftExtractModel(host, open_, bins=5).eval()(**batch).logits
     assert torch.allclose(hard, plain, atol=1e-4) and torch.allclose(soft, plain, atol=1e-4)
 
 
 def test_soft_extract_serves_all_lengths_with_the_same_parameters(host, batch):
-    soft = SoftExtractModel(host, Elimination(None, 16, kind="relative"), bins=2).eval()
+    soft = SoftExtractModel(host, described(None, 16, kind="relative"), bins=2).eval()
     with torch.no_grad():
         soft.retention_parameters[:, 1] = 0.0
     assert torch.allclose(soft.masses(), torch.full((3,), 8.0))
@@ -80,9 +80,9 @@ def test_a_configuration_can_be_changed_for_a_while(host, batch):
 
 def test_the_last_cls_vector_is_what_the_head_reads(host, batch):
     model = ShortenedModel(host, relative()).eval()
-    with torch.no_grad(), model.giving_first():
-        output = model(**batch)
-        first = output.hidden_states[0]
-        assert first.shape == (4, 32)
-        assert torch.allclose(host.classifier(host.bert.pooler(first.unsqueeze(1))), output.logits, atol=1e-5)
+    with torch.no_grad():
+        output = model(**batch, output_hidden_states=True)
+        first = output.hidden_states[-1]
+        assert first.shape == (4, 1, 32)
+        assert torch.allclose(host.classifier(host.bert.pooler(first)), output.logits, atol=1e-5)
     assert model(**batch).hidden_states is None

@@ -2,17 +2,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hosts import FAMILIES, make_host
+from hosts import FAMILIES, described, make_host
 from transformers import BertConfig, GPT2Config, GPT2ForSequenceClassification, RobertaConfig
 
 from powerbert_cli.encoder.families import UnsupportedModelError, layers_of, usable_positions
 from powerbert_cli.encoder.searching import SoftExtractModel, SoftThresholdModel
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.method.elimination import Elimination, draw_random_order
-from powerbert_cli.method.retention import RetentionError
+from powerbert_cli.method.elimination import draw_random_order
+from powerbert_cli.method.retention import RetentionError, Thresholds
 
 LENGTHS = (8, 5, 2)
-FULL = Elimination((16, 16, 16), 16)
+FULL = described((16, 16, 16), 16)
 
 
 @pytest.mark.parametrize("choice", [False, True])
@@ -28,8 +28,8 @@ def test_full_retention_equals_plain_transformers(family, attention, dtype, choi
         plain = host(**batch).logits
         ours = [
             ShortenedModel(host, FULL).eval()(**batch).logits,
-            SoftExtractModel(host, Elimination(None, 16)).eval()(**batch).logits,
-            SoftThresholdModel(host, Elimination(None, 16, "threshold")).eval()(**batch).logits,
+            SoftExtractModel(host, described(None, 16)).eval()(**batch).logits,
+            SoftThresholdModel(host, described(None, 16, "threshold")).eval()(**batch).logits,
         ]
     scale = float(plain.abs().max())
     for logits in ours:
@@ -40,7 +40,7 @@ def test_full_retention_equals_plain_transformers(family, attention, dtype, choi
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_family_shortens_and_never_depends_on_padding(family, batch):
     """An input alone gives the logits and the selection that it has padded in a batch."""
-    model = ShortenedModel(make_host(family), Elimination(LENGTHS, 16)).eval()
+    model = ShortenedModel(make_host(family), described(LENGTHS, 16)).eval()
     with torch.no_grad():
         together, kept = model(**batch).logits, model.kept_positions(**batch)
         assert [k.shape[1] for k in kept] == list(LENGTHS)
@@ -59,7 +59,7 @@ def test_gradients_reach_every_weight_of_each_family(family, batch):
     host(**batch, labels=labels).loss.backward()
     plain = {name for name, p in host.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     host.zero_grad()
-    ShortenedModel(host, Elimination(LENGTHS, 16))(**batch, labels=labels).loss.backward()
+    ShortenedModel(host, described(LENGTHS, 16))(**batch, labels=labels).loss.backward()
     ours = {name for name, p in host.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert plain == ours
 
@@ -69,7 +69,7 @@ def test_albert_with_any_number_of_groups(groups, inner, batch):
     host = make_host("albert", num_hidden_groups=groups, inner_group_num=inner)
     layers = 3 * inner
     assert layers_of(host.config) == layers
-    model = ShortenedModel(host, Elimination((16,) * layers, 16)).eval()
+    model = ShortenedModel(host, described((16,) * layers, 16)).eval()
     assert torch.allclose(model(**batch).logits, host(**batch).logits, atol=1e-4)
 
 
@@ -124,7 +124,7 @@ def masked_reference(host, ids, mask):
 
 def test_shortened_equals_masked_reference(host, batch):
     expected, alive = masked_reference(host, batch["input_ids"], batch["attention_mask"])
-    model = ShortenedModel(host, Elimination(LENGTHS, 16)).eval()
+    model = ShortenedModel(host, described(LENGTHS, 16)).eval()
     assert torch.allclose(model(**batch).logits, expected, atol=1e-5)
     kept = model.kept_positions(**batch)
     assert [tuple(k.shape) for k in kept] == [(4, 8), (4, 5), (4, 2)]
@@ -133,14 +133,14 @@ def test_shortened_equals_masked_reference(host, batch):
 
 
 STRATEGIES = {
-    "attention": Elimination(LENGTHS, 16),
-    "head": Elimination(LENGTHS, 16, "head"),
-    "random": Elimination(LENGTHS, 16, "random", random_order=draw_random_order(16, 3)),
-    "threshold": Elimination(None, 16, "threshold", thresholds=(0.7, 0.8, 1.1)),
-    "merge": Elimination(LENGTHS, 16, "merge"),
-    "none": Elimination(None, 16, "none"),
-    "attention-separators": Elimination(LENGTHS, 16, protected_tokens=(5, 6, 7, 8, 9, 10)),
-    "attention-diagonal": Elimination(LENGTHS, 16, diagonal=False),
+    "attention": described(LENGTHS, 16),
+    "head": described(LENGTHS, 16, "head"),
+    "random": described(LENGTHS, 16, "random", random_order=draw_random_order(16, 3)),
+    "threshold": described(None, 16, "threshold", thresholds=(0.7, 0.8, 1.1)),
+    "merge": described(LENGTHS, 16, "merge"),
+    "none": described(None, 16, "none"),
+    "attention-separators": described(LENGTHS, 16, protected_tokens=(5, 6, 7, 8, 9, 10)),
+    "attention-diagonal": described(LENGTHS, 16, diagonal=False),
 }
 
 
@@ -158,7 +158,7 @@ def test_no_strategy_depends_on_padding(name, host, batch):
 
 def test_counting_padding_does_depend_on_it(host, batch):
     """The authors' switch, so that the test above is known to see a difference."""
-    model = ShortenedModel(host, Elimination(LENGTHS, 16, pad_queries=True)).eval()
+    model = ShortenedModel(host, described(LENGTHS, 16, pad_queries=True)).eval()
     alone = batch["input_ids"][2:3, :3]
     longer = {"input_ids": batch["input_ids"][1:2], "attention_mask": batch["attention_mask"][1:2]}
     assert model(alone).logits.shape == (1, 2)
@@ -171,7 +171,7 @@ def test_each_strategy_keeps_what_it_says(host, batch):
         return ShortenedModel(host, STRATEGIES[name]).eval().kept_positions(**batch)
 
     assert kept("head")[0][0].tolist() == list(range(8))
-    order = STRATEGIES["random"].random_order
+    order = STRATEGIES["random"].ranking.order
     first_eight = sorted([0, *[p for p in order if p != 0][:7]])
     assert kept("random")[0][0].tolist() == first_eight
     assert (
@@ -188,11 +188,11 @@ def test_each_strategy_keeps_what_it_says(host, batch):
 def test_random_positions_are_the_same_in_every_precision():
     """Beyond 256 bfloat16 does not tell neighbouring integers apart; the stored order must not pass through it."""
     host, ids = make_host(max_position_embeddings=512), torch.randint(5, 100, (1, 512))
-    elimination = Elimination((300, 200, 100), 512, "random", random_order=draw_random_order(512, 0))
+    elimination = described((300, 200, 100), 512, "random", random_order=draw_random_order(512, 0))
     model = ShortenedModel(host, elimination).eval()
     kept = [k.tolist() for k in model.kept_positions(ids)]
     assert [k.tolist() for k in model.to(torch.bfloat16).kept_positions(ids)] == kept
-    assert sorted(kept[0][0]) == sorted([0, *[p for p in elimination.random_order if p != 0][:299]])
+    assert sorted(kept[0][0]) == sorted([0, *[p for p in elimination.ranking.order if p != 0][:299]])
 
 
 def test_strategy_none_is_the_plain_model(host, batch):
@@ -210,7 +210,7 @@ def test_merging_carries_weights_through_the_layers(host, batch):
 
 
 def test_soft_extract_shields_cls_unless_told(host):
-    with_shield, without = (SoftExtractModel(host, Elimination(None, 16), shield=s) for s in (True, False))
+    with_shield, without = (SoftExtractModel(host, described(None, 16), shield=s) for s in (True, False))
     for model in (with_shield, without):
         model.shrink_(torch.full((3,), 2.0))
         model.clip_()
@@ -219,7 +219,7 @@ def test_soft_extract_shields_cls_unless_told(host):
 
 
 def test_soft_extract_with_zeros_differs_and_r_gets_a_gradient(host, batch):
-    model = SoftExtractModel(host, Elimination(None, 16)).eval()
+    model = SoftExtractModel(host, described(None, 16)).eval()
     with torch.no_grad():
         model.retention_parameters[:, 3:] = 0
     out = model(**batch, labels=torch.tensor([0, 1, 0, 1]))
@@ -229,19 +229,19 @@ def test_soft_extract_with_zeros_differs_and_r_gets_a_gradient(host, batch):
 
 
 def test_state_dict_keys_stay_those_of_the_host(host):
-    ours = ShortenedModel(host, Elimination(LENGTHS, 16)).state_dict()
+    ours = ShortenedModel(host, described(LENGTHS, 16)).state_dict()
     assert {key.removeprefix("host.") for key in ours} == set(host.state_dict())
 
 
 def test_configuration_that_does_not_fit(host):
     with pytest.raises(RetentionError, match="2 lengths, the model has 3 layers"):
-        ShortenedModel(host, Elimination((8, 5), 16))
+        ShortenedModel(host, described((8, 5), 16))
 
 
 def test_unsupported_family_lists_the_supported_ones():
     with pytest.raises(UnsupportedModelError, match="'gpt2' is not supported; supported families: albert, bert,"):
         foreign = GPT2ForSequenceClassification(GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=9))
-        ShortenedModel(foreign, Elimination((1,), 8))
+        ShortenedModel(foreign, described((1,), 8))
 
 
 def test_usable_positions():
@@ -252,7 +252,7 @@ def test_usable_positions():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_gpu_equals_cpu(host, batch):
-    model = ShortenedModel(host, Elimination(LENGTHS, 16)).eval()
+    model = ShortenedModel(host, described(LENGTHS, 16)).eval()
     expected = model(**batch).logits
     moved = model.cuda()(**{name: tensor.cuda() for name, tensor in batch.items()}).logits
     assert torch.allclose(moved.cpu(), expected, atol=1e-3)
@@ -260,7 +260,7 @@ def test_gpu_equals_cpu(host, batch):
 
 def test_answers_follow_weights_that_change_after_the_first(host, batch):
     """Query, key and value are joined for inference; what is joined is never out of date."""
-    model = ShortenedModel(host, Elimination(LENGTHS, 16)).eval()
+    model = ShortenedModel(host, described(LENGTHS, 16)).eval()
 
     def both():
         with torch.no_grad():
@@ -285,9 +285,9 @@ def test_answers_follow_weights_that_change_after_the_first(host, batch):
 def test_steep_soft_thresholds_are_the_hard_ones(family, protected, batch):
     """Survivors compete with survivors only: the counts of each layer, and the logits."""
     thresholds = (0.7, 0.9, 1.0)
-    elimination = Elimination(None, 16, "threshold", protected_tokens=protected)
+    elimination = described(None, 16, "threshold", protected_tokens=protected)
     soft = SoftThresholdModel(make_host(family), elimination, temperature=1e-6).eval()
-    hard = ShortenedModel(make_host(family), replace(elimination, thresholds=thresholds)).eval()
+    hard = ShortenedModel(make_host(family), replace(elimination, retention=Thresholds(thresholds))).eval()
     with torch.no_grad():
         soft.retention_parameters.copy_(-torch.tensor(thresholds)[:, None])
         logits = soft(**batch).logits
@@ -302,7 +302,7 @@ def test_masses_of_thresholds_are_a_running_mean_over_training_inputs(batch):
 
     All word-vectors survive, so the mean is that of the lengths.
     """
-    model = SoftThresholdModel(make_host(), Elimination(None, 16, "threshold")).train()
+    model = SoftThresholdModel(make_host(), described(None, 16, "threshold")).train()
     model({name: part[:1] for name, part in batch.items()}["input_ids"])  # 16 word-pieces
     assert model.masses().tolist() == [16.0] * 3
     model.eval()(**batch)
@@ -312,7 +312,7 @@ def test_masses_of_thresholds_are_a_running_mean_over_training_inputs(batch):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_input_without_word_pieces_has_a_finite_answer_and_changes_no_other(family, batch):
-    model = ShortenedModel(make_host(family), Elimination(LENGTHS, 16)).eval()
+    model = ShortenedModel(make_host(family), described(LENGTHS, 16)).eval()
     filled = {"input_ids": batch["input_ids"].clone(), "attention_mask": batch["attention_mask"].clone()}
     filled["input_ids"][2], filled["attention_mask"][2] = 1, 0
     others = [0, 1, 3]
@@ -322,10 +322,10 @@ def test_an_input_without_word_pieces_has_a_finite_answer_and_changes_no_other(f
         assert torch.allclose(logits[others], model(**batch).logits[others], atol=1e-4)
 
 
-@pytest.mark.parametrize("elimination", [replace(FULL, strategy="none"), FULL, Elimination(LENGTHS, 16)])
+@pytest.mark.parametrize("elimination", [described(None, 16, "none"), FULL, described(LENGTHS, 16)])
 def test_inputs_that_cannot_be_answered_are_refused(elimination, batch):
     host = make_host()
-    models = [ShortenedModel(host, elimination), SoftExtractModel(host, Elimination(None, 16))]
+    models = [ShortenedModel(host, elimination), SoftExtractModel(host, described(None, 16))]
     for model in models:
         with pytest.raises(ValueError, match="17 word-pieces exceed ℓ=16 of this model; cut inputs with truncation"):
             model.eval()(torch.ones(1, 17, dtype=torch.long))

@@ -3,7 +3,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powerbert_cli.method.selection import gather_vectors, select, significance_order
+from powerbert_cli.method.selection import select_counts, significance_order
+
+
+def select(scores, keep, mask, protected=1):
+    return select_counts(scores, torch.full((len(scores),), keep), keep, mask, protected)[0]
 
 
 def test_keeps_the_highest_in_the_order_of_the_text():
@@ -30,9 +34,11 @@ def test_impossible_keep(keep):
         select(torch.ones(1, 5), keep, None)
 
 
-def test_gather_vectors():
-    vectors = torch.arange(12.0).view(1, 4, 3)
-    assert gather_vectors(vectors, torch.tensor([[0, 2]])).tolist() == [[[0, 1, 2], [6, 7, 8]]]
+def test_counts_of_each_input_and_what_fills_comes_last():
+    scores = torch.tensor([[0.0, 5.0, 1.0, 9.0], [0.0, 1.0, 5.0, 2.0]])
+    index, real = select_counts(scores, torch.tensor([3, 1]), 3, None)
+    assert index[0].tolist() == [0, 1, 3] and real.tolist() == [[True] * 3, [True, False, False]]
+    assert index[1].tolist() == [0, 2, 3]  # ranks 0, then 1 and 2, which fill
 
 
 @given(st.lists(st.floats(-10, 10, width=32), min_size=2, max_size=20), st.integers(1, 20), st.integers(0, 10))

@@ -1,6 +1,6 @@
 import torch
 
-from powerbert_cli.method.significance import normalise, significance, significance_from_projections
+from powerbert_cli.method.significance import attention_weights, normalise, significance
 
 
 def test_column_sums_over_heads_and_queries_by_hand():
@@ -17,20 +17,21 @@ def test_padding_queries_do_not_count():
     assert torch.allclose(significance(attention, mask), torch.tensor([[1.3, 0.7, 0.0]]))
 
 
-def test_light_pass_equals_the_full_matrix():
+def test_weights_equal_the_full_matrix():
     """The reference is the softmax of all scaled scores."""
     generator = torch.Generator().manual_seed(0)
     q, k = (torch.randn(5, 4, 40, 8, generator=generator) for _ in range(2))
     mask = torch.arange(40) < torch.tensor([40, 3, 17, 40, 25])[:, None]
     scores = (q @ k.transpose(-1, -2) / 8**0.5).masked_fill(~mask[:, None, None], float("-inf"))
     expected = significance(scores.softmax(-1), mask)
-    assert torch.allclose(significance_from_projections(q, k, mask), expected, atol=1e-5)
+    assert torch.allclose(significance(attention_weights(q, k, mask), mask), expected, atol=1e-5)
     assert torch.allclose(expected.sum(-1), 4 * mask.sum(-1).float())  # H times the real queries
 
 
 def test_no_gradient():
     q = torch.randn(1, 2, 4, 8, requires_grad=True)
-    assert not significance_from_projections(q, q).requires_grad
+    assert not significance(attention_weights(q, q)).requires_grad
+    assert not significance((q @ q.mT).softmax(-1)).requires_grad
 
 
 def test_switches_of_the_authors_code_by_hand():
@@ -40,7 +41,7 @@ def test_switches_of_the_authors_code_by_hand():
     assert torch.allclose(significance(attention, mask, pad_queries=True), torch.tensor([[1.3, 1.7, 0.0]]))
 
 
-def test_light_pass_with_a_bias_and_switches():
+def test_weights_with_a_bias_and_switches():
     generator = torch.Generator().manual_seed(0)
     q, k = (torch.randn(3, 2, 9, 8, generator=generator) for _ in range(2))
     mask = torch.arange(9) < torch.tensor([9, 3, 7])[:, None]
@@ -48,7 +49,7 @@ def test_light_pass_with_a_bias_and_switches():
         bias = torch.randn(shape, generator=generator)
         scores = (q @ k.transpose(-1, -2) / 8**0.5 + bias).masked_fill(~mask[:, None, None], float("-inf"))
         expected = significance(scores.softmax(-1), mask, diagonal=False, pad_queries=True)
-        found = significance_from_projections(q, k, mask, bias, diagonal=False, pad_queries=True)
+        found = significance(attention_weights(q, k, mask, bias), mask, diagonal=False, pad_queries=True)
         assert torch.allclose(found, expected, atol=1e-5)
 
 

@@ -4,13 +4,12 @@ from powerbert_cli.method import soft_extract
 
 
 def test_scales_by_rank_by_hand():
-    vectors = torch.ones(1, 3, 2)
     order = torch.tensor([[0, 2, 1]])  # position 2 has rank 1, position 1 has rank 2
     r = torch.tensor([1.0, 0.5, 0.25], requires_grad=True)
-    scaled = soft_extract.scale_by_rank(vectors, r, order)
-    assert scaled[0, :, 0].tolist() == [1.0, 0.25, 0.5]
-    scaled.sum().backward()
-    assert r.grad.tolist() == [2.0, 2.0, 2.0]
+    factors = soft_extract.factors_by_rank(r, order)
+    assert factors.tolist() == [[1.0, 0.25, 0.5]]
+    factors.sum().backward()
+    assert r.grad.tolist() == [1.0, 1.0, 1.0]
 
 
 def test_regularizer_by_hand():

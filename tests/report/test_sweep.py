@@ -36,9 +36,9 @@ def test_table_has_the_promised_columns_first_and_lists_failures():
     promised = (
         "setting lambda target seed status retention kept_share metric value baseline drop drop_low drop_high "
         "flops_ratio speedup_max speedup_longest speedup_sorted elimination_max elimination_longest "
-        "elimination_sorted run_dir"
+        "elimination_sorted speedup_packed elimination_packed run_dir"
     )
-    assert list(table.columns)[:21] == promised.split()
+    assert list(table.columns)[:23] == promised.split()
     assert table["status"].tolist() == ["ok"] * 4 + ["failed"]
     assert table["on_front"].tolist() == [True, True, False, True, False]
 

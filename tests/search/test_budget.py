@@ -1,14 +1,14 @@
 import pytest
 import torch
+from hosts import described
 
 from powerbert_cli.bench.cost import EncoderShape, encoder_flops
-from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.search.budget import FlopsBudget, LatencyBudget
 from powerbert_cli.search.space import Space
 
 SHAPE = EncoderShape(3, 8, 32)
 LENGTHS = [4, 4, 10, 16]
-OPEN = Elimination(None, 16, kind="relative")
+OPEN = described(None, 16, kind="relative")
 
 
 def budget():
@@ -18,13 +18,13 @@ def budget():
 def test_share_of_flops_is_that_of_the_benchmark():
     lengths = (8, 5, 2)
     expected = sum(encoder_flops(SHAPE, n, lengths) for n in LENGTHS) / sum(encoder_flops(SHAPE, n) for n in LENGTHS)
-    assert budget().share_of(Elimination(lengths, 16)) == pytest.approx(expected)
+    assert budget().share_of(described(lengths, 16)) == pytest.approx(expected)
     masses = torch.tensor([8.0, 5.0, 2.0])
-    assert float(budget().share_of_masses(masses, Elimination(None, 16))) == pytest.approx(expected)
+    assert float(budget().share_of_masses(masses, described(None, 16))) == pytest.approx(expected)
 
 
 def test_keeping_everything_costs_all_and_less_with_a_last_layer_for_cls():
-    whole = Elimination((16, 16, 16), 16)
+    whole = described((16, 16, 16), 16)
     assert budget().share_of(whole) == pytest.approx(1.0)
     assert 0.6 < FlopsBudget(SHAPE, LENGTHS, ends_in_first=True).share_of(whole) < 0.9
 
@@ -35,7 +35,7 @@ def test_cost_has_a_gradient_in_every_layer():
     assert (masses.grad > 0).all()
 
 
-@pytest.mark.parametrize("open_", [OPEN, Elimination(None, 16), Elimination(None, 64)])
+@pytest.mark.parametrize("open_", [OPEN, described(None, 16), described(None, 64)])
 def test_prices_of_a_word_vector(open_):
     """About the same in each layer; one that keeps more than the layer before it has its price too."""
     wide = FlopsBudget(EncoderShape(3, 4096, 16384), LENGTHS, ends_in_first=False)
@@ -59,11 +59,11 @@ def test_latency_is_read_off_the_table_and_between_its_entries():
     assert float(found.share(kept)) == pytest.approx((5 + 2 + 11 + 3) / 44)
 
 
-@pytest.mark.parametrize("open_", [OPEN, Elimination(None, 16)])
+@pytest.mark.parametrize("open_", [OPEN, described(None, 16)])
 @pytest.mark.parametrize("target", [0.2, 0.5, 0.9])
 def test_fitting_meets_the_target_from_below_and_keeps_the_order(open_, target):
     long = FlopsBudget(SHAPE, range(100, 161), ends_in_first=False)
-    open_ = Elimination(None, 160, kind=open_.kind)
+    open_ = described(None, 160, kind="relative" if open_.relative else "absolute")
     space = Space(open_, long, 160)
     shares = space.fitted((0.9, 0.5, 0.2), target)
     assert target - 0.02 < space.cost(shares) <= target
@@ -79,7 +79,7 @@ def test_what_cannot_be_reached_says_what_can():
 
 
 def test_shares_and_configurations_belong_together():
-    relative, absolute = Space(OPEN, budget(), 16), Space(Elimination(None, 20), budget(), 16)
-    assert relative.elimination((0.5, 0.7, 0.1)).fractions == (0.5, 0.5, 0.1)
-    assert absolute.elimination((1.0, 0.5, 0.1)).lengths == (20, 8, 2)
+    relative, absolute = Space(OPEN, budget(), 16), Space(described(None, 20), budget(), 16)
+    assert relative.elimination((0.5, 0.7, 0.1)).retention.values == (0.5, 0.5, 0.1)
+    assert absolute.elimination((1.0, 0.5, 0.1)).retention.values == (20, 8, 2)
     assert absolute.shares_of(absolute.elimination((1.0, 0.5, 0.125))) == (1.0, 0.5, 0.125)

@@ -1,17 +1,16 @@
 import pytest
 import torch
-from hosts import make_host
+from hosts import described, make_host
 
 from powerbert_cli.bench.cost import EncoderShape
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.method.elimination import Elimination, full
 from powerbert_cli.search.budget import FlopsBudget
 from powerbert_cli.search.judges import LogitsJudge, SignificanceJudge
 from powerbert_cli.search.space import Space
 from powerbert_cli.search.untrained import calibrate, evolve
 from powerbert_cli.training.controller import Controller
 
-OPEN = Elimination(None, 64, kind="relative")
+OPEN = described(None, 64, kind="relative")
 
 
 class Fragile:
@@ -21,7 +20,7 @@ class Fragile:
 
     def __call__(self, elimination):
         self.calls += 1
-        return (1 - elimination.fractions[1]) ** 2
+        return (1 - elimination.retention.values[1]) ** 2
 
 
 @pytest.fixture
@@ -60,22 +59,20 @@ def test_a_last_layer_for_cls_alone_is_not_searched(space):
 
 @pytest.mark.parametrize("cls", [LogitsJudge, SignificanceJudge])
 def test_judges_find_more_harm_in_more_elimination(cls, batch):
-    open_ = Elimination(None, 16, kind="relative", fractions=(1.0,) * 3)
+    open_ = described(None, 16, kind="relative", fractions=(1.0,) * 3)
     model = ShortenedModel(make_host(), open_).eval()
     judge = cls(model, [batch], "fp32")
-    harms = [
-        judge(Elimination(None, 16, kind="relative", fractions=(f,) * 3).checked(3)) for f in (1.0, 0.6, 0.3, 1e-4)
-    ]
+    harms = [judge(described(None, 16, kind="relative", fractions=(f,) * 3).checked(3)) for f in (1.0, 0.6, 0.3, 1e-4)]
     assert harms[0] == pytest.approx(0.0, abs=1e-6) and harms[-1] > harms[1] > harms[0]
-    assert model.elimination == full(open_)
+    assert model.elimination == open_.keeping_all()
 
 
 def test_dropped_significance_by_hand(batch):
     """Of the input alone: what the top half of each layer's column sums of the plain model leave out."""
     host = make_host("bert", "eager")
     one = {name: part[:1] for name, part in batch.items()}
-    model = ShortenedModel(host, Elimination((16, 16, 16), 16)).eval()
-    harm = SignificanceJudge(model, [one], "fp32")(Elimination((8, 8, 8), 16))
+    model = ShortenedModel(host, described((16, 16, 16), 16)).eval()
+    harm = SignificanceJudge(model, [one], "fp32")(described((8, 8, 8), 16))
     with torch.no_grad():
         layers = host(**one, output_attentions=True).attentions
     expected = 0.0

@@ -3,18 +3,18 @@ import sys
 
 import pytest
 import torch
-from hosts import FAMILIES, make_host
+from hosts import FAMILIES, described, make_host
 from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification
 
 from powerbert_cli import load_shortened
 from powerbert_cli.encoder.loading import ModelError
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.method.elimination import Elimination, draw_random_order
+from powerbert_cli.method.elimination import draw_random_order
 from powerbert_cli.store.model_dir import save_model_dir
 from powerbert_cli.store.retention_file import RetentionFile, RetentionFileError
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
-SHORT = Elimination((8, 5, 2), 16)
+SHORT = described((8, 5, 2), 16)
 OTHER_PROCESS = """
 import sys, torch
 from safetensors.torch import load_file, save_file
@@ -58,7 +58,7 @@ def test_errors_name_what_is_wrong(saved):
     AutoModelForSequenceClassification.from_pretrained(saved)
     with pytest.raises(RetentionFileError, match="retention.json: cannot be read"):
         load_shortened(saved)
-    RetentionFile(Elimination((8, 5), 16)).write(saved / "retention.json")
+    RetentionFile(described((8, 5), 16)).write(saved / "retention.json")
     with pytest.raises(ModelError, match="2 lengths, the model has 3 layers"):
         load_shortened(saved)
     weights = saved / "model.safetensors"
@@ -72,7 +72,7 @@ def test_errors_name_what_is_wrong(saved):
 def test_each_family_is_saved_and_loaded(family, choice, tmp_path, batch):
     """Shortened through our function, unshortened through plain transformers, with the same logits."""
     host = make_host(family, choice=choice)
-    elimination = Elimination((8, 5, 2), 16, "random", random_order=draw_random_order(16, 0))
+    elimination = described((8, 5, 2), 16, "random", random_order=draw_random_order(16, 0))
     save_model_dir(tmp_path, host, build_tokenizer(["a b"], 50), RetentionFile(elimination))
     auto = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
     if choice:

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hosts import FAMILIES, make_host
+from hosts import FAMILIES, described, make_host
 
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination, draw_random_order
@@ -12,10 +12,10 @@ runtime = pytest.importorskip("onnxruntime")
 
 def elimination(strategy: str) -> Elimination:
     order = draw_random_order(16, 0) if strategy == "random" else None
-    return Elimination((8, 5, 2), 16, strategy, random_order=order, protected_tokens=(7,))
+    return described((8, 5, 2), 16, strategy, random_order=order, protected_tokens=(7,))
 
 
-RELATIVE = Elimination(None, 16, kind="relative", fractions=(0.6, 0.35, 0.1))
+RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.35, 0.1))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_file_answers_as_the_model_for_any_batch_and_length(family, strategy, tm
 
 
 def test_file_of_another_model_is_told_apart(tmp_path):
-    one, other = (ShortenedModel(make_host(num_hidden_layers=n), Elimination((8,) * n, 16)) for n in (3, 2))
+    one, other = (ShortenedModel(make_host(num_hidden_layers=n), described((8,) * n, 16)) for n in (3, 2))
     export_onnx(one, tmp_path / "model.onnx")
     with pytest.raises(OnnxError, match="answers otherwise"):
         compare_onnx(tmp_path / "model.onnx", other)
@@ -63,7 +63,7 @@ def test_file_of_another_model_is_told_apart(tmp_path):
 
 @pytest.mark.parametrize("strategy", ["threshold", "merge"])
 def test_strategies_that_have_no_file(strategy, tmp_path):
-    model = ShortenedModel(make_host(), Elimination((8, 5, 2), 16, strategy, (0.5, 0.5, 0.5)))
+    model = ShortenedModel(make_host(), described((8, 5, 2), 16, strategy, (0.5, 0.5, 0.5)))
     with pytest.raises(OnnxError, match=f"strategy={strategy} cannot"):
         export_onnx(model, tmp_path / "model.onnx")
 

@@ -1,10 +1,11 @@
 import json
 
 import pytest
+from hosts import described
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powerbert_cli.method.elimination import Elimination, draw_random_order
+from powerbert_cli.method.elimination import draw_random_order
 from powerbert_cli.store import retention_file
 from powerbert_cli.store.retention_file import RetentionFile, RetentionFileError
 
@@ -12,7 +13,7 @@ GOOD = {"schema": "powerbert/retention", "version": 1, "lengths": [8, 5, 2], "se
 
 
 def test_round_trip(tmp_path):
-    elimination = Elimination(
+    elimination = described(
         (8, 5, 2), 16, "random", protected_tokens=(3,), random_order=draw_random_order(16, 1), diagonal=False
     )
     written = RetentionFile(
@@ -73,5 +74,5 @@ def test_nothing_but_our_error_comes_out(tmp_path_factory, whole, value, key):
             found = retention_file.read(path)
         except RetentionFileError:
             continue
-        lengths = found.elimination.lengths
+        lengths = found.configuration
         assert i == 1 and found.elimination.seq_len >= lengths[0] >= lengths[-1] >= 1

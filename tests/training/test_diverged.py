@@ -3,18 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from hosts import make_host
+from hosts import described, make_host
 from trainings import plan
 
 from powerbert_cli.cli import dispatch
 from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.settings import RetrainStage
 from powerbert_cli.training.diverged import Diverged, check_finite
 from powerbert_cli.training.stages import search_retention, train_classifier
 
-FULL, OPEN, SHORT = Elimination((16,) * 3, 16), Elimination(None, 16), Elimination((8, 5, 2), 16)
+FULL, OPEN, SHORT = described((16,) * 3, 16), described(None, 16), described((8, 5, 2), 16)
 OPTIONS = RetrainStage(
     epochs=1, lr=1e30, distill=0.0, temperature=1.0, distill_cls=0.0, gradual=0.0, train_once=True
 )  # fmt: skip

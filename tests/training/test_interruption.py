@@ -5,20 +5,19 @@ import signal
 
 import pytest
 import torch
-from hosts import make_host
+from hosts import described, make_host
 from trainings import plan
 from transformers import TrainerCallback
 
 from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.errors import Terminated
-from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.settings import RetrainStage
 from powerbert_cli.training.controller import Controller
 from powerbert_cli.training.stages import search_retention, train_classifier
 
-OPEN = Elimination(None, 16)
-RELATIVE = Elimination(None, 16, kind="relative", fractions=(0.6, 0.3, 0.1))
+OPEN = described(None, 16)
+RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.3, 0.1))
 
 
 class SigtermAt(TrainerCallback):

@@ -2,17 +2,16 @@
 
 import pytest
 import torch
-from hosts import make_host
+from hosts import described, make_host
 from trainings import plan
 
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.settings import RetrainStage
 from powerbert_cli.training.retraining import answers_of, distillation_loss
 from powerbert_cli.training.stages import train_classifier
 
-SHORT = Elimination((8, 5, 2), 16)
-RELATIVE = Elimination(None, 16, kind="relative", fractions=(0.6, 0.3, 0.1))
+SHORT = described((8, 5, 2), 16)
+RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.3, 0.1))
 
 
 def options(**changes):
@@ -40,7 +39,7 @@ def test_gradient_keeps_its_size_whatever_the_temperature():
 
 
 def test_a_teachers_answers_are_in_the_order_of_the_rows(material):
-    teacher = ShortenedModel(make_host(), Elimination((16, 16, 16), 16))
+    teacher = ShortenedModel(make_host(), described((16, 16, 16), 16))
     answers = answers_of(teacher, material.train, material.collator("longest"), 4, "fp32", first=True)
     assert answers.logits.shape == (24, 2) and answers.first.shape == (24, 32)
     with torch.no_grad():
@@ -52,7 +51,7 @@ def test_a_teachers_answers_are_in_the_order_of_the_rows(material):
 @pytest.mark.parametrize("elimination", [SHORT, RELATIVE])
 def test_a_student_of_soft_labels_alone_comes_nearer_to_its_teacher(elimination, material, tmp_path):
     """With distill=1 the labels are not used at all."""
-    teacher = ShortenedModel(make_host(), Elimination((16, 16, 16), 16))
+    teacher = ShortenedModel(make_host(), described((16, 16, 16), 16))
     with torch.no_grad():
         teacher.host.classifier.weight *= 20  # surer than the student is at first
     collate = material.collator("longest")
@@ -74,7 +73,7 @@ def configurations_of_a_training(material, folder, chosen):
     """The configuration of each training pass."""
     model, seen = ShortenedModel(make_host(), RELATIVE), []
     model.register_forward_pre_hook(
-        lambda module, args: seen.append(module.elimination.fractions) if module.training else None
+        lambda module, args: seen.append(module.elimination.retention.values) if module.training else None
     )
     train_classifier(model, material, plan(epochs=2), folder, options=chosen)
     assert model.elimination == RELATIVE.checked(3)
@@ -85,14 +84,14 @@ def test_gradual_shortening_ends_at_the_configuration(material, tmp_path):
     """12 steps, in the first 6 of which it shrinks."""
     seen = configurations_of_a_training(material, tmp_path, options(gradual=0.5))
     assert len(seen) == 12
-    assert seen[2] == (0.8, 0.65, 0.55) and seen[6:] == [RELATIVE.fractions] * 6  # half way after 3 of 6
+    assert seen[2] == (0.8, 0.65, 0.55) and seen[6:] == [RELATIVE.retention.values] * 6  # half way after 3 of 6
     assert [fractions[0] for fractions in seen[:6]] == sorted((fractions[0] for fractions in seen[:6]), reverse=True)
 
 
 def test_train_once_trains_full_shortest_and_one_between(material, tmp_path):
     seen = configurations_of_a_training(material, tmp_path / "a", options(train_once=True))
     assert len(seen) == 3 * 12
-    assert set(seen[0::3]) == {(1.0, 1.0, 1.0)} and set(seen[1::3]) == {RELATIVE.fractions}
+    assert set(seen[0::3]) == {(1.0, 1.0, 1.0)} and set(seen[1::3]) == {RELATIVE.retention.values}
     assert len(set(seen[2::3])) > 6
     assert seen == configurations_of_a_training(material, tmp_path / "b", options(train_once=True))
 

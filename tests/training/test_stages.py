@@ -1,19 +1,18 @@
 import pandas as pd
 import pytest
 import torch
-from hosts import make_host
+from hosts import described, make_host
 from trainings import plan
 
 from powerbert_cli.encoder.searching import SoftExtractModel, SoftThresholdModel
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.errors import PowerbertError
-from powerbert_cli.method.elimination import Elimination
 from powerbert_cli.method.retention import lengths_from_masses
 from powerbert_cli.method.soft_extract import learning_rates
 from powerbert_cli.training.checkpoints import last_whole, seal
 from powerbert_cli.training.stages import search_retention, search_steps, train_classifier
 
-OPEN, SHORT = Elimination(None, 16), Elimination((8, 5, 2), 16)
+OPEN, SHORT = described(None, 16), described((8, 5, 2), 16)
 
 
 def test_a_search_moves_r_by_the_regulariser(material, tmp_path):
@@ -43,7 +42,7 @@ def test_decoupled_shrink_is_lambda_times_the_learning_rates(material, tmp_path)
 
 
 def test_a_search_of_thresholds_raises_them(material, tmp_path):
-    model = SoftThresholdModel(make_host(), Elimination(None, 16, "threshold"))
+    model = SoftThresholdModel(make_host(), described(None, 16, "threshold"))
     found = search_retention(model, material, plan(), 10.0, 0.1, False, tmp_path)
     assert min(model.thresholds) > 0.1 and found.retention_parameters.shape == (3, 1)
     assert all(0 < mass < 16 for mass in found.masses)
@@ -107,7 +106,7 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(material, tmp_path):
 
 def test_the_best_epoch_is_kept(material, tmp_path):
     trained = train_classifier(
-        ShortenedModel(make_host(), Elimination((16,) * 3, 16)), material, plan(epochs=3), tmp_path
+        ShortenedModel(make_host(), described((16,) * 3, 16)), material, plan(epochs=3), tmp_path
     )
     per_epoch = trained.history["eval_accuracy"].dropna()
     assert isinstance(trained.history, pd.DataFrame) and len(per_epoch) == 3

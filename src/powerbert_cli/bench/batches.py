@@ -45,8 +45,8 @@ def make_batches(
 
     Args:
         rows: tokenised examples (input_ids and what else the tokenizer gives).
-        padding: max (to ℓ), longest (of the batch, rows in given order), or sorted (by length,
-            then as longest).
+        padding: max (to ℓ), longest (of the batch, rows in given order), packed (the same, for an encoder
+            that takes the padding out again), or sorted (by length, then as longest).
         pad: a collator that pads to ℓ, on the right.
         seq_len: no input is longer: ℓ, or less to cut.
         buckets: longest and sorted pad on to the next `bucket`.

@@ -12,16 +12,22 @@ class EncoderShape:
     """Sizes that decide the cost of an encoder: L layers, hidden D, feed-forward F.
 
     F is that of two matrices D × F; a gated feed-forward part counts as one and a half.
+
+    Attributes:
+        heads_for_first: H where a last layer for [CLS] alone does without keys and values of the others, as this
+            encoder's does in inference; 0 where it cannot (rotary positions).
     """
 
     layers: int
     hidden: int
     feed_forward: float
+    heads_for_first: int = 0
 
     @classmethod
     def of(cls, config: Any) -> "EncoderShape":
         family = family_of_config(config)
-        return cls(family.layers(config), config.hidden_size, family.feed_forward(config))
+        heads = 0 if family.rotary else config.num_attention_heads
+        return cls(family.layers(config), config.hidden_size, family.feed_forward(config), heads)
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,16 @@ def layer_cost(
     Returns:
         project, attention (with the scores of significance), output, feed-forward.
     """
-    d, f = shape.hidden, shape.feed_forward
+    d = shape.hidden
     queries, kept = (1, 1) if first_only else (kept if chosen_first else n, kept)
+    if first_only and shape.heads_for_first:
+        # W_q, then (W_kᵀq)·x and Σ a·x for each head, then W_v
+        attention = batch * (4 * d * d + 4 * n * shape.heads_for_first * d)
+        return {
+            "project": Cost(batch * 2 * d * d, d * d, batch * 2 * d),
+            "attention": Cost(attention, 2 * d * d, batch * (2 * n + 2) * d),
+            **_after_attention(shape, batch, 1, 1),
+        }
     rows = n if merges else kept
     alike = 2 * n * kept * d if merges and kept < n else 0
     return {
@@ -94,6 +108,13 @@ def layer_cost(
         "attention": Cost(
             batch * (2 * queries * n * d + 2 * rows * n * d + alike), 0, batch * (queries + 2 * n + rows) * d
         ),
+        **_after_attention(shape, batch, rows, kept),
+    }
+
+
+def _after_attention(shape: EncoderShape, batch: int, rows: int, kept: int) -> dict[str, Cost]:
+    d, f = shape.hidden, shape.feed_forward
+    return {
         "output": Cost(batch * 2 * rows * d * d, d * d, batch * 3 * rows * d),
         "feed-forward": Cost(batch * 4 * kept * d * f, 2 * d * f, batch * kept * (2 * d + 2 * f)),
     }
@@ -123,6 +144,21 @@ def encoder_cost(
         costs.append(layer_cost(shape, batch, n, kept, merges=merges, first_only=last, chosen_first=chosen_first))
         n = kept
     return costs
+
+
+def together(parts: Sequence[list[dict[str, Cost]]]) -> list[dict[str, Cost]]:
+    """Costs by layer and part of inputs that one batch answers together: its weights are read once."""
+    return [
+        {
+            name: Cost(
+                sum(layer[name].flops for layer in layers),
+                max(layer[name].weights for layer in layers),
+                sum(layer[name].activations for layer in layers),
+            )
+            for name in layers[0]
+        }
+        for layers in zip(*parts, strict=True)
+    ]
 
 
 def total(layer: dict[str, Cost]) -> Cost:

@@ -19,6 +19,7 @@ from torch import nn
 
 from ..encoder.shortened import EliminationModel
 from ..errors import PowerbertError
+from ..method.retention import Thresholds
 from ..store.onnx_file import export_onnx, input_names, quantize_onnx
 from .batches import Batch
 
@@ -78,7 +79,7 @@ def _compiled(name: str, model: nn.Module, precision: str, place: Place) -> Runn
     _check_torch(precision, place)
     if place.device == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise Unavailable("torch.compile needs a C++ compiler on a CPU, and finds no g++")
-    if isinstance(model, EliminationModel) and model.elimination.strategy == "threshold":
+    if isinstance(model, EliminationModel) and isinstance(model.elimination.retention, Thresholds):
         raise Unavailable("strategy=threshold has shapes that depend on the input, so it is not one graph")
     torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)  # one for each bucket
     options: Any = {"triton.cudagraphs": True} if place.device == "cuda" else {"freezing": True}

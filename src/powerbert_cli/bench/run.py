@@ -2,8 +2,9 @@
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,8 +12,10 @@ from accelerate.utils.memory import should_reduce_batch_size
 from torch import nn
 
 from ..encoder.shortened import ShortenedModel
+from ..method.elimination import plain
+from ..method.retention import Thresholds
 from .batches import Batch, make_batches
-from .cost import Cost, EncoderShape, Peaks, encoder_cost, roofline_seconds, total
+from .cost import Cost, EncoderShape, Peaks, encoder_cost, roofline_seconds, together, total
 from .engines import DTYPES, Place, Unavailable, runner
 from .timing import Contender
 
@@ -51,8 +54,7 @@ def models_of(shortened: ShortenedModel) -> dict[str, nn.Module]:
     plain is transformers' own classifier. full is this encoder with all word-vectors kept: what it gains on
     plain, by its own products and by a last layer that answers for [CLS] only, is no elimination.
     """
-    everything = replace(shortened.elimination, strategy="none", lengths=None, fractions=None, thresholds=None)
-    full = ShortenedModel(shortened.host, everything).eval()
+    full = ShortenedModel(shortened.host, plain(shortened.seq_len, shortened.layers)).eval()
     return {"plain": shortened.host, "full": full, "shortened": shortened}
 
 
@@ -93,7 +95,9 @@ def build_contenders(
                 skipped.append(Skipped(name, engine, precision, "out of memory"))
                 continue
             for padding in field.paddings:
-                layers = [batch_cost(batch, models[name]) for batch in batches[padding]]
+                if padding == "packed" and (engine != "eager" or name == "plain"):
+                    continue  # transformers has none, nor has a graph
+                layers = [batch_cost(batch, models[name], engine) for batch in batches[padding]]
                 flops = sum(total(layer).flops for batch in layers for layer in batch)
                 roofline = None
                 if precision in peaks:
@@ -115,30 +119,27 @@ def prepared(models: dict[str, nn.Module], engine: str, precision: str, device: 
         yield name, model.to(device=device, dtype=dtype).eval()
 
 
-def batch_cost(batch: Batch, model: nn.Module) -> list[dict[str, Cost]]:
-    """Of each layer on a batch, at the length that it is padded to."""
+def batch_cost(batch: Batch, model: nn.Module, engine: str = "eager") -> list[dict[str, Cost]]:
+    """Of each layer on a batch, at the length that it is padded to; where rows are packed, each input at its own."""
     shape = EncoderShape.of(model.config)
-    *rows, length = batch["input_ids"].shape
+    ids = batch["input_ids"]
+    n, inputs = ids.shape[-1], math.prod(ids.shape[:-1])
     if not isinstance(model, ShortenedModel):
-        return encoder_cost(shape, math.prod(rows), length)
-    return encoder_cost(
-        shape,
-        math.prod(rows),
-        length,
-        _lengths_in(batch, model),
-        merges=model.elimination.merges,
-        chosen_first=model.elimination.chosen_first,
-        first_only=model.ends_in_first,
+        return encoder_cost(shape, inputs, n)
+    packs = engine == "eager" and not model.elimination.pad_queries
+    sizes = (
+        batch["attention_mask"].sum(dim=-1).flatten().tolist() if packs and "attention_mask" in batch else [n] * inputs
     )
-
-
-def _lengths_in(batch: Batch, model: ShortenedModel) -> Sequence[int]:
-    """Word-vectors that leave each layer: by the configuration, or as many as this batch keeps."""
-    if model.elimination.strategy != "threshold":
-        longest = batch["input_ids"].shape[-1]
-        if model.elimination.relative and "attention_mask" in batch:
-            longest = int(batch["attention_mask"].sum(dim=-1).max())
-        return model.elimination.kept(longest)
-    device = next(model.parameters()).device
-    flat = {name: part.flatten(0, -2).to(device) for name, part in batch.items()}
-    return [positions.shape[1] for positions in model.kept_positions(**flat)]
+    if isinstance(model.elimination.retention, Thresholds):
+        device = next(model.parameters()).device
+        flat = {name: part.flatten(0, -2).to(device) for name, part in batch.items()}
+        left = [(positions >= 0).sum(dim=-1).tolist() for positions in model.kept_positions(**flat)]
+        each = list(zip(sizes, zip(*left, strict=True), strict=True))
+    else:
+        each = [(size, model.elimination.kept(size)) for size in sizes]
+    how = {
+        "merges": model.elimination.merges,
+        "chosen_first": model.elimination.chosen_first,
+        "first_only": model.ends_in_first,
+    }
+    return together([encoder_cost(shape, count, size, kept, **how) for (size, kept), count in Counter(each).items()])

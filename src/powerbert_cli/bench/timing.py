@@ -155,16 +155,21 @@ def table(contenders: Sequence[Contender], batch_size: int, seq_len: int) -> pd.
     `elimination` (with interval) against full, this encoder with everything kept, of the same: what is
     eliminated alone brings, where `speedup` also has what else sets this encoder apart. `speedup_vs_padded` against the
     plain model padded to ℓ: in a plain row the gain of padding removal, in a shortened row both gains.
-    `speedup_vs_best` against the fastest plain model of any engine, precision and padding here.
+    `speedup_vs_best` against the fastest model of any engine, precision and padding here that eliminates nothing:
+    transformers', or full with packed rows. A packed row stands against transformers' length-sorted batches, or what
+    else was timed.
     `roofline_bound` is the speed-up that no engine could exceed here: the plain model's measured time over the
     contender's own roofline time; `roofline_reached` the roofline time over the measured one.
     """
     known = {(c.model, c.engine, c.precision, c.padding): c for c in contenders}
-    plain = [c for c in contenders if c.model == "plain"]
-    best = min(plain, key=lambda c: float(np.median(c.seconds)), default=None)
+    whole = [c for c in contenders if c.model == "plain" or (c.model, c.padding) == ("full", "packed")]
+    best = min(whole, key=lambda c: float(np.median(c.seconds)), default=None)
     rows = []
     for c in contenders:
-        base, full = (known.get((name, c.engine, c.precision, c.padding)) for name in ("plain", "full"))
+        full = known.get(("full", c.engine, c.precision, c.padding))
+        paddings = ("sorted", "longest", "max") if c.padding == "packed" else (c.padding,)
+        bases = (known.get(("plain", c.engine, c.precision, padding)) for padding in paddings)
+        base = next((found for found in bases if found is not None), None)
         p50, p95, p99 = map(float, np.percentile(np.concatenate(c.calls), [50, 95, 99]))
         median = float(np.median(c.seconds))
         answers = batch_size * len(c.batches) * len(c.seconds)

@@ -23,6 +23,8 @@ from ..bench.timing import Contender, measure, table, warm_up
 from ..encoder.loading import host_config
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
+from ..method.elimination import to_keys
+from ..method.retention import Thresholds
 from ..report.profile import draw_profile, say_profile
 from ..report.tables import say_retention, say_run_dir, say_timing
 from ..settings import BenchSettings
@@ -50,8 +52,10 @@ def run(cfg: Any) -> float:
     if settings.bench.profile:
         profile_model(settings, pipeline, model, run_dir)
     say_run_dir(run_dir)
-    speedups = timing[timing["shortened"]]["speedup"].dropna()
-    return float(speedups.iloc[-1]) if len(speedups) else float("nan")
+    speedups = timing[timing["shortened"]].dropna(subset="speedup")
+    in_order = speedups[speedups["padding"] == "sorted"]
+    counts = in_order if len(in_order) else speedups
+    return float(counts["speedup"].iloc[-1]) if len(counts) else float("nan")
 
 
 def _is_untrained(settings: BenchSettings) -> bool:
@@ -71,7 +75,7 @@ def contender_model(settings: BenchSettings, pipeline: Pipeline) -> tuple[Shorte
         return shortened_model(settings, pipeline)
     given = given_retention(settings, host_config(settings.model))
     assert given is not None
-    if given.elimination.strategy == "threshold":
+    if isinstance(given.elimination.retention, Thresholds):
         raise PowerbertError(
             "strategy=threshold: how many word-vectors reach a threshold, and so the speed, depends on the weights; "
             "give trained ones with checkpoint=MODEL or shortened=RUN/model, or leave the retention configuration out"
@@ -88,7 +92,7 @@ def time_model(
     Writes timing.csv and timing.json, anew after each, so that a run that is stopped leaves what it has.
     """
     options, device, before = settings.bench, resolve_device(settings.device), torch.get_num_threads()
-    about = {"elimination": asdict(model.elimination), "environment": capture(device)}
+    about = {"elimination": to_keys(model.elimination), "environment": capture(device)}
     timing, records = pd.DataFrame(), []
     answers = _Answers(settings, pipeline, model) if trained else None
     with tempfile.TemporaryDirectory() as folder:

@@ -91,8 +91,8 @@ def _trial(
     retrained = trial.retrained(retention, trial.start_after(search)).folder
     drop = drop_of(settings.task.metric, baseline, retrained, target.max_drop)
     row = {
-        "retention": list(retention.elimination.configuration or ()),
-        "kept_share": retention.elimination.kept_share,
+        "retention": list(retention.configuration),
+        "kept_share": retention.kept_share,
         "value": value_of(retrained),
         "baseline": value_of(baseline),
         "drop": value_of(baseline) - value_of(retrained),

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..encoder.families import layers_of
 from ..errors import PowerbertError
-from ..method.elimination import Elimination, draw_random_order
+from ..method.elimination import Elimination, draw_random_order, from_keys, plain
 from ..method.retention import RetentionError
 from ..settings import RetrainSettings, SearchSettings
 from ..store import retention_file
@@ -17,22 +17,22 @@ class RetentionSettingError(PowerbertError):
     """A retention configuration that cannot be used with these settings."""
 
 
-def open_elimination(settings: SearchSettings) -> Elimination:
-    """The elimination of these settings with its retention configuration still open."""
-    return Elimination(
-        None,
-        settings.seq_len,
-        settings.strategy,
-        random_order=draw_random_order(settings.seq_len, settings.seed) if settings.strategy == "random" else None,
-        diagonal=settings.variant.diagonal,
-        pad_queries=settings.variant.pad_queries,
-        kind=settings.retention.kind,
-    )
+def unsearched(settings: SearchSettings, layers: int) -> Elimination:
+    """The elimination of these settings before its configuration is searched: nothing is dropped yet."""
+    return from_keys(_keys(settings), layers)
 
 
-def full_elimination(seq_len: int, layers: int) -> Elimination:
-    """The one that eliminates nothing: the plain model."""
-    return Elimination((seq_len,) * layers, seq_len)
+def _keys(settings: SearchSettings) -> dict[str, Any]:
+    """How word-vectors are chosen, see `from_keys`."""
+    random = settings.strategy == "random"
+    return {
+        "seq_len": settings.seq_len,
+        "strategy": settings.strategy,
+        "random_order": draw_random_order(settings.seq_len, settings.seed) if random else None,
+        "diagonal": settings.variant.diagonal,
+        "pad_queries": settings.variant.pad_queries,
+        "kind": settings.retention.kind,
+    }
 
 
 def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | None:
@@ -44,24 +44,20 @@ def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | N
     Raises:
         RetentionSettingError
     """
-    given, layers, elimination = settings.retention, layers_of(config), open_elimination(settings)
+    given, layers, keys = settings.retention, layers_of(config), _keys(settings)
     try:
         if given.path:
             found = retention_file.read(Path(given.path))
-            how_many = {
-                name: getattr(found.elimination, name) for name in ("kind", "lengths", "fractions", "thresholds")
-            }
-            elimination = replace(elimination, **how_many)
-            return replace(found, elimination=elimination.checked(layers))
+            keys |= {name: found.keys[name] for name in ("kind", "lengths", "fractions", "thresholds")}
+            kept = found.kept if settings.strategy == "threshold" else None
+            return replace(found, elimination=from_keys(keys).checked(layers), kept=kept)
         if given.lengths == "full" or settings.strategy == "none":
-            return RetentionFile(full_elimination(settings.seq_len, layers))
-        if given.thresholds is not None:
-            return RetentionFile(replace(elimination, thresholds=tuple(given.thresholds)).checked(layers))
-        if given.fractions is not None:
-            fractions = tuple(given.fractions)
-            return RetentionFile(replace(elimination, kind="relative", fractions=fractions).checked(layers))
-        if given.lengths is None:
+            return RetentionFile(plain(settings.seq_len, layers))
+        values = {"thresholds": given.thresholds, "fractions": given.fractions, "lengths": given.lengths}
+        chosen = {name: tuple(value) for name, value in values.items() if value is not None}
+        if not chosen:
             return None
-        return RetentionFile(replace(elimination, lengths=tuple(given.lengths)).checked(layers))
+        keys |= {"kind": "relative" if "fractions" in chosen else "absolute", **chosen}
+        return RetentionFile(from_keys(keys).checked(layers))
     except RetentionError as error:
         raise RetentionSettingError(str(error)) from error

@@ -4,10 +4,10 @@ from typing import Any
 
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
+from ..method.elimination import plain
 from ..report.tables import say_metrics, say_run_dir
 from ..settings import FinetuneSettings
 from ..store.model_dir import load_plain
-from .elimination import full_elimination
 from .pipeline import Pipeline
 from .predict import say_test, write_test_predictions
 from .rundir import begin
@@ -24,12 +24,12 @@ def run(cfg: Any) -> float:
         )
     pipeline.export(start.stage, run_dir)
 
-    def plain() -> ShortenedModel:
-        return ShortenedModel(load_plain(start.model_dir), full_elimination(settings.seq_len, pipeline.layers))
+    def fine_tuned() -> ShortenedModel:
+        return ShortenedModel(load_plain(start.model_dir), plain(settings.seq_len, pipeline.layers))
 
     if settings.predict_test:
-        write_test_predictions(plain(), settings, pipeline, run_dir)
+        write_test_predictions(fine_tuned(), settings, pipeline, run_dir)
     value = say_metrics(run_dir / "metrics.json", "fine-tuned")
-    say_test(pipeline, start.model_dir, plain, run_dir)
+    say_test(pipeline, start.model_dir, fine_tuned, run_dir)
     say_run_dir(run_dir)
     return value

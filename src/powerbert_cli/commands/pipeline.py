@@ -17,7 +17,7 @@ from ..encoder.families import layers_of
 from ..encoder.loading import PROBLEMS, build_host, host_config, load_tokenizer, other_head, tokenizer_digest
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
-from ..method.elimination import Elimination
+from ..method.elimination import Elimination, plain, to_keys
 from ..report.progress import TrainingProgress
 from ..settings import FinetuneSettings, RetrainStage, SearchSettings, StageSettings
 from ..store.artifacts import write_json
@@ -31,7 +31,7 @@ from ..training.diverged import Diverged
 from ..training.retraining import Answers, answers_of
 from ..training.stages import Material, Trained, train_classifier
 from ..training.trainer import Plan, resolve_device
-from .elimination import full_elimination, open_elimination
+from .elimination import unsearched
 from .records import FinetuneRecord, Record, RetrainRecord, TeacherRecord, TestedRecord
 from .results import write_results
 
@@ -100,9 +100,9 @@ class Pipeline:
         return host
 
     def elimination(self) -> Elimination:
-        """How these settings eliminate, with the retention configuration still open."""
+        """How these settings eliminate, before the retention configuration is searched: nothing is dropped yet."""
         assert isinstance(self.settings, SearchSettings)
-        elimination = open_elimination(self.settings)
+        elimination = unsearched(self.settings, self.layers)
         if not self.settings.protect_separators:
             return elimination
         separator = self.tokenizer.sep_token_id
@@ -125,8 +125,8 @@ class Pipeline:
 
         def make(result: Path, checkpoints: Path) -> None:
             host = self.new_host()
-            plain = ShortenedModel(host, full_elimination(settings.seq_len, layers_of(host.config)))
-            self.train(plain, "finetune", settings.finetune, result, checkpoints)
+            whole = ShortenedModel(host, plain(settings.seq_len, layers_of(host.config)))
+            self.train(whole, "finetune", settings.finetune, result, checkpoints)
 
         stage = self.ensure(record, make)
         return Start(stage.folder / "model", fingerprint(stage.folder / "model"), stage)
@@ -147,7 +147,7 @@ class Pipeline:
         record = RetrainRecord(
             **self.measured(how, scores=True),
             start=begin.identity,
-            elimination=asdict(retention.elimination),
+            elimination=to_keys(retention.elimination),
             stage=how.decides(),
             teacher=self.finetuned.identity if how.distills else None,
         )
@@ -168,10 +168,10 @@ class Pipeline:
         """The plain model as it is, and with as many epochs more as a shortened one has."""
         settings = self.settings
         assert isinstance(settings, SearchSettings)
-        full = RetentionFile(full_elimination(settings.seq_len, self.layers), task=settings.task.name)
-        plain = settings.retrain.plain()
-        as_it_is = self.finetuned.stage or self.retrained(full, stage=replace(plain, epochs=0))
-        return as_it_is, self.retrained(full, stage=plain)
+        full = RetentionFile(plain(settings.seq_len, self.layers), task=settings.task.name)
+        longer = settings.retrain.plain()
+        as_it_is = self.finetuned.stage or self.retrained(full, stage=replace(longer, epochs=0))
+        return as_it_is, self.retrained(full, stage=longer)
 
     def teacher(self, first: bool) -> Answers:
         """The fine-tuned model's answers on the training rows; made once, for all re-trainings from it.
@@ -185,7 +185,7 @@ class Pipeline:
 
         def make(result: Path, checkpoints: Path) -> None:
             log.info("distill: %s answers the training rows", settings.start_model.label)
-            model = ShortenedModel(self.host(start.model_dir), full_elimination(settings.seq_len, self.layers))
+            model = ShortenedModel(self.host(start.model_dir), plain(settings.seq_len, self.layers))
             model.to(resolve_device(settings.device))
             answers = answers_of(
                 model,
@@ -215,7 +215,7 @@ class Pipeline:
             **self.common(),
             test=test.content,
             model=fingerprint(model_dir),
-            elimination=asdict(model.elimination),
+            elimination=to_keys(model.elimination),
             kind=settings.task.kind,
             metric=settings.task.metric,
         )

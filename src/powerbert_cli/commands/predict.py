@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import processes
 from ..encoder.shortened import ShortenedModel
+from ..method.elimination import plain
 from ..report.tables import say_metrics
 from ..settings import FinetuneSettings, TaskSettings
 from ..store.artifacts import read_json, whole_file, write_json
@@ -18,7 +19,6 @@ from ..tasks.metrics import predictions_of
 from ..tasks.tokenizing import tokenize
 from ..training.retraining import answers_of
 from ..training.trainer import resolve_device
-from .elimination import full_elimination
 from .pipeline import Pipeline
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def plain_or_shortened(model_dir: Path, pipeline: Pipeline) -> ShortenedModel:
     """A model directory's model, shortened if it has a retention configuration."""
     if (model_dir / RETENTION).is_file():
         return load_shortened(model_dir)
-    return ShortenedModel(load_plain(model_dir), full_elimination(pipeline.settings.seq_len, pipeline.layers))
+    return ShortenedModel(load_plain(model_dir), plain(pipeline.settings.seq_len, pipeline.layers))
 
 
 def _answers(predictions: np.ndarray, task: TaskSettings) -> Iterable[str]:

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from ..bench.batches import make_batches
 from ..encoder.searching import SearchModel, SoftExtractModel, SoftThresholdModel
 from ..encoder.shortened import ShortenedModel
-from ..method.elimination import Elimination
-from ..method.retention import fractions_from_masses, lengths_from_masses
+from ..method.elimination import Elimination, to_keys
+from ..method.retention import Fractions, Lengths, Thresholds, fractions_from_masses, lengths_from_masses
 from ..method.soft_extract import learning_rates, reach
 from ..report.search import draw_search
 from ..report.tables import joined
@@ -68,7 +68,7 @@ def _record(pipeline: Pipeline, settings: SearchSettings) -> SearchRecord:
     return SearchRecord(
         **pipeline.measured(settings.search if soft else re_trained, scores=True),
         start=pipeline.finetuned.identity,
-        elimination=asdict(pipeline.elimination()),
+        elimination=to_keys(pipeline.elimination()),
         rounding=settings.variant.rounding,
         searcher=settings.searcher,
         options=_options(settings),
@@ -124,12 +124,12 @@ def _soft(pipeline: Pipeline, settings: SearchSettings, record: SearchRecord, re
     save_model_dir(result / "model", model.host, pipeline.tokenizer)
     save_file({"retention_parameters": found.retention_parameters}, result / "retention_parameters.safetensors")
     write_results(found.trained, settings.task, settings.seed, result)
-    elimination = _found(pipeline, settings, model, found, result)
+    elimination, kept = _found(pipeline, settings, model, found, result)
     if target is not None:
         elimination = target.reach(target.space.shares_of(elimination), result)
-    _write_retention(elimination, settings, result, record, found.masses)
+    retention = _write_retention(elimination, settings, result, record, found.masses, kept)
     with whole_file(result / "search.png") as temporary:
-        draw_search(found.retention_parameters, found.trained.history, elimination.configuration or (), temporary)
+        draw_search(found.retention_parameters, found.trained.history, retention.configuration, temporary)
 
 
 def _untrained(pipeline: Pipeline, settings: SearchSettings, record: SearchRecord, result: Path) -> None:
@@ -178,10 +178,12 @@ def _write_retention(
     result: Path,
     record: SearchRecord,
     masses: tuple[float, ...] | None,
+    kept: tuple[int, ...] | None = None,
 ) -> RetentionFile:
     plain_lambda = settings.searcher == "soft" and not settings.target.given
     retention = RetentionFile(
         elimination,
+        kept,
         task=settings.task.name,
         model=settings.start_model.label,
         regularizer_weight=settings.regularizer_weight if plain_lambda else None,
@@ -194,21 +196,21 @@ def _write_retention(
 
 def _search_model(pipeline: Pipeline, settings: SearchSettings) -> SearchModel:
     host, elimination = pipeline.host(pipeline.finetuned.model_dir), pipeline.elimination()
-    if elimination.strategy == "threshold":
+    if isinstance(elimination.retention, Thresholds):
         return SoftThresholdModel(host, elimination)
     return SoftExtractModel(host, elimination, settings.variant.shield_cls, settings.retention.bins)
 
 
 def _found(
     pipeline: Pipeline, settings: SearchSettings, model: SearchModel, searched: Searched, result: Path
-) -> Elimination:
-    """What the search found, as a configuration for extract layers.
+) -> tuple[Elimination, tuple[int, ...] | None]:
+    """What the search found, as a configuration for extract layers, and of thresholds how many they keep.
 
     Of thresholds also thresholds.csv: how many word-vectors an input of dev keeps as the search expects (the masses)
     and as the hard thresholds do.
     """
     if isinstance(model, SoftThresholdModel):
-        found = replace(model.elimination, thresholds=model.thresholds)
+        found = replace(model.elimination, retention=Thresholds(model.thresholds))
         kept = mean_kept(ShortenedModel(model.host, found), pipeline.material, settings.batch_size)
         columns = {"threshold": model.thresholds, "expected": searched.masses, "kept": kept}
         table = pd.DataFrame({"layer": range(1, len(kept) + 1), **columns})
@@ -217,11 +219,12 @@ def _found(
             "word-vectors of an input of dev that leave each layer: the search expects %s, hard thresholds keep %s",
             *(", ".join(f"{count:.1f}" for count in counts) for counts in (searched.masses, kept)),
         )
-        return replace(found, lengths=lengths_from_masses(kept, settings.seq_len))
+        return found, lengths_from_masses(kept, settings.seq_len)
     if model.elimination.relative:
-        return replace(model.elimination, fractions=fractions_from_masses(searched.masses, settings.seq_len))
-    lengths = lengths_from_masses(searched.masses, settings.seq_len, settings.variant.rounding)
-    return replace(model.elimination, lengths=lengths)
+        fractions = Fractions(fractions_from_masses(searched.masses, settings.seq_len))
+        return replace(model.elimination, retention=fractions), None
+    lengths = Lengths(lengths_from_masses(searched.masses, settings.seq_len, settings.variant.rounding))
+    return replace(model.elimination, retention=lengths), None
 
 
 def _say_reach(pipeline: Pipeline, settings: SearchSettings, plan: Plan) -> None:

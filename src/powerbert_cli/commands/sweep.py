@@ -81,9 +81,9 @@ def _job(cfg: Any) -> dict[str, Any]:
     return {
         "task": settings.task.name,
         "strategy": settings.strategy,
-        "retention": list(retention.elimination.configuration or ()),
+        "retention": list(retention.configuration),
         "seq_len": settings.seq_len,
-        "kept_share": retention.elimination.kept_share,
+        "kept_share": retention.kept_share,
         "masses": retention.masses,
         "metric": settings.task.metric,
         "value": value,
@@ -123,7 +123,7 @@ def _speeds(timing: pd.DataFrame) -> dict[str, Any]:
     with everything kept (elimination alone), and times per example for the picture."""
     same = ["engine", "precision", "batch_size", "seq_len", "threads"]
     first = timing[(timing[same] == timing[same].iloc[0]).all(axis=1)].set_index(["padding", "model"])
-    paddings = ("max", "longest", "sorted")
+    paddings = ("max", "longest", "sorted", "packed")
     speeds: dict[str, Any] = {f"{name}_{padding}": None for name in ("speedup", "elimination") for padding in paddings}
     times = {}
     for padding, model in first.index:
@@ -134,6 +134,9 @@ def _speeds(timing: pd.DataFrame) -> dict[str, Any]:
             speeds[f"elimination_{padding}"] = None if pd.isna(alone) else float(alone)
             speeds[f"flops_ratio_{padding}"] = float(row["flops_ratio"])
         times[f"{model}_{padding}_ms"] = 1000 / float(row["examples_per_s"])
+    if "shortened_packed_ms" in times:  # what packed rows are compared with
+        best = next((name for name in ("sorted", "longest", "max") if f"plain_{name}_ms" in times), None)
+        times |= {} if best is None else {"plain_packed_ms": times[f"plain_{best}_ms"]}
     speeds["flops_ratio"] = speeds.get(
         "flops_ratio_max", next((v for k, v in speeds.items() if k.startswith("flops_ratio_")), None)
     )

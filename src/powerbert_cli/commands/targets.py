@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,7 @@ class Target:
             "cost": "seconds by the latency table" if self.timed else "FLOPs",
             "share_at_end_of_search": ended,
             "share": reached,
-            "tried": [{**one, "retention": list(one["retention"].configuration)} for one in found],
+            "tried": [{**one, "retention": list(one["retention"].retention.values)} for one in found],
         }
         write_json(result / "target.json", report)
         log.info("%s: the search ended at %.3f of the plain model's cost, fitted to %.3f", self.text, ended, reached)
@@ -157,9 +156,7 @@ class Target:
 
 def full_model(pipeline: Pipeline) -> ShortenedModel:
     """The fine-tuned model with extract layers of the settings' strategy that keep everything."""
-    open_, layers = pipeline.elimination(), pipeline.layers
-    everything = {"fractions": (1.0,) * layers} if open_.relative else {"lengths": (open_.seq_len,) * layers}
-    return ShortenedModel(pipeline.host(pipeline.finetuned.model_dir), replace(open_, **everything)).eval()  # type: ignore[arg-type]
+    return ShortenedModel(pipeline.host(pipeline.finetuned.model_dir), pipeline.elimination()).eval()
 
 
 def budget_of(pipeline: Pipeline, settings: SearchSettings, kind: str) -> Budget:

@@ -1,249 +1,312 @@
-"""Self-attention with the place where word-vectors are eliminated or scaled.
+"""Self-attention over packed rows, with the place where word-vectors are eliminated.
 
-Modified from the usual block in one respect: after self-attention the word-vectors can be dropped
-(extract) or scaled (soft-extract), before the feed-forward part. When they are dropped, A·V, the
-output projection and the residual are computed for the kept rows only.
+Modified from the usual block in one respect: after self-attention word-vectors can be dropped (extract), before the
+feed-forward part. Then A·V, the output projection and the residual are computed for the kept rows only.
+
+Legend: T rows, T' those that go on, B inputs, b inputs of a group, n word-vectors, K kept, H heads, D hidden.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..method.elimination import Elimination, choose, position_scores
-from ..method.kernels import forced_kernel
+from ..method.elimination import ByAttention, Kept
+from ..method.kernels import significance_by_triton, uses_triton
 from ..method.merge import merge_dropped
-from ..method.selection import gather_vectors, rows_of_heads
-from ..method.significance import attention_weights, chunks, significance, significance_from_projections
-from .block import Block, Projections, split_heads
+from ..method.selection import rows_of_heads
+from ..method.significance import attention_weights, significance
+from .block import Block
+from .packing import Group, Packing, joined
 from .parts import part
 
+# Up to so many word-vectors a CPU has all attention weights sooner by plain products than PyTorch's fused attention.
+_FEW = 48
 
-class WordVectors(NamedTuple):
+
+class Rows(NamedTuple):
     """What goes from layer to layer.
 
     Attributes:
-        vectors: (B, N, D).
-        mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
-        positions: (B, N) int64, places in the input; None where nothing asks for them.
-        shield: (B, N) bool, protected beyond the leading positions; None if none are.
-        weights: (B, N) float, how many word-vectors each stands for (merging only).
-        sizes: (B,) int64, word-vectors that each input began with (relative retention only); None
-            if all began with `longest`.
-        longest: the largest of them (relative retention only).
-        log_survival: (B, N) ≤ 0, logarithm of how far each still survives (search of thresholds only).
+        vectors: (T, D).
+        packing: where they stand.
+        positions: (T,) int64, places in the input; None where nothing asks for them.
+        shield: (T,) bool, protected beyond the leading positions; None if none are.
+        weights: (T,) float, how many word-vectors each stands for (merging only).
+        log_survival: (T,) ≤ 0, logarithm of how far each still survives (search of thresholds only).
     """
 
     vectors: Tensor
-    mask: Tensor | None = None
+    packing: Packing
     positions: Tensor | None = None
     shield: Tensor | None = None
     weights: Tensor | None = None
-    sizes: Tensor | None = None
-    longest: int | None = None
     log_survival: Tensor | None = None
 
-    def keep(self, vectors: Tensor, index: Tensor, mask: Tensor | None) -> "WordVectors":
-        """The kept word-vectors (B, K, D), given already, with all else gathered at `index`."""
-        return self._replace(
-            vectors=vectors,
-            mask=mask,
-            positions=None if self.positions is None else self.positions.gather(1, index),
-            shield=None if self.shield is None else self.shield.gather(1, index),
-            weights=None if self.weights is None else self.weights.gather(1, index),
+    def table(self, group: Group, values: Tensor | None) -> Tensor | None:
+        """Something of each row (T, …) for a group's inputs: (b, n, …); None of nothing."""
+        return None if values is None else group.table(self.packing.pad(values))
+
+    def going_on(self, rows: Tensor, packing: Packing, vectors: Tensor) -> "Rows":
+        """The rows (T',) that go on, with their new vectors (T', D)."""
+        positions, shield, weights = (
+            None if one is None else one.index_select(0, rows) for one in (self.positions, self.shield, self.weights)
         )
+        return Rows(vectors, packing, positions, shield, weights)
 
 
-def _bias(block: Block, state: WordVectors) -> Tensor | None:
-    """Added to the scaled scores: of positions, and of how far keys survive; None for nothing."""
-    bias = None if state.positions is None else block.bias(state.positions)
-    if state.log_survival is None:
-        return bias
-    survival = state.log_survival[:, None, None, :].to(state.vectors.dtype)
-    return survival if bias is None else bias + survival
+# Which word-vectors of a group go on, None for all; its scores (b, n) are computed if they are asked for.
+Pick = Callable[[Group, Callable[[], Tensor]], Kept | None]
 
 
-def _attend(block: Block, projections: Projections, state: WordVectors, bias: Tensor | None, training: bool) -> Tensor:
-    """softmax(q·kᵀ + bias)·v without the weights of the whole batch in memory → (B, K, D), K queries over N keys."""
-    q, k, v = projections
-    if q.dtype == torch.bfloat16 and q.shape[2] == k.shape[2] and not training and _in_eager_cpu_inference(q):
-        # PyTorch's fused attention does not use the CPU's bfloat16 units to the full
-        weighted = (
-            torch.bmm(attention_weights(q, k, state.mask, bias, inputs).flatten(0, 1), v[inputs].flatten(0, 1))
-            for inputs in chunks(q)
-        )
-        return _whole([part.unflatten(0, (-1, block.heads)).transpose(1, 2).flatten(2) for part in weighted])
-    mask = None if state.mask is None else state.mask[:, None, None, :]
-    if bias is not None:
-        # finite, as in the bias: a row of padding whose window holds padding alone has no NaN
-        mask = bias if mask is None else bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
-    dropout = block.attention_dropout if training else 0.0
-    context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-    return context.transpose(1, 2).flatten(2)
+def keep_all(group: Group, scores: Callable[[], Tensor]) -> None:
+    """The pick of a layer that drops nothing."""
 
 
-def _scores(
-    elimination: Elimination,
-    projections: Projections,
-    state: WordVectors,
-    bias: Tensor | None,
-    priority: Tensor | None,
-) -> Tensor:
-    if elimination.ranking != "attention":
-        assert state.positions is not None
-        return position_scores(elimination, state.positions, priority)
-    return significance_from_projections(
-        projections[0],
-        projections[1],
-        state.mask,
-        bias,
-        elimination.diagonal,
-        elimination.pad_queries,
-        None if state.log_survival is None else state.log_survival.detach().exp(),
-    )
-
-
-def attend(block: Block, state: WordVectors, training: bool) -> WordVectors:
-    """Self-attention that keeps every word-vector."""
-    with part("project"):
-        projections = block.project(state.vectors, state.positions)
-    with part("attention"):
-        context = _attend(block, projections, state, _bias(block, state), training)
-    with part("output"):
-        return state._replace(vectors=block.join(context, state.vectors, training))
-
-
-def attend_for_first(block: Block, state: WordVectors, training: bool) -> WordVectors:
-    """Self-attention for the first word-vector ([CLS]) alone, over all: exact where only it is read."""
-    index = torch.zeros(state.vectors.shape[0], 1, dtype=torch.long, device=state.vectors.device)
-    with part("project"):
-        projections = block.project(state.vectors, state.positions, index)
-    return _attend_for_kept(block, projections, state, _bias(block, state), index, None, training)
-
-
-def attend_and_extract(
-    block: Block, state: WordVectors, elimination: Elimination, j: int, priority: Tensor | None, training: bool
-) -> WordVectors:
-    """Self-attention, then only the word-vectors that layer j (0-based) keeps.
+class _Weighing:
+    """Attention of a group's inputs over all of their word-vectors.
 
     Args:
-        priority: (ℓ,) of Rand-WS, see `position_scores`; else None.
+        qkv: queries (b, H, n or K, D/H), keys and values (b, H, n, D/H).
+        mask: (b, n) bool of the keys; None if nothing is padded.
+        bias: added to the scaled scores, (b or 1, H or 1, n or K, n); None for nothing.
     """
-    bias = _bias(block, state)
-    if elimination.chosen_first:  # project the queries of the kept ones only
-        assert state.positions is not None
-        scores = position_scores(elimination, state.positions, priority)
-        index, kept_mask = choose(elimination, j, scores, state.mask, state.shield, state.sizes, state.longest)
-        with part("project"):
-            projections = block.project(state.vectors, state.positions, index)
-        return _attend_for_kept(block, projections, state, bias, index, kept_mask, training)
-    with part("project"):
-        q, k, v = projections = block.project(state.vectors, state.positions)
-    if not training and _weights_serve_twice(q, elimination):
-        return _extract_with_weights(block, projections, state, elimination, j, bias)
-    with part("significance"):
-        scores = _scores(elimination, projections, state, bias, priority)
-    with part("select"):
-        index, kept_mask = choose(elimination, j, scores, state.mask, state.shield, state.sizes, state.longest)
-    if elimination.merges:
-        assert state.weights is not None
-        with part("attention"):
-            context = _attend(block, projections, state, bias, training)
-        with part("output"):
-            joined = block.join(context, state.vectors, training)
-        with part("select"):
-            merged, weights = merge_dropped(joined, index, kept_mask, state.weights)
-        return state.keep(merged, index, kept_mask)._replace(weights=weights)
-    with part("select"):
-        kept_q = split_heads(gather_vectors(q.transpose(1, 2).flatten(2), index), block.heads)
-    return _attend_for_kept(block, (kept_q, k, v), state, bias, index, kept_mask, training)
 
+    def __init__(self, qkv: tuple[Tensor, ...], mask: Tensor | None, bias: Tensor | None, dropout: float) -> None:
+        self.q, self.k, self.v = qkv
+        self.mask, self.bias, self.dropout = mask, bias, dropout
+        self._weights: Tensor | None = None
 
-def _attend_for_kept(
-    block: Block,
-    projections: Projections,
-    state: WordVectors,
-    bias: Tensor | None,
-    index: Tensor,
-    kept_mask: Tensor | None,
-    training: bool,
-) -> WordVectors:
-    """Attention's output for the word-vectors at `index` (B, K), whose queries are given, over all keys."""
-    with part("attention"):
+    def weights(self) -> Tensor:
+        """(b, H, n or K, n), without gradient; computed once."""
+        if self._weights is None:
+            self._weights = attention_weights(self.q, self.k, self.mask, self.bias)
+        return self._weights
+
+    def context(self, index: Tensor | None = None) -> Tensor:
+        """A·V for the word-vectors at `index` (b, K), or all: (b, K, D)."""
+        heads = self.q.shape[1]
+        if self._weights_serve:
+            weights = self.weights().flatten(0, 1) if index is None else rows_of_heads(self.weights(), index)
+            return torch.bmm(weights, self.v.flatten(0, 1)).unflatten(0, (-1, heads)).transpose(1, 2).flatten(2)
+        q, bias = self.q, self.bias
+        if index is not None:
+            at = index[:, None, :, None]
+            q = q.gather(2, at.expand(-1, heads, -1, q.shape[-1]))
+            bias = _of_queries(bias, index)
+        mask = None if self.mask is None else self.mask[:, None, None, :]
         if bias is not None:
-            rows_of_bias = index[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[-1])
-            bias = bias.expand(index.shape[0], -1, -1, -1).gather(2, rows_of_bias)
-        context = _attend(block, projections, state, bias, training)
-    with part("output"):
-        kept = block.join(context, gather_vectors(state.vectors, index), training)
-    return state.keep(kept, index, kept_mask)
+            # finite, as in the bias: a row of padding whose window holds padding alone has no NaN
+            mask = bias if mask is None else bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
+        context = F.scaled_dot_product_attention(q, self.k, self.v, attn_mask=mask, dropout_p=self.dropout)
+        return context.transpose(1, 2).flatten(2)
+
+    @property
+    def _weights_serve(self) -> bool:
+        """Whether the output comes from the weights, without a gradient on a CPU.
+
+        If significance was summed from them, fused attention would compute them again; of few word-vectors they are
+        faster; and fused attention does not use a CPU's bfloat16 units to the full.
+        """
+        dtype = self.q.dtype
+        if dtype not in (torch.float32, torch.bfloat16) or not _in_eager_cpu_inference(self.q):
+            return False
+        square = self.q.shape[2] == self.k.shape[2]
+        return self._weights is not None or (square and (dtype == torch.bfloat16 or self.k.shape[2] <= _FEW))
 
 
-def _weights_serve_twice(query: Tensor, elimination: Elimination) -> bool:
-    """Whether the attention weights that significance is summed from shall give the output too.
+def _of_queries(bias: Tensor | None, index: Tensor) -> Tensor | None:
+    """A bias (b or 1, H or 1, n, n) for the queries at `index` (b, K) only."""
+    if bias is None:
+        return None
+    rows = index[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[-1])
+    return bias.expand(index.shape[0], -1, -1, -1).gather(2, rows)
 
-    On a CPU that is faster than fused attention, which would compute them again. Without a gradient,
-    and where the tensors' new length is known beforehand, so that the inputs can be taken a few at
-    a time. In bfloat16 the logits are as near to float32's as with fused attention.
-    """
+
+def _in_eager_cpu_inference(x: Tensor) -> bool:
     return (
-        query.dtype in (torch.float32, torch.bfloat16)
-        and elimination.strategy == "attention"
-        and forced_kernel() != "triton"
-        and _in_eager_cpu_inference(query)
-    )
-
-
-def _in_eager_cpu_inference(query: Tensor) -> bool:
-    return (
-        query.device.type == "cpu"
+        x.device.type == "cpu"
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )
 
 
-def _extract_with_weights(
-    block: Block, projections: Projections, state: WordVectors, elimination: Elimination, j: int, bias: Tensor | None
-) -> WordVectors:
-    """`attend_and_extract` in inference, a few inputs at a time, with the attention weights of each computed once."""
-    q, k, v = projections
-    contexts, indices, masks = [], [], []
-    for inputs in chunks(q):
-        with part("significance"):
-            weights = attention_weights(q, k, state.mask, bias, inputs)
-            mask = None if state.mask is None else state.mask[inputs]
-            scores = significance(weights, mask, elimination.diagonal, elimination.pad_queries)
-        with part("select"):
-            shield, sizes = (None if part is None else part[inputs] for part in (state.shield, state.sizes))
-            index, kept_mask = choose(elimination, j, scores, mask, shield, sizes, state.longest)
-        with part("attention"):
-            kept = torch.bmm(rows_of_heads(weights, index), v[inputs].flatten(0, 1))  # (b·H, K, D/H)
-            contexts.append(kept.unflatten(0, (-1, block.heads)).transpose(1, 2).flatten(2))
-        indices.append(index)
-        if kept_mask is not None:
-            masks.append(kept_mask)
-    index = _whole(indices)
-    with part("output"):
-        vectors = block.join(_whole(contexts), gather_vectors(state.vectors, index), training=False)
-    return state.keep(vectors, index, _whole(masks) if masks else None)
+def _bias(block: Block, rows: Rows, group: Group) -> Tensor | None:
+    """Added to the scaled scores: of positions, and of how far keys survive; None for nothing."""
+    positions, log_survival = rows.table(group, rows.positions), rows.table(group, rows.log_survival)
+    bias = None if positions is None else block.bias(positions)
+    if log_survival is None:
+        return bias
+    survival = log_survival[:, None, None, :].to(rows.vectors.dtype)
+    return survival if bias is None else bias + survival
 
 
-def _whole(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+def attend(
+    block: Block, rows: Rows, pick: Pick, ranking: ByAttention, dropout: float, training: bool, merges: bool = False
+) -> Rows:
+    """Self-attention, and of its word-vectors those that `pick` keeps.
 
-
-def attend_and_score(
-    block: Block, state: WordVectors, elimination: Elimination, priority: Tensor | None, training: bool
-) -> tuple[WordVectors, Tensor]:
-    """Self-attention that keeps every word-vector, and their scores (B, N)."""
+    Args:
+        ranking: what the scores are that `pick` may ask for.
+        dropout: of the attention weights.
+        merges: what is dropped goes on inside the kept one most like it; else it is lost.
+    """
+    packing = rows.packing
     with part("project"):
-        projections = block.project(state.vectors, state.positions)
-    bias = _bias(block, state)
-    with part("significance"):
-        scores = _scores(elimination, projections, state, bias, priority)
+        qkv = block.project(rows.vectors, rows.positions)
+    if _varlen_serves(block, rows, qkv, dropout, merges):
+        return _attend_varlen(block, rows, qkv, pick, ranking, training)
+    padded = packing.pad(qkv)
+    by_rows: list[Tensor] = []  # of all groups, where one kernel scores them all
+    contexts, picked = [], []
+    for group in packing.groups:
+        weighing = _Weighing(_by_head(group.table(padded)), group.mask, _bias(block, rows, group), dropout)
+
+        def scores(group: Group = group, weighing: _Weighing = weighing) -> Tensor:
+            with part("significance"):
+                if uses_triton(weighing.q, weighing.bias is not None):
+                    if not by_rows:
+                        by_rows.append(packing.pad(_scores_by_rows(rows, qkv, ranking)))
+                    return group.table(by_rows[0])
+                survival = rows.table(group, rows.log_survival)
+                counts = None if survival is None else survival.detach().exp()
+                return significance(weighing.weights(), group.mask, ranking.diagonal, ranking.pad_queries, counts)
+
+        kept = pick(group, scores)
+        picked.append(kept)
+        with part("attention"):
+            contexts.append(weighing.context(None if kept is None or merges else kept.places).flatten(0, 1))
+    context, device = joined(contexts), rows.vectors.device
+    if merges or all(kept is None for kept in picked):
+        with part("output"):
+            rows = rows._replace(vectors=block.join(packing.unpad(context), rows.vectors, training))
+    if all(kept is None for kept in picked):
+        return rows
+    every = [
+        group.all(packing.sizes, device) if kept is None else kept
+        for group, kept in zip(packing.groups, picked, strict=True)
+    ]
+    return _merged(rows, every, block.heads) if merges else _go_on(block, rows, every, context, training)
+
+
+def _by_head(table: Tensor) -> tuple[Tensor, ...]:
+    """(b, n, P, H, D/H) → P times (b, H, n, D/H)."""
+    parts = table.permute(2, 0, 3, 1, 4)
+    return (parts.contiguous() if _in_eager_cpu_inference(table) else parts).unbind()
+
+
+def _scores_by_rows(rows: Rows, qkv: Tensor, ranking: ByAttention) -> Tensor:
+    """Significance (T,) by the kernel, without padding anything."""
+    packing = rows.packing
+    starts, longest = packing.bounds(rows.vectors.device)
+    return significance_by_triton(
+        qkv[:, 0], qkv[:, 1], starts, longest, packing.real_rows, ranking.diagonal, ranking.pad_queries
+    )
+
+
+def attend_for(block: Block, rows: Rows, kept: Sequence[Kept], dropout: float, training: bool) -> Rows:
+    """Self-attention for word-vectors that were chosen beforehand, one entry for each group: only they have queries."""
+    packing = rows.packing
+    with part("project"):
+        q, kv = block.project_for(rows.vectors, rows.positions, packing.rows_of(kept))
+        kv = packing.pad(kv)
+    contexts, start = [], 0
     with part("attention"):
-        context = _attend(block, projections, state, bias, training)
+        for group, one in zip(packing.groups, kept, strict=True):
+            end = start + one.places.numel()
+            queries = q[start:end].unflatten(0, one.places.shape)
+            bias = _of_queries(_bias(block, rows, group), one.places)
+            own = (*_by_head(queries), *_by_head(group.table(kv)))
+            weighing = _Weighing(own, group.mask, bias, dropout)
+            contexts.append(weighing.context().flatten(0, 1))
+            start = end
+    return _go_on(block, rows, kept, joined(contexts), training)
+
+
+def attend_for_first(block: Block, rows: Rows, dropout: float, training: bool) -> Rows:
+    """Self-attention for the first word-vector ([CLS]) of each input alone, over all: exact where only it is read."""
+    packing = rows.packing
+    firsts = [group.firsts(packing.sizes, rows.vectors.device) for group in packing.groups]
+    if not block.attends_for_first:
+        return attend_for(block, rows, firsts, dropout, training)
+    with part("project"):
+        vectors, contexts = packing.pad(rows.vectors), []
+    with part("attention"):
+        for group, first in zip(packing.groups, firsts, strict=True):
+            bias = _of_queries(_bias(block, rows, group), first.places)
+            contexts.append(block.first_context(group.table(vectors), group.mask, bias))
+    return _go_on(block, rows, firsts, joined(contexts), training)
+
+
+def _go_on(block: Block, rows: Rows, kept: Sequence[Kept], context: Tensor, training: bool) -> Rows:
+    """The rest of the attention half for the kept word-vectors, whose context is given as `rows_of` gives rows."""
+    with part("select"):
+        at, after, (context,) = _taken(rows, kept, block.heads, context)
     with part("output"):
-        return state._replace(vectors=block.join(context, state.vectors, training)), scores
+        vectors = block.join(context, rows.vectors.index_select(0, at), training)
+    return rows.going_on(at, after, vectors)
+
+
+def _taken(rows: Rows, kept: Sequence[Kept], heads: int, *given: Tensor) -> tuple[Tensor, Packing, tuple[Tensor, ...]]:
+    """The rows (T',) that go on and their packing; and of what is given as `rows_of` gives rows, theirs."""
+    after, taken = rows.packing.after(kept, heads, rows.vectors.device)
+    at = rows.packing.rows_of(kept)
+    if taken is None:
+        return at, after, given
+    return at.index_select(0, taken), after, tuple(one.index_select(0, taken) for one in given)
+
+
+def _merged(rows: Rows, kept: Sequence[Kept], heads: int) -> Rows:
+    """The kept word-vectors with the dropped ones in them."""
+    with part("select"):
+        vectors, weights = [], []
+        for group, one in zip(rows.packing.groups, kept, strict=True):
+            table, counts = rows.table(group, rows.vectors), rows.table(group, rows.weights)
+            counts = counts if group.mask is None else counts * group.mask  # type: ignore[operator]
+            merged, after = merge_dropped(table, one.places, one.real, counts)  # type: ignore[arg-type]
+            vectors.append(merged.flatten(0, 1))
+            weights.append(after.flatten())
+        at, packing, (merged, total) = _taken(rows, kept, heads, joined(vectors), joined(weights))
+        return rows.going_on(at, packing, merged)._replace(weights=total)
+
+
+def _varlen_serves(block: Block, rows: Rows, qkv: Tensor, dropout: float, merges: bool) -> bool:
+    """Whether PyTorch's attention of variable length takes the rows as they are: on a GPU, in half precision."""
+    return (
+        qkv.device.type == "cuda"
+        and qkv.dtype in (torch.bfloat16, torch.float16)
+        and not rows.packing.padding_is_rows
+        and rows.log_survival is None
+        and not (block.biased or dropout or merges)
+        and uses_triton(qkv, has_bias=False)
+    )
+
+
+def _attend_varlen(block: Block, rows: Rows, qkv: Tensor, pick: Pick, ranking: ByAttention, training: bool) -> Rows:
+    """`attend` without any padding: attention and significance over cumulative lengths."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    packing, (q, k, v) = rows.packing, qkv.unbind(1)
+    (group,), device = packing.groups, rows.vectors.device  # on a GPU all inputs are one group
+    starts, longest = packing.bounds(device)
+
+    def scores() -> Tensor:
+        with part("significance"):
+            return group.table(packing.pad(_scores_by_rows(rows, qkv, ranking)))
+
+    kept = pick(group, scores)
+    with part("attention"):
+        if kept is None:
+            context = varlen_attn(q, k, v, starts, starts, longest, longest)
+        else:
+            width = kept.places.shape[1]  # what fills inputs up is a query like any other
+            ends = torch.arange(group.count + 1, dtype=torch.int32, device=device) * width
+            context = varlen_attn(q.index_select(0, packing.rows_of([kept])), k, v, ends, starts, width, longest)
+        context = context.flatten(1)  # type: ignore[union-attr]
+    if kept is not None:
+        return _go_on(block, rows, [kept], context, training)
+    with part("output"):
+        return rows._replace(vectors=block.join(context, rows.vectors, training))

@@ -1,4 +1,7 @@
-"""The parts of one encoder block that the shortened encoder calls, whatever the model family."""
+"""The parts of one encoder block that the shortened encoder calls, whatever the model family.
+
+Legend: T rows, Q those with queries, B inputs, N word-vectors, H heads, D hidden.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,16 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..method.selection import gather_vectors
 from .linear import ArrangedLinear, arranged, is_linear, joined
 
 Layer = Callable[[Tensor], Tensor]
-Projections = tuple[Tensor, Tensor, Tensor]
-
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, N, D) → (B, H, N, D/H)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 @dataclass(frozen=True)
@@ -36,25 +32,49 @@ class Block(ABC):
     attention_dropout: float
 
     @abstractmethod
-    def project(self, x: Tensor, positions: Tensor | None, index: Tensor | None = None) -> Projections:
+    def project(self, x: Tensor, positions: Tensor | None) -> Tensor:
         """Query, key and value.
 
         Args:
-            x: (B, N, D).
-            positions: (B, N), places in the input.
-            index: (B, K), for which word-vectors there shall be queries; None for all.
+            x: (T, D).
+            positions: (T,), places in the input; None where nothing asks for them.
 
         Returns:
-            (B, H, K or N, D/H), and twice (B, H, N, D/H).
+            (T, 3, H, D/H).
         """
 
     @abstractmethod
+    def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """The queries (Q, 1, H, D/H) of the rows at `queries` (Q,) only, and keys and values (T, 2, H, D/H) of all."""
+
+    @abstractmethod
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
-        """Output projection, residual and norm: A·V (B, K, D) and block input (B, K, D) → (B, K, D)."""
+        """Output projection, residual and norm: A·V and block input, (Q, D) each → (Q, D)."""
 
     @abstractmethod
     def feed_forward(self, x: Tensor, training: bool) -> Tensor:
-        """Feed-forward part with residual and norm: (B, K, D) → (B, K, D)."""
+        """Feed-forward part with residual and norm: (Q, D) → (Q, D)."""
+
+    @property
+    def attends_for_first(self) -> bool:
+        """Whether there is `first_context`: not with a gradient, nor with rotary positions."""
+        return False
+
+    def first_context(self, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
+        """A·V for the first word-vector of each input, without keys and values of the others.
+
+        Its score of a word-vector x is (W_kᵀq)·x, and Σ a·W_v x is W_v Σ a·x; the keys' bias adds the same to all
+        scores of a query, which softmax does not see.
+
+        Args:
+            x: (B, N, D).
+            mask: (B, N) bool; None if nothing is padded.
+            bias: (B or 1, H or 1, 1, N) added to the scaled scores; None for nothing.
+
+        Returns:
+            (B, D).
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def host_parts(self) -> dict[str, tuple[Any, ...]]:
@@ -73,8 +93,13 @@ class Block(ABC):
         """Whether attention depends on positions in the input (beyond their embeddings)."""
         return False
 
+    @property
+    def biased(self) -> bool:
+        """Whether there is a bias."""
+        return False
+
     def bias(self, positions: Tensor) -> Tensor | None:
-        """What is added to the scaled scores: positions (B, N) → (B, H or 1, N, N), or None.
+        """What is added to the scaled scores: positions of inputs (B, N) → (B, H or 1, N, N), or None.
 
         Finite: a forbidden pair has the lowest number, so that a row of them has no NaN.
         """
@@ -116,7 +141,7 @@ class PostNormBlock(Block):
         layers: list[Any] = [self.query, self.key, self.value, self.output, self.up, self.down]
         if not all(map(is_linear, layers)):
             return ()
-        return tuple(part for layer in layers for part in (layer.weight, layer.bias))
+        return tuple(part for layer in layers for part in (layer.weight, layer.bias) if part is not None)
 
     def for_inference(self) -> "Block":
         if not self.sources():
@@ -133,14 +158,31 @@ class PostNormBlock(Block):
             down=arranged(self.down),
         )
 
-    def project(self, x: Tensor, positions: Tensor | None, index: Tensor | None = None) -> Projections:
-        if index is None and self.joined is not None:
-            return _heads_of(self.joined(x), 3, self.heads)
-        rows = x if index is None else gather_vectors(x, index)
-        q = split_heads(self.query(rows), self.heads)
-        if self.joined_kv is not None:
-            return q, *_heads_of(self.joined_kv(x), 2, self.heads)
-        return q, split_heads(self.key(x), self.heads), split_heads(self.value(x), self.heads)
+    def project(self, x: Tensor, positions: Tensor | None) -> Tensor:
+        if self.joined is not None:
+            return _heads(self.joined(x), 3, self.heads)
+        return _heads(torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1), 3, self.heads)
+
+    def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
+        kv = torch.cat((self.key(x), self.value(x)), dim=-1) if self.joined_kv is None else self.joined_kv(x)
+        return _heads(self.query(x.index_select(0, queries)), 1, self.heads), _heads(kv, 2, self.heads)
+
+    @property
+    def attends_for_first(self) -> bool:
+        return self.joined_kv is not None
+
+    def first_context(self, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
+        assert self.joined_kv is not None
+        w_k, w_v = self.joined_kv.weight.unflatten(0, (2, self.heads, -1)).unbind()  # (H, D/H, D)
+        q = self.query(x[:, 0]).unflatten(-1, (self.heads, -1)).transpose(0, 1)  # (H, B, D/H)
+        scores = torch.matmul(torch.bmm(q, w_k).transpose(0, 1), x.mT) * w_k.shape[1] ** -0.5  # (B, H, N)
+        if bias is not None:
+            scores = scores + bias.squeeze(2)
+        if mask is not None:
+            scores = scores.masked_fill(~mask.unsqueeze(1), torch.finfo(scores.dtype).min)
+        mean = torch.matmul(scores.softmax(dim=-1), x).transpose(0, 1)  # (H, B, D)
+        context = torch.bmm(mean, w_v.mT).transpose(0, 1).flatten(1)
+        return context if self.joined_kv.bias is None else context + self.joined_kv.bias[len(context[0]) :]
 
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
         return self.norm1(residual + F.dropout(self.output(context), self.output_dropout, training))
@@ -152,6 +194,8 @@ class PostNormBlock(Block):
     @property
     def positional(self) -> bool:
         return self.relative_bias is not None
+
+    biased = positional
 
     def bias(self, positions: Tensor) -> Tensor | None:
         return None if self.relative_bias is None else self.relative_bias(positions)
@@ -179,17 +223,24 @@ class ModernBlock(Block):
             "feed-forward": (self.norm2, self.mlp),
         }
 
-    def project(self, x: Tensor, positions: Tensor | None, index: Tensor | None = None) -> Projections:
-        assert positions is not None
-        normed, turns = self.norm1(x), self.rotary(x, positions)
-        if index is None:
-            q, k, v = _heads_of(self.attention.Wqkv(normed), 3, self.heads)
-            return _rotate(q, *turns), _rotate(k, *turns), v
+    def project(self, x: Tensor, positions: Tensor | None) -> Tensor:
+        qkv = _heads(self.attention.Wqkv(self.norm1(x)), 3, self.heads)
+        turned = _rotate(qkv[:, :2], *self._turns(x, positions))
+        return torch.cat((turned, qkv[:, 2:]), dim=1)
+
+    def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
+        normed, turns = self.norm1(x), self._turns(x, positions)
         weight, bias, size = self.attention.Wqkv.weight, self.attention.Wqkv.bias, x.shape[-1]
         of_q, of_kv = (None, None) if bias is None else (bias[:size], bias[size:])
-        q = split_heads(F.linear(gather_vectors(normed, index), weight[:size], of_q), self.heads)
-        k, v = _heads_of(F.linear(normed, weight[size:], of_kv), 2, self.heads)
-        return _rotate(q, *self.rotary(x, positions.gather(1, index))), _rotate(k, *turns), v
+        q = _heads(F.linear(normed.index_select(0, queries), weight[:size], of_q), 1, self.heads)
+        kv = _heads(F.linear(normed, weight[size:], of_kv), 2, self.heads)
+        kv = torch.cat((_rotate(kv[:, :1], *turns), kv[:, 1:]), dim=1)
+        return _rotate(q, *(turn[queries] for turn in turns)), kv
+
+    def _turns(self, x: Tensor, positions: Tensor | None) -> list[Tensor]:
+        """Cosines and sines of the rows' rotation, (T, D/H) each."""
+        assert positions is not None
+        return [turn[0] for turn in self.rotary(x, positions.unsqueeze(0))]
 
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
         return residual + self.attention.out_drop(self.attention.Wo(context))
@@ -201,6 +252,10 @@ class ModernBlock(Block):
     def positional(self) -> bool:
         return True
 
+    @property
+    def biased(self) -> bool:
+        return self.window is not None
+
     def bias(self, positions: Tensor) -> Tensor | None:
         if self.window is None:
             return None
@@ -209,14 +264,14 @@ class ModernBlock(Block):
         return weight.new_zeros(()).expand(far.shape).masked_fill(far, 0.5 * torch.finfo(weight.dtype).min).unsqueeze(1)
 
 
-def _heads_of(x: Tensor, parts: int, heads: int) -> Any:
-    """(B, N, P·D) → P times (B, H, N, D/H), as views."""
-    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+def _heads(x: Tensor, parts: int, heads: int) -> Tensor:
+    """(T, P·D) → (T, P, H, D/H), a view."""
+    return x.unflatten(-1, (parts, heads, -1))
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding in float32, as the host computes it; cos and sin are (B, N, D/H)."""
-    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    """Rotary position embedding of (T, P, H, D/H) in float32, as the host computes it; cos and sin are (T, D/H)."""
+    cos, sin = cos[:, None, None], sin[:, None, None]
     first, second = x.float().chunk(2, dim=-1)
     turned = torch.cat((-second, first), dim=-1)
     return (x.float() * cos + turned * sin).to(x.dtype)

@@ -34,6 +34,7 @@ class Family:
             the hidden state of [CLS] alone.
         layers: config → L.
         feed_forward: config → F of a block with two feed-forward matrices of the same cost.
+        rotary: keys are turned by position, so that none can do without.
         position_offset: config → rows of the position embeddings that no input uses.
     """
 
@@ -45,6 +46,7 @@ class Family:
     layers: Callable[[Any], int] = lambda config: config.num_hidden_layers
     feed_forward: Callable[[Any], float] = lambda config: config.intermediate_size
     position_offset: Callable[[Any], int] = lambda config: 0
+    rotary: bool = False
 
 
 class UnsupportedModelError(ValueError):
@@ -306,6 +308,7 @@ _MODERNBERT = Family(
     _modernbert_head,
     reads_first_only=lambda config, choice: config.classifier_pooling == "cls",
     feed_forward=lambda config: 1.5 * config.intermediate_size,  # gated: three matrices
+    rotary=True,
 )
 
 FAMILIES: dict[str, Family] = {

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 # Up to so many rows a product is faster with weights that were arranged beforehand for oneDNN;
 # with more the arranging pays for itself. `benchmarks/linear.py` measures where that is.
-FEW_ROWS = 64
+FEW_ROWS = 512
 
 
 class ArrangedLinear:

@@ -1,6 +1,7 @@
 """The encoders of the search: every word-vector goes on, scaled by what its layer learns to keep."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,9 @@ from ..method.elimination import Elimination
 from ..method.selection import significance_order
 from ..method.significance import normalise
 from ..method.soft_threshold import GONE, TEMPERATURE, log_threshold_factors, protect, temperature_at
-from .attention import WordVectors, attend_and_score
+from .attention import Rows
 from .block import Block
+from .packing import Group
 from .shortened import EliminationModel
 
 _RUNNING = 1024  # inputs of the running mean of a threshold search's masses
@@ -59,15 +61,19 @@ class SoftExtractModel(SearchModel):
         ranks = bins if elimination.relative else self.seq_len
         self.retention_parameters = nn.Parameter(soft_extract.initial_parameters(self.layers, ranks))
 
-    def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
-        state, scores = attend_and_score(block, state, self.elimination, self._priority, self.training)
-        order = significance_order(scores, state.mask, self.shielded, state.shield if self.shielded else None)
+    def attention_half(self, j: int, block: Block, rows: Rows) -> Rows:
         r = self.retention_parameters[j]
-        if not self.elimination.relative:
-            return state._replace(vectors=soft_extract.scale_by_rank(state.vectors, r, order))
-        sizes = state.sizes if state.sizes is not None else order.new_full(order.shape[:1], order.shape[1])
-        scaled = soft_extract.scale_by_relative_rank(state.vectors, r, order, sizes, self.shielded)
-        return state._replace(vectors=scaled)
+
+        def factors(group: Group, scores: Tensor) -> Tensor:
+            shield = rows.table(group, rows.shield) if self.shielded else None
+            order = significance_order(scores, group.mask, self.shielded, shield)
+            if not self.elimination.relative:
+                return soft_extract.factors_by_rank(r, order)
+            sizes = rows.packing.sizes.begun[group.inputs].to(r.device)
+            return soft_extract.factors_by_relative_rank(r, order, sizes, self.shielded)
+
+        after, found = self.attend_and_score(block, rows, factors)
+        return after._replace(vectors=after.vectors * found.unsqueeze(-1).to(after.vectors.dtype))
 
     def masses(self) -> Tensor:
         """Of an input of ℓ word-vectors, so that λ weighs alike in both kinds of retention."""
@@ -112,29 +118,36 @@ class SoftThresholdModel(SearchModel):
         self.register_buffer("_length", torch.tensor(float(self.seq_len)))
         self.register_buffer("_inputs", torch.zeros(()))
 
-    def _encode(self, state: WordVectors, trace: list[Tensor] | None = None) -> WordVectors:
+    def _encode(self, rows: Rows, seen: Callable[[Rows], None] | None = None, whole: bool = False) -> Rows:
         self.counts = []
-        inputs, n = state.vectors.shape[:2]
-        sizes = torch.full((inputs,), n, device=state.vectors.device) if state.mask is None else state.mask.sum(dim=-1)
-        whole = torch.zeros(inputs, n, device=state.vectors.device)
-        state = super()._encode(state._replace(log_survival=whole), trace)
+        rows = super()._encode(rows._replace(log_survival=torch.zeros(len(rows.vectors)).to(rows.vectors.device)), seen)
         if self.training:
-            self._average(sizes.float())
-        assert state.log_survival is not None
-        survival = state.log_survival.exp()  # what a head that averages over word-vectors weighs them by
-        return state._replace(mask=survival if state.mask is None else survival * state.mask)
+            self._average(rows.packing.sizes.now.float())
+        return rows
 
-    def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
-        before = state.log_survival
-        assert before is not None
-        state, scores = attend_and_score(block, state, self.elimination, self._priority, self.training)
-        survivors = before.detach().exp() if state.mask is None else before.detach().exp() * state.mask
-        normalised = normalise(scores, survivors)
-        factors = log_threshold_factors(normalised, -self.retention_parameters[j], self.temperature)
-        after = (before + protect(factors, self.elimination.protected, state.shield)).clamp(min=GONE)
-        left = after.exp() if state.mask is None else after.exp() * state.mask
-        self.counts.append(left.sum(dim=-1).mean())
-        return state._replace(log_survival=after)
+    def _whole(self, rows: Rows) -> tuple[Tensor, Tensor | None]:
+        """A head that averages over word-vectors weighs them by how far they survive."""
+        vectors, mask = super()._whole(rows)
+        assert rows.log_survival is not None
+        survival = rows.packing.whole(rows.log_survival)[0].exp()
+        return vectors, survival if mask is None else survival * mask
+
+    def attention_half(self, j: int, block: Block, rows: Rows) -> Rows:
+        left: list[Tensor] = []
+
+        def log_survival(group: Group, scores: Tensor) -> Tensor:
+            before, shield = rows.table(group, rows.log_survival), rows.table(group, rows.shield)
+            assert before is not None
+            real = 1.0 if group.mask is None else group.mask
+            normalised = normalise(scores, before.detach().exp() * real)
+            factors = log_threshold_factors(normalised, -self.retention_parameters[j], self.temperature)
+            after = (before + protect(factors, self.elimination.protected, shield)).clamp(min=GONE)
+            left.append((after.exp() * real).sum())
+            return after
+
+        rows, after = self.attend_and_score(block, rows, log_survival)
+        self.counts.append(torch.stack(left).sum() / len(rows.packing.sizes.now))
+        return rows._replace(log_survival=after)
 
     def advance(self, progress: float) -> None:
         self.temperature = temperature_at(progress)
@@ -142,6 +155,7 @@ class SoftThresholdModel(SearchModel):
     @torch.no_grad()
     def _average(self, sizes: Tensor) -> None:
         """Brings the last batch, of inputs of these sizes (B,), into the means: of all inputs, and of the last ones."""
+        sizes = sizes.to(self._length.device)
         self._inputs.add_(len(sizes))
         self._length.lerp_(sizes.mean(), len(sizes) / self._inputs)
         shares = torch.stack(self.counts).to(self._shares) / sizes.mean()

@@ -1,9 +1,9 @@
 """The shortened encoder around a Hugging Face classifier."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from ..method.elimination import Elimination, shield_of
-from .attention import WordVectors, attend, attend_and_extract, attend_for_first
+from ..method.elimination import ByAttention, ByPosition, Elimination, Kept, Sizes, choose, shield_of
+from .attention import Rows, attend, attend_for, attend_for_first, keep_all
 from .block import Block
 from .families import family_of
+from .packing import Group, Packing, packed, padded
 from .parts import part
+from .views import Views
 
 
 def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
@@ -39,24 +41,25 @@ def is_multiple_choice(config: Any) -> bool:
 
 
 def _real_mask(attention_mask: Tensor | None) -> Tensor | None:
-    """The mask as bool, or None if it is known that nothing is padded (free to ask on a CPU only).
+    """The mask as bool, or None if it is known that nothing is padded.
 
     An input without any word-piece, as servers fill up batches with, counts as one of its first: it has an answer
     then, where an average over nothing has none.
 
     Raises:
-        ValueError: an input is padded on the left (seen on a CPU only).
+        ValueError: an input is padded on the left.
     """
     if attention_mask is None:
         return None
     mask = attention_mask.bool()
     empty = ~mask.any(dim=-1, keepdim=True)
     mask = torch.cat([mask[:, :1] | empty, mask[:, 1:]], dim=-1)
-    if mask.device.type == "cpu" and not torch.compiler.is_compiling():
-        if bool(mask.all()):
-            return None
-        if not bool(mask[:, 0].all()):
-            raise ValueError("attention_mask: an input begins with padding; pad on the right (padding_side='right')")
+    if torch.compiler.is_compiling():
+        return mask
+    if bool(mask.all()):
+        return None
+    if not bool(mask[:, 0].all()):
+        raise ValueError("attention_mask: an input begins with padding; pad on the right (padding_side='right')")
     return mask
 
 
@@ -73,35 +76,29 @@ class EliminationModel(nn.Module, ABC):
 
     Attributes:
         ends_in_first: the last layer answers for [CLS] only, as the head reads nothing else (exact).
+        attention_dropout: in training, in place of the host's own; None for that.
     """
 
     _priority: Tensor | None
 
     def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.host = host
         self.config = host.config
         self.elimination = elimination
-        self.attention_dropout: float | None = None  # in training, in place of the host's own
-        self._gives_first = False
-        self._arranged: tuple[Any, tuple[Block, ...], Any] | None = None
-        family = family_of(host)
-        self._family = family
+        self.attention_dropout: float | None = None
+        self._family = family_of(host)
+        self._views = Views(host, self._family.blocks)
         choice = is_choice_model(host)
-        self._head = family.choice_head if choice else family.head
+        self._head = self._family.choice_head if choice else self._family.head
+        self._reads_first = self._family.reads_first_only(host.config, choice)
         # In the last layer the others are then not needed; merging still puts them into [CLS].
-        self.ends_in_first = (
-            family.reads_first_only(host.config, choice) and not elimination.merges and elimination.protected > 0
-        )
-        # The last positions of the order have the lowest priority. Integers: bfloat16 has no 257.
-        order = elimination.random_order
-        priority = None if order is None else -torch.tensor(order).argsort()
+        self.ends_in_first = self._reads_first and not elimination.merges and elimination.protected > 0
+        priority = elimination.ranking.priority if isinstance(elimination.ranking, ByPosition) else None
         self.register_buffer("_priority", priority, persistent=False)
-        self._tracks = elimination.ranking != "attention" or any(block.positional for block in self.blocks())
-
-    @property
-    def layers(self) -> int:
-        return len(self.blocks())
+        blocks = self.blocks()
+        self.layers, self.heads = len(blocks), blocks[0].heads
+        self._tracks = elimination.chosen_first or any(block.positional for block in blocks)
 
     @property
     def seq_len(self) -> int:
@@ -109,85 +106,122 @@ class EliminationModel(nn.Module, ABC):
 
     def blocks(self) -> tuple[Block, ...]:
         """Views of the host's blocks; arranged for inference where there is no gradient."""
-        blocks = self._family.blocks(self.host)
-        if not self.training and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            return self._for_inference(blocks)
-        if self.attention_dropout is None:
-            return blocks
-        return tuple(replace(block, attention_dropout=self.attention_dropout) for block in blocks)
-
-    def _for_inference(self, blocks: tuple[Block, ...]) -> tuple[Block, ...]:
-        """The blocks arranged for inference: made once, and anew when a weight was changed or moved."""
-        sources = [block.sources() for block in blocks]
-        state = [
-            (id(part), part.data_ptr(), part.dtype, 0 if part.is_inference() else part._version)
-            for parts in sources
-            for part in parts
-        ]
-        if self._arranged is None or self._arranged[0] != state:
-            made: dict[tuple[int, ...], Block] = {}  # ALBERT's layers share theirs
-            arranged = []
-            for block, parts in zip(blocks, sources, strict=True):
-                known = tuple(map(id, parts))
-                if known not in made or not parts:
-                    made[known] = block.for_inference()
-                arranged.append(made[known])
-            self._arranged = (state, tuple(arranged), sources)  # sources: as long as they live, no id comes twice
-        return self._arranged[1]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_arranged": None}  # made again on the first call
+        fast = not self.training and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        return self._views.for_inference() if fast else self._views.blocks()
 
     @abstractmethod
-    def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
+    def attention_half(self, j: int, block: Block, rows: Rows) -> Rows:
         """Attention of layer j (0-based), and of its word-vectors what goes on to the feed-forward part."""
+
+    @property
+    def _ranking(self) -> ByAttention:
+        """What `attend` scores; of positions it scores nothing."""
+        ranking = self.elimination.ranking
+        return ranking if isinstance(ranking, ByAttention) else ByAttention()
+
+    def _dropout(self, block: Block) -> float:
+        if not self.training:
+            return 0.0
+        return block.attention_dropout if self.attention_dropout is None else self.attention_dropout
+
+    def attend_and_score(
+        self, block: Block, rows: Rows, of_group: Callable[[Group, Tensor], Tensor]
+    ) -> tuple[Rows, Tensor]:
+        """Self-attention that keeps all, and what `of_group` makes of each group's scores (b, n), by rows (T,)."""
+        found = []
+
+        def see(group: Group, scores: Callable[[], Tensor]) -> None:
+            own = self._by_position(rows, group) if self.elimination.chosen_first else scores()
+            found.append(of_group(group, own).flatten())
+
+        after = attend(block, rows, see, self._ranking, self._dropout(block), self.training)
+        return after, rows.packing.unpad(torch.cat(found))
+
+    def _by_position(self, rows: Rows, group: Group) -> Tensor:
+        """Scores of Head-WS and Rand-WS, (b, n) float32."""
+        positions = rows.table(group, rows.positions)
+        assert self._priority is not None and positions is not None
+        return self._priority[positions].float()
 
     def _start(
         self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None, track: bool = False
-    ) -> WordVectors:
+    ) -> Rows:
+        """The embedded word-vectors as rows."""
         n = input_ids.shape[1]
         if not isinstance(n, torch.SymInt) and n > self.seq_len:
             raise ValueError(
                 f"input_ids: {n} word-pieces exceed ℓ={self.seq_len} of this model; cut inputs with truncation=True, "
                 f"max_length={self.seq_len}"
             )
-        mask = _real_mask(attention_mask)
-        positions = weights = None
+        # a traced graph is told that both have one shape
+        mask = _real_mask(None if attention_mask is None else attention_mask.expand(input_ids.shape))
+        if torch.compiler.is_compiling() or (self.elimination.pad_queries and mask is not None):
+            inputs = input_ids.shape[0]
+            sizes = torch.full((inputs,), n, device=input_ids.device) if mask is None else mask.sum(dim=-1)
+            packing = padded(mask, n, Sizes(sizes, sizes, bound=n), self.heads)
+        else:
+            packing, chosen = self._packed(input_ids, mask)
+            if mask is not None:
+                input_ids, mask = input_ids[chosen], mask[chosen]
+                token_type_ids = None if token_type_ids is None else token_type_ids[chosen]
+        vectors = self._family.embed(self.host, input_ids, token_type_ids)
+        positions = shield = weights = None
         if track or self._tracks:
             positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
+        shield = shield_of(input_ids, self.elimination.protected_tokens)
         if self.elimination.merges:
             weights = torch.ones(input_ids.shape, device=input_ids.device) if mask is None else mask.float()
-        sizes, longest = self._sizes(mask, input_ids.shape[1]) if self.elimination.relative else (None, None)
-        return WordVectors(
-            self._family.embed(self.host, input_ids, token_type_ids),
-            mask,
-            positions,
-            shield_of(input_ids, self.elimination.protected_tokens),
-            weights,
-            sizes,
-            longest,
-        )
+        real = None if mask is None or packing.padding_is_rows else mask.flatten().nonzero().squeeze(1)
 
-    @staticmethod
-    def _sizes(mask: Tensor | None, n: int) -> tuple[Tensor | None, int]:
-        """Word-vectors of each input, None if all have n; and the largest number of them."""
-        if mask is None:
-            return None, n
-        sizes = mask.sum(dim=-1)
-        fixed = torch.compiler.is_compiling() or isinstance(n, torch.SymInt)  # there n stands in for the longest
-        return sizes, n if fixed else int(sizes.max())
+        def rows(table: Tensor) -> Tensor:
+            return table.flatten(0, 1) if real is None else table.flatten(0, 1).index_select(0, real)
 
-    def _encode(self, state: WordVectors, trace: list[Tensor] | None = None) -> WordVectors:
-        """All layers. A given `trace` receives the kept positions of each."""
-        last = self.layers - 1 if self.ends_in_first and trace is None else None
+        others = (None if one is None else rows(one) for one in (positions, shield, weights))
+        return Rows(rows(vectors), packing, *others)
+
+    def _packed(self, input_ids: Tensor, mask: Tensor | None) -> tuple[Packing, Any]:
+        """The packing of inputs (B, N), and an index that brings them into its order, cut to the longest."""
+        inputs, n = input_ids.shape
+        sizes = torch.full((inputs,), n) if mask is None else mask.sum(dim=-1).cpu()
+        order: Tensor | None = None
+        chosen: Any = slice(None)
+        if bool((sizes[1:] > sizes[:-1]).any()):
+            order = sizes.argsort(descending=True, stable=True)
+            sizes, chosen = sizes[order], order.to(input_ids.device)
+        longest = n if mask is None else int(mask.any(dim=0).nonzero().max()) + 1
+        packing = packed(Sizes(sizes, sizes), order, self.heads, input_ids.device)
+        return packing, (chosen, slice(0, longest))
+
+    def _encode(self, rows: Rows, seen: Callable[[Rows], None] | None = None, whole: bool = False) -> Rows:
+        """All layers.
+
+        Args:
+            seen: is given what leaves each.
+            whole: the last layer answers for all that it keeps, also where that is not needed.
+        """
+        last = self.layers - 1 if self.ends_in_first and not whole else None
         for j, block in enumerate(self.blocks()):
-            state = attend_for_first(block, state, self.training) if j == last else self.attention_half(j, block, state)
+            if j == last:
+                rows = attend_for_first(block, rows, self._dropout(block), self.training)
+            else:
+                rows = self.attention_half(j, block, rows)
             with part("feed-forward"):
-                state = state._replace(vectors=block.feed_forward(state.vectors, self.training))
-            if trace is not None:
-                assert state.positions is not None
-                trace.append(state.positions if state.mask is None else state.positions.masked_fill(~state.mask, -1))
-        return state
+                rows = rows._replace(vectors=block.feed_forward(rows.vectors, self.training))
+            if seen is not None:
+                seen(rows)
+        return rows
+
+    def _whole(self, rows: Rows) -> tuple[Tensor, Tensor | None]:
+        """What a head is given that reads more than [CLS]: (B, K, D), and how far each word-vector counts (B, K)."""
+        return rows.packing.whole(rows.vectors)
+
+    def _logits(self, rows: Rows) -> Tensor:
+        packing = rows.packing
+        if not self._reads_first:
+            return self._head(self.host, *self._whole(rows))
+        starts, _ = packing.bounds(rows.vectors.device)
+        first = packing.in_batch_order(rows.vectors.index_select(0, starts[:-1]))
+        return self._head(self.host, first.unsqueeze(1), None)
 
     def forward(
         self,
@@ -195,35 +229,36 @@ class EliminationModel(nn.Module, ABC):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
     ) -> SequenceClassifierOutput:
         """Logits (B, C), and the loss if labels are given.
 
         Inputs are (B, N), N ≤ ℓ, padded on the right; of a multiple-choice model (B, C, N), one text for each choice.
 
+        Args:
+            output_hidden_states: also the L + 1 hidden states, of the embeddings and of each layer, (B, K, D) with
+                what is left there, padded to the largest K; of the last layer [CLS] alone if `ends_in_first`.
+
         Raises:
             ValueError: inputs longer than ℓ, or padded on the left.
         """
-        flat = (_flat(given) for given in (input_ids, attention_mask, token_type_ids))
+        states: list[Tensor] = []
+
+        def see(rows: Rows) -> None:
+            states.append(rows.packing.whole(rows.vectors)[0])
+
         with part("embed"):
-            start = self._start(*flat)
-        state = self._encode(start)
+            start = self._start(*(_flat(given) for given in (input_ids, attention_mask, token_type_ids)))
+        if output_hidden_states:
+            see(start)
+        rows = self._encode(start, see if output_hidden_states else None)
         with part("head"):
-            logits = self._head(self.host, state.vectors, state.mask)
-        first = state.vectors[:, 0] if self._gives_first else None
+            logits = self._logits(rows)
         if input_ids.dim() == 3:
             logits = logits.view(input_ids.shape[:2])
-            first = None if first is None else first.unflatten(0, input_ids.shape[:2])
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
-        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=None if first is None else (first,))
-
-    @contextmanager
-    def giving_first(self, give: bool = True) -> Iterator[None]:
-        """Within it the outputs' `hidden_states` has one entry: the last [CLS] vectors, (B, D) or (B, C, D)."""
-        before, self._gives_first = self._gives_first, give
-        try:
-            yield
-        finally:
-            self._gives_first = before
+        hidden = tuple(states) if output_hidden_states else None
+        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden)
 
     @torch.no_grad()
     def kept_positions(
@@ -235,16 +270,22 @@ class EliminationModel(nn.Module, ABC):
             L tensors (B, K_j), ascending along the last dimension; padding is -1.
         """
         trace: list[Tensor] = []
-        self._encode(self._start(input_ids, attention_mask, token_type_ids, track=True), trace)
+
+        def see(rows: Rows) -> None:
+            assert rows.positions is not None
+            positions, mask = rows.packing.whole(rows.positions)
+            trace.append(positions if mask is None else positions.masked_fill(~mask, -1))
+
+        self._encode(self._start(input_ids, attention_mask, token_type_ids, track=True), see, whole=True)
         return trace
 
 
 class ShortenedModel(EliminationModel):
-    """Extract layers: layer j really drops all but the ℓ_j most significant word-vectors.
+    """Extract layers: layer j really drops all but its most significant word-vectors.
 
     Args:
         host: a classifier of a supported family.
-        elimination: with a retention configuration, or thresholds.
+        elimination: with the retention configuration.
 
     Raises:
         RetentionError: if the configuration does not fit the model or ℓ.
@@ -263,7 +304,30 @@ class ShortenedModel(EliminationModel):
         finally:
             self.elimination = before
 
-    def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
-        if self.elimination.keeps_all(j, state.vectors.shape[1]):
-            return attend(block, state, self.training)
-        return attend_and_extract(block, state, self.elimination, j, self._priority, self.training)
+    def attention_half(self, j: int, block: Block, rows: Rows) -> Rows:
+        dropout, packing = self._dropout(block), rows.packing
+        longest = packing.groups[0].length
+        if self.elimination.retention.keeps_all(j, self.seq_len if isinstance(longest, torch.SymInt) else longest):
+            return attend(block, rows, keep_all, self._ranking, dropout, self.training)
+        if not self.elimination.chosen_first:
+
+            def pick(group: Group, scores: Callable[[], Tensor]) -> Kept | None:
+                return self._pick(j, rows, group, scores)
+
+            return attend(block, rows, pick, self._ranking, dropout, self.training, self.elimination.merges)
+        device = rows.vectors.device
+        kept = [
+            self._pick(j, rows, group, partial(self._by_position, rows, group)) or group.all(packing.sizes, device)
+            for group in packing.groups
+        ]
+        return attend_for(block, rows, kept, dropout, self.training)
+
+    def _pick(self, j: int, rows: Rows, group: Group, scores: Callable[[], Tensor]) -> Kept | None:
+        """What layer j keeps of a group's inputs; None, without any scores, if that is all."""
+        sizes = rows.packing.sizes_of(group)
+        counts = None if sizes.bound is not None else self.elimination.retention.counts(j, sizes.begun, sizes.now)
+        if counts is not None and torch.equal(counts, sizes.now):
+            return None
+        found = scores()
+        with part("select"):
+            return choose(self.elimination, j, found, group.mask, rows.table(group, rows.shield), sizes)

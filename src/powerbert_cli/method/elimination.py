@@ -1,15 +1,48 @@
-"""What is eliminated, and how the word-vectors to keep are chosen: one description for all models."""
+"""What is eliminated: one description for all models, and the choice of the word-vectors to keep.
 
-from collections.abc import Sequence
+It says what ranks word-vectors, how many of them are kept, and what becomes of the dropped.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .names import KINDS, RANKING, STRATEGIES
-from .retention import RetentionError, check_fractions, check_lengths, check_thresholds, quota
-from .selection import passing_counts, select, select_counts
+from .names import KINDS, STRATEGIES
+from .retention import Fractions, Lengths, Retention, RetentionError, Thresholds
+from .selection import passing_counts, select_counts
 from .significance import normalise
+
+
+@dataclass(frozen=True)
+class ByAttention:
+    """Word-vectors rank by the attention that they receive (Attn-WS of the paper).
+
+    Attributes:
+        diagonal: count what a word-vector takes from itself.
+        pad_queries: count what padding takes; the choice then depends on the padding.
+    """
+
+    diagonal: bool = True
+    pad_queries: bool = False
+
+
+@dataclass(frozen=True)
+class ByPosition:
+    """Word-vectors rank by their positions in the input alone, so that the choice needs no queries.
+
+    Attributes:
+        order: (ℓ,) positions in the order in which they are kept: ascending in Head-WS, drawn in Rand-WS.
+    """
+
+    order: tuple[int, ...]
+
+    @property
+    def priority(self) -> Tensor:
+        """(ℓ,) int64, by position: higher is kept longer. Integers: bfloat16 has no 257."""
+        return -torch.tensor(self.order).argsort()
 
 
 @dataclass(frozen=True)
@@ -17,48 +50,20 @@ class Elimination:
     """How an encoder eliminates word-vectors.
 
     Attributes:
-        lengths: the absolute retention configuration (ℓ_1 … ℓ_L). Under `threshold` it is what the
-            thresholds kept on average on dev, and serves as information only. None if `kind` is
-            relative, and for a model whose configuration is yet to be searched.
+        retention: how many each layer keeps.
         seq_len: ℓ.
-        strategy: attention (Attn-WS of the paper), head (Head-WS), random (Rand-WS), threshold
-            (those whose normalised significance reaches θ_j, per input), merge (as attention,
-            but a dropped word-vector is averaged into the kept one most like it) or none.
-        thresholds: (θ_1 … θ_L) of `threshold`; a word-vector of average significance has 1.
+        ranking: which of them.
+        merges: a dropped word-vector is averaged into the kept one most like it; else it is lost.
         protected: leading positions that are never eliminated ([CLS]).
         protected_tokens: ids of further tokens that are never eliminated (separators).
-        random_order: (ℓ,) of `random`: positions in the order in which they are kept.
-        diagonal: count what a word-vector takes from itself.
-        pad_queries: count what padding takes; the choice then depends on the padding.
-        kind: absolute, or relative: layer j keeps ceil(f_j · n) of an input of n word-vectors.
-        fractions: the relative retention configuration (f_1 … f_L).
     """
 
-    lengths: tuple[int, ...] | None
+    retention: Retention
     seq_len: int
-    strategy: str = "attention"
-    thresholds: tuple[float, ...] | None = None
+    ranking: ByAttention | ByPosition = ByAttention()
+    merges: bool = False
     protected: int = 1
     protected_tokens: tuple[int, ...] = ()
-    random_order: tuple[int, ...] | None = None
-    diagonal: bool = True
-    pad_queries: bool = False
-    kind: str = "absolute"
-    fractions: tuple[float, ...] | None = None
-
-    @property
-    def ranking(self) -> str:
-        """attention, head or random."""
-        return RANKING[self.strategy]
-
-    @property
-    def chosen_first(self) -> bool:
-        """Whether positions alone decide, so that the choice needs no queries."""
-        return self.ranking != "attention"
-
-    @property
-    def merges(self) -> bool:
-        return self.strategy == "merge"
 
     def checked(self, layers: int) -> "Elimination":
         """Itself, if it fits a model of that many layers.
@@ -66,74 +71,123 @@ class Elimination:
         Raises:
             RetentionError: names the entry and the rule that it breaks.
         """
-        if self.strategy not in RANKING:
-            raise RetentionError(f"strategy={self.strategy!r} is none of {', '.join(STRATEGIES)}")
-        if self.strategy == "random" and sorted(self.random_order or ()) != list(range(self.seq_len)):
+        if isinstance(self.ranking, ByPosition) and sorted(self.ranking.order) != list(range(self.seq_len)):
             raise RetentionError(f"random_order must name each of the {self.seq_len} positions once")
-        if self.kind not in KINDS:
-            raise RetentionError(f"kind={self.kind!r} is none of {', '.join(KINDS)}")
-        if self.strategy == "none":
-            return replace(self, kind="absolute", lengths=(self.seq_len,) * layers, fractions=None)
-        if self.kind == "relative":
-            if self.strategy == "threshold":
-                raise RetentionError("strategy=threshold has no relative retention; thresholds are relative already")
-            if self.lengths is not None:
-                raise RetentionError("a relative retention has fractions, not lengths")
-            return replace(self, fractions=check_fractions(self.fractions, layers))
-        if self.fractions is not None:
-            raise RetentionError("an absolute retention has lengths, not fractions")
-        if self.strategy == "threshold":
-            check_thresholds(self.thresholds, layers)
-        if self.lengths is None:
-            if self.strategy != "threshold":
-                raise RetentionError(f"strategy={self.strategy} needs a retention configuration")
-            return self
-        return replace(self, lengths=check_lengths(self.lengths, self.seq_len, layers))
+        return replace(self, retention=self.retention.checked(self.seq_len, layers))
+
+    def keeping_all(self) -> "Elimination":
+        """The same with nothing dropped."""
+        return replace(self, retention=self.retention.everything(self.seq_len, len(self.retention.values)))
+
+    @property
+    def chosen_first(self) -> bool:
+        """Whether positions alone decide, so that the choice needs no queries."""
+        return isinstance(self.ranking, ByPosition)
+
+    @property
+    def pad_queries(self) -> bool:
+        return isinstance(self.ranking, ByAttention) and self.ranking.pad_queries
 
     @property
     def relative(self) -> bool:
-        return self.kind == "relative"
+        return isinstance(self.retention, Fractions)
 
     @property
-    def configuration(self) -> tuple[int, ...] | tuple[float, ...] | None:
-        """The lengths, or the fractions of a relative one."""
-        return self.fractions if self.relative else self.lengths
-
-    @property
-    def kept_share(self) -> float | None:
-        """Word-vectors kept over L · ℓ, or over L · n of a relative one, in (0, 1]; None if nothing is known."""
-        if self.configuration is None:
-            return None
-        return sum(self.configuration) / (len(self.configuration) * (1 if self.relative else self.seq_len))
+    def strategy(self) -> str:
+        """Its name among `STRATEGIES`."""
+        if isinstance(self.ranking, ByPosition):
+            return "head" if self.ranking.order == tuple(range(self.seq_len)) else "random"
+        if isinstance(self.retention, Thresholds):
+            return "threshold"
+        return "merge" if self.merges else "attention"
 
     def kept(self, n: int) -> tuple[int, ...]:
-        """Word-vectors of an input of n that leave each layer, (L,); not for `threshold`."""
-        if self.relative:
-            assert self.fractions is not None
-            return tuple(quota(fraction, n) for fraction in self.fractions)
-        assert self.lengths is not None
-        return tuple(min(length, n) for length in self.lengths)
-
-    def keeps_all(self, j: int, n: int) -> bool:
-        """Whether layer j (0-based) surely keeps all of n word-vectors, n ≤ ℓ."""
-        if self.strategy == "threshold":
-            assert self.thresholds is not None
-            return self.thresholds[j] <= 0
-        if self.relative:
-            assert self.fractions is not None
-            return self.fractions[j] >= 1
-        assert self.lengths is not None
-        return self.lengths[j] >= (self.seq_len if isinstance(n, torch.SymInt) else n)  # symbolic: for any length
+        """Word-vectors of an input of n that leave each layer, (L,); not of thresholds."""
+        return tuple(int(self.retention.most(j, n, n)) for j in range(len(self.retention.values)))
 
 
-def full(elimination: Elimination) -> Elimination:
-    """The same, keeping all word-vectors."""
-    return between(elimination, 0.0)
+def plain(seq_len: int, layers: int) -> Elimination:
+    """The elimination of a plain model: nothing is dropped."""
+    return Elimination(Lengths((seq_len,) * layers), seq_len)
+
+
+def to_keys(elimination: Elimination) -> dict[str, Any]:
+    """The description as flat keys, as files have it; see `from_keys`."""
+    retention, ranking = elimination.retention, elimination.ranking
+    values: dict[str, Any] = {"lengths": None, "fractions": None, "thresholds": None}
+    values[type(retention).__name__.lower()] = retention.values
+    return {
+        "seq_len": elimination.seq_len,
+        "strategy": elimination.strategy,
+        "protected": elimination.protected,
+        "protected_tokens": elimination.protected_tokens,
+        "random_order": getattr(ranking, "order", None) if elimination.strategy == "random" else None,
+        "diagonal": getattr(ranking, "diagonal", True),
+        "pad_queries": elimination.pad_queries,
+        "kind": "relative" if elimination.relative else "absolute",
+        **values,
+    }
+
+
+def from_keys(keys: Mapping[str, Any], layers: int | None = None) -> Elimination:
+    """An elimination from flat keys: seq_len, strategy, kind, and lengths, fractions or thresholds.
+
+    Args:
+        keys: see `to_keys`; what is left out has its usual value. Under strategy=threshold lengths say nothing.
+        layers: of a model whose configuration is yet to be searched: where none is given everything is kept.
+
+    Raises:
+        RetentionError: a name that is none, or a combination that there is not.
+    """
+    strategy, kind, seq_len = keys.get("strategy", "attention"), keys.get("kind", "absolute"), keys["seq_len"]
+    for name, value, known in (("strategy", strategy, STRATEGIES), ("kind", kind, KINDS)):
+        if value not in known:
+            raise RetentionError(f"{name}={value!r} is none of {', '.join(known)}")
+    return Elimination(
+        _retention(keys, strategy, kind, layers),
+        seq_len,
+        _ranking(keys, strategy),
+        strategy == "merge",
+        keys.get("protected", 1),
+        tuple(keys.get("protected_tokens") or ()),
+    )
+
+
+def _ranking(keys: Mapping[str, Any], strategy: str) -> ByAttention | ByPosition:
+    if strategy == "head":
+        return ByPosition(tuple(range(keys["seq_len"])))
+    if strategy == "random":
+        return ByPosition(tuple(keys.get("random_order") or ()))
+    return ByAttention(keys.get("diagonal", True), keys.get("pad_queries", False))
+
+
+def _retention(keys: Mapping[str, Any], strategy: str, kind: str, layers: int | None) -> Retention:
+    lengths, fractions, thresholds = (keys.get(name) for name in ("lengths", "fractions", "thresholds"))
+    if strategy == "none":
+        return Lengths((keys["seq_len"],) * (layers or len(lengths or fractions or ())))
+    if kind == "relative" and strategy == "threshold":
+        raise RetentionError("strategy=threshold has no relative retention; thresholds are relative already")
+    if kind == "relative" and lengths is not None:
+        raise RetentionError("a relative retention has fractions, not lengths")
+    if kind == "absolute" and fractions is not None:
+        raise RetentionError("an absolute retention has lengths, not fractions")
+    cls, values = (
+        (Thresholds, thresholds)
+        if strategy == "threshold"
+        else (Fractions, fractions)
+        if kind == "relative"
+        else (Lengths, lengths)
+    )
+    if values is None and layers is not None:
+        return cls(()).everything(keys["seq_len"], layers)
+    if values is None and cls is Lengths:
+        raise RetentionError(f"strategy={strategy} needs a retention configuration")
+    return cls(tuple(values or ()))
 
 
 def between(elimination: Elimination, progress: float) -> Elimination:
     """On the straight way from keeping everything (progress 0) to the configuration itself (1)."""
-    return _mixed(elimination, [1 - progress] * len(elimination.configuration or ()))
+    return _mixed(elimination, [1 - progress] * len(elimination.retention.values))
 
 
 def drawn_between(elimination: Elimination, generator: torch.Generator) -> Elimination:
@@ -142,21 +196,12 @@ def drawn_between(elimination: Elimination, generator: torch.Generator) -> Elimi
     Each layer's place between the two is drawn uniformly below a bound that is drawn too, and
     falls from layer to layer, so that mild and strong configurations come up alike.
     """
-    layers = len(elimination.configuration or ())
-    bound, *places = torch.rand(layers + 1, generator=generator).tolist()
+    bound, *places = torch.rand(len(elimination.retention.values) + 1, generator=generator).tolist()
     return _mixed(elimination, sorted((bound * place for place in places), reverse=True))
 
 
 def _mixed(elimination: Elimination, places: Sequence[float]) -> Elimination:
-    """Of each layer its own retention (place 0), full (1), or in between; places do not rise."""
-    if elimination.relative:
-        assert elimination.fractions is not None
-        fractions = [own + (1 - own) * place for own, place in zip(elimination.fractions, places, strict=True)]
-        return replace(elimination, fractions=check_fractions(fractions))
-    assert elimination.lengths is not None
-    n = elimination.seq_len
-    lengths = [round(own + (n - own) * place) for own, place in zip(elimination.lengths, places, strict=True)]
-    return replace(elimination, lengths=check_lengths(lengths, n))
+    return replace(elimination, retention=elimination.retention.between(places, elimination.seq_len))
 
 
 def draw_random_order(seq_len: int, seed: int) -> tuple[int, ...]:
@@ -165,31 +210,38 @@ def draw_random_order(seq_len: int, seed: int) -> tuple[int, ...]:
     return tuple(torch.randperm(seq_len, generator=generator).tolist())
 
 
-def position_scores(elimination: Elimination, positions: Tensor, priority: Tensor | None) -> Tensor:
-    """Scores of `head` and `random`, which look at positions in the input alone.
+class Sizes(NamedTuple):
+    """How long inputs are.
 
-    Args:
-        positions: (B, N) int64.
-        priority: (ℓ,) int64 of `random`: higher is kept longer.
-
-    Returns:
-        (B, N) float32.
+    Attributes:
+        begun: (B,) int64, word-vectors that each input began with.
+        now: (B,) int64, those that it has left.
+        bound: while shapes may not depend on values (a traced graph, or padding that counts): the length to which
+            inputs were padded at the beginning; None where `begun` and `now` are on the CPU, to be looked at.
     """
-    if elimination.ranking == "head":
-        return -positions.float()
-    assert priority is not None
-    return priority[positions].float()
+
+    begun: Tensor
+    now: Tensor
+    bound: Any = None
+
+
+class Kept(NamedTuple):
+    """Which word-vectors of some inputs go on.
+
+    Attributes:
+        places: (B, K) int64, ascending among the N; what fills inputs of smaller counts comes last.
+        counts: (B,) int64, how many of each input's are real.
+        real: (B, K) bool, False for what only fills up; None if nothing does.
+    """
+
+    places: Tensor
+    counts: Tensor
+    real: Tensor | None
 
 
 def choose(
-    elimination: Elimination,
-    j: int,
-    scores: Tensor,
-    mask: Tensor | None,
-    shield: Tensor | None,
-    sizes: Tensor | None = None,
-    longest: int | None = None,
-) -> tuple[Tensor, Tensor | None]:
+    elimination: Elimination, j: int, scores: Tensor, mask: Tensor | None, shield: Tensor | None, sizes: Sizes
+) -> Kept:
     """Which word-vectors layer j (0-based) keeps.
 
     Args:
@@ -197,31 +249,21 @@ def choose(
         mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
         shield: (B, N) bool, True for word-vectors that are protected beyond the leading
             positions; None for none.
-        sizes: (B,) int64, word-vectors that each input began with (relative only); None if all
-            began with `longest`.
-        longest: the largest of them (relative only).
-
-    Returns:
-        Positions (B, K), ascending, among the N, and the mask (B, K) of those that are real;
-        None if all are.
+        sizes: of these inputs.
     """
-    if elimination.strategy == "threshold":
-        assert elimination.thresholds is not None
-        passing = normalise(scores, mask) >= elimination.thresholds[j]
-        counts = passing_counts(passing, mask, elimination.protected, shield)
-        index, real = select_counts(scores, counts, int(counts.max()), mask, elimination.protected, shield)
-        return index, None if bool(real.all()) else real
-    if elimination.relative:
-        assert elimination.fractions is not None
-        fraction = elimination.fractions[j]
-        keep = quota(fraction, longest)
-        if sizes is not None:
-            counts = quota(fraction, sizes)
-            return select_counts(scores, counts, keep, mask, elimination.protected, shield)
-        return select(scores, keep, mask, elimination.protected, shield), None
-    assert elimination.lengths is not None
-    index = select(scores, elimination.lengths[j], mask, elimination.protected, shield)
-    return index, None if mask is None else mask.gather(1, index)
+    protected = elimination.protected
+    counts = elimination.retention.counts(j, sizes.begun, sizes.now)
+    if counts is None:
+        reached = normalise(scores, mask) >= elimination.retention.values[j]
+        counts = passing_counts(reached, mask, protected, shield).to(sizes.now.device)
+    if sizes.bound is not None:
+        keep = elimination.retention.most(j, sizes.bound, scores.shape[1])
+        even = mask is None
+    else:
+        keep = int(counts.numpy().max())
+        even = keep == int(counts.numpy().min())
+    index, real = select_counts(scores, counts.to(scores.device), keep, mask, protected, shield)
+    return Kept(index, counts, None if even else real)
 
 
 def shield_of(input_ids: Tensor, tokens: Sequence[int]) -> Tensor | None:

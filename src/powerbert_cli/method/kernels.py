@@ -1,8 +1,8 @@
 """Which implementation scores significance: PyTorch's own operations, or the Triton kernel on a GPU."""
 
-from collections.abc import Callable
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,21 +10,14 @@ from torch import Tensor
 from .names import KERNELS
 
 _forced = "auto"
-_faster: dict[tuple[object, ...], bool] = {}
-Scores = Callable[[], Tensor]
 
 
 def use_kernel(name: str) -> None:
-    """Sets one of `KERNELS` for this process: auto takes the Triton kernel on a GPU where it is faster."""
+    """Sets one of `KERNELS` for this process: auto takes the Triton kernel on a GPU."""
     global _forced
     if name not in KERNELS:
         raise ValueError(f"kernel {name!r} is none of {', '.join(KERNELS)}")
     _forced = name
-
-
-def forced_kernel() -> str:
-    """The one that was set."""
-    return _forced
 
 
 @cache
@@ -37,37 +30,33 @@ def triton_kernels() -> ModuleType | None:
     return significance_triton
 
 
-def scores_by(query: Tensor, has_bias: bool, by_torch: Scores, by_triton: Scores) -> Tensor:
-    """The scores of one implementation.
+def uses_triton(query: Tensor, has_bias: bool) -> bool:
+    """Whether the kernel scores these queries (…, D/H): where it serves; in `auto` on a GPU only.
 
-    A bias of relative positions or windows is for PyTorch alone. In `auto` both are timed when
-    a shape comes for the first time; while compiling nothing can be timed, and what is not
-    known takes the kernel if there are more scores than one block of it holds.
+    A bias of relative positions or windows is for PyTorch alone.
     """
     if has_bias or _forced == "torch" or (_forced == "auto" and query.device.type != "cuda"):
-        return by_torch()
+        return False
     kernels = triton_kernels()
-    if kernels is None or not kernels.serves(query):
-        return by_torch()
-    if _forced == "triton":
-        return by_triton()
-    shape = (*query.shape, query.dtype)
-    if torch.compiler.is_compiling() or torch.cuda.is_current_stream_capturing():
-        faster = _faster.get(shape, query.shape[2] > kernels.ONE_BLOCK)
-    else:
-        if shape not in _faster:
-            _faster[shape] = _milliseconds(by_triton) < _milliseconds(by_torch)
-        faster = _faster[shape]
-    return by_triton() if faster else by_torch()
+    return kernels is not None and kernels.serves(query)
 
 
-def _milliseconds(work: Scores) -> float:
-    """Of five runs after a first one that compiles."""
-    work()
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    for _ in range(5):
-        work()
-    end.record()
-    torch.cuda.synchronize()
-    return start.elapsed_time(end)
+@torch.no_grad()
+def significance_by_triton(
+    query: Tensor,
+    key: Tensor,
+    starts: Tensor,
+    longest: Any,
+    real: Tensor | None,
+    diagonal: bool = True,
+    pad_queries: bool = False,
+) -> Tensor:
+    """Significance of packed rows (T,) float32; see `significance_triton.significance_kernel`.
+
+    Raises:
+        RuntimeError: Triton is not installed.
+    """
+    kernels = triton_kernels()
+    if kernels is None:
+        raise RuntimeError("the Triton kernel needs the package triton")
+    return kernels.significance_kernel(query.detach(), key.detach(), starts, longest, real, diagonal, pad_queries)

@@ -1,8 +1,13 @@
 """The retention configuration: how many word-vectors each encoder layer keeps."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import torch
+from torch import Tensor
 
 _PARTS = 10_000  # fractions have four decimals, so that ceil(f · n) is the same on every device
 
@@ -124,3 +129,134 @@ def fractions_from_masses(masses: Sequence[float], seq_len: int) -> tuple[float,
         previous = min(max(1, parts) / _PARTS, previous)
         fractions.append(previous)
     return tuple(fractions)
+
+
+@dataclass(frozen=True)
+class Retention(ABC):
+    """How many word-vectors each layer keeps, of inputs of given sizes. Layers are 0-based here.
+
+    Attributes:
+        values: one for each layer.
+    """
+
+    values: tuple[Any, ...]
+
+    @abstractmethod
+    def checked(self, seq_len: int, layers: int) -> "Retention":
+        """Itself, if it fits a model of that many layers and inputs of up to ℓ word-vectors.
+
+        Raises:
+            RetentionError: names the entry and the rule that it breaks.
+        """
+
+    @abstractmethod
+    def everything(self, seq_len: int, layers: int) -> "Retention":
+        """The same kind, keeping all word-vectors."""
+
+    @abstractmethod
+    def counts(self, j: int, begun: Tensor, now: Tensor) -> Tensor | None:
+        """How many layer j keeps of each input; None if scores say, which are to reach `values[j]`.
+
+        Args:
+            begun: (B,) int64, word-vectors that each input began with.
+            now: (B,) int64, those that reach this layer.
+
+        Returns:
+            (B,) int64, from 1 to `now`.
+        """
+
+    @abstractmethod
+    def most(self, j: int, longest: Any, now: Any) -> Any:
+        """The largest of `counts` for inputs that began with up to `longest` word-vectors and now have up to `now`.
+
+        Ints, or symbols for them while a graph is traced.
+        """
+
+    @abstractmethod
+    def share(self, seq_len: int) -> float | None:
+        """Word-vectors kept over those of a plain model, over all layers, in (0, 1]; None if values do not say."""
+
+    @abstractmethod
+    def between(self, places: Sequence[float], seq_len: int) -> "Retention":
+        """Of each layer its own value (place 0), keeping everything (1), or in between; places do not rise."""
+
+    @abstractmethod
+    def keeps_all(self, j: int, n: int) -> bool:
+        """Whether layer j surely keeps all of n word-vectors."""
+
+
+class Lengths(Retention):
+    """Absolute: (ℓ_1 … ℓ_L), layer j keeps min(ℓ_j, n)."""
+
+    def checked(self, seq_len: int, layers: int) -> "Lengths":
+        return Lengths(check_lengths(self.values, seq_len, layers))
+
+    def everything(self, seq_len: int, layers: int) -> "Lengths":
+        return Lengths((seq_len,) * layers)
+
+    def counts(self, j: int, begun: Tensor, now: Tensor) -> Tensor:
+        return now.clamp(max=self.values[j])
+
+    def most(self, j: int, longest: Any, now: Any) -> Any:
+        return torch.sym_min(self.values[j], now)
+
+    def share(self, seq_len: int) -> float:
+        return sum(self.values) / (len(self.values) * seq_len)
+
+    def between(self, places: Sequence[float], seq_len: int) -> "Lengths":
+        lengths = [round(own + (seq_len - own) * place) for own, place in zip(self.values, places, strict=True)]
+        return Lengths(check_lengths(lengths, seq_len))
+
+    def keeps_all(self, j: int, n: int) -> bool:
+        return self.values[j] >= n
+
+
+class Fractions(Retention):
+    """Relative: (f_1 … f_L), layer j keeps ceil(f_j · n) of an input that began with n word-vectors."""
+
+    def checked(self, seq_len: int, layers: int) -> "Fractions":
+        return Fractions(check_fractions(self.values, layers))
+
+    def everything(self, seq_len: int, layers: int) -> "Fractions":
+        return Fractions((1.0,) * layers)
+
+    def counts(self, j: int, begun: Tensor, now: Tensor) -> Tensor:
+        return quota(self.values[j], begun)
+
+    def most(self, j: int, longest: Any, now: Any) -> Any:
+        return quota(self.values[j], longest)
+
+    def share(self, seq_len: int) -> float:
+        return sum(self.values) / len(self.values)
+
+    def between(self, places: Sequence[float], seq_len: int) -> "Fractions":
+        fractions = [own + (1 - own) * place for own, place in zip(self.values, places, strict=True)]
+        return Fractions(check_fractions(fractions))
+
+    def keeps_all(self, j: int, n: int) -> bool:
+        return self.values[j] >= 1
+
+
+class Thresholds(Retention):
+    """(θ_1 … θ_L): layer j keeps those whose significance, over the mean of its input's, reaches θ_j."""
+
+    def checked(self, seq_len: int, layers: int) -> "Thresholds":
+        return Thresholds(check_thresholds(self.values, layers))
+
+    def everything(self, seq_len: int, layers: int) -> "Thresholds":
+        return Thresholds((0.0,) * layers)
+
+    def counts(self, j: int, begun: Tensor, now: Tensor) -> None:
+        return None
+
+    def most(self, j: int, longest: Any, now: Any) -> Any:
+        raise RetentionError("strategy=threshold: how many are kept depends on the input, so it is no one graph")
+
+    def share(self, seq_len: int) -> None:
+        return None
+
+    def between(self, places: Sequence[float], seq_len: int) -> "Thresholds":
+        return Thresholds(tuple(own * (1 - place) for own, place in zip(self.values, places, strict=True)))
+
+    def keeps_all(self, j: int, n: int) -> bool:
+        return self.values[j] <= 0

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+_LATER = 2**30  # beyond every place
+
 
 def significance_order(scores: Tensor, mask: Tensor | None, protected: int = 1, shield: Tensor | None = None) -> Tensor:
     """Positions of the word-vectors by falling score.
@@ -29,33 +31,10 @@ def _with_protected(scores: Tensor, mask: Tensor | None, protected: int, shield:
     if shield is not None:
         scores = scores.masked_fill(shield, torch.finfo(scores.dtype).max)
     if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
+        scores = torch.where(mask, scores, float("-inf"))
     if protected:
-        scores = scores.clone()
-        scores[:, :protected] = float("inf")
+        scores = torch.cat((torch.full_like(scores[:, :protected], float("inf")), scores[:, protected:]), dim=1)
     return scores
-
-
-def select(scores: Tensor, keep: int, mask: Tensor | None, protected: int = 1, shield: Tensor | None = None) -> Tensor:
-    """Positions of the `keep` most significant word-vectors, in the order of the text.
-
-    The extract layer of the paper (section 3.3). An input with fewer than `keep` real
-    word-vectors keeps all of them, and padding fills the rest.
-
-    Args:
-        scores: (B, N) float, see `significance`.
-        keep: word-vectors to keep, 1 ≤ keep ≤ N.
-        mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
-        protected: leading positions that are always kept ([CLS]).
-        shield: (B, N) bool, True for further word-vectors that are kept as long as there is room.
-
-    Returns:
-        (B, keep) int64, ascending along the last dimension.
-
-    Raises:
-        ValueError: if keep is outside 1 … N.
-    """
-    return _order(scores, keep, mask, protected, shield).sort(dim=-1).values
 
 
 def passing_counts(passing: Tensor, mask: Tensor | None, protected: int, shield: Tensor | None) -> Tensor:
@@ -63,7 +42,7 @@ def passing_counts(passing: Tensor, mask: Tensor | None, protected: int, shield:
 
     Args:
         passing: (B, N) bool.
-        mask, protected, shield: see `select`.
+        mask, protected, shield: see `significance_order`.
 
     Returns:
         (B,) int64.
@@ -80,20 +59,27 @@ def passing_counts(passing: Tensor, mask: Tensor | None, protected: int, shield:
 def select_counts(
     scores: Tensor, counts: Tensor, keep: int, mask: Tensor | None, protected: int = 1, shield: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Positions of the most significant word-vectors, of each input as many as its own count.
+    """Positions of the most significant word-vectors, of each input as many as its own count, in the order of the text.
+
+    The extract layer of the paper (section 3.3).
 
     Args:
         scores: (B, N) float.
         counts: (B,) int64, at most the input's real word-vectors.
         keep: K, the largest count.
-        mask, protected, shield: see `select`.
+        mask, protected, shield: see `significance_order`; shielded ones are kept as long as there is room.
 
     Returns:
-        (B, K) int64, ascending, and (B, K) bool, False for what fills the inputs of smaller counts.
+        (B, K) int64 and (B, K) bool, False for what fills inputs of smaller counts: it comes last.
+
+    Raises:
+        ValueError: if keep is outside 1 … N.
     """
     order = _order(scores, keep, mask, protected, shield)
-    index, rank = order.sort(dim=-1)
-    return index, rank < counts[:, None]
+    fills = torch.arange(order.shape[-1], device=order.device) >= counts.unsqueeze(-1)
+    places = (order + _LATER * fills).sort(dim=-1).values
+    real = places < _LATER
+    return places - _LATER * ~real, real
 
 
 def _order(scores: Tensor, keep: int, mask: Tensor | None, protected: int, shield: Tensor | None) -> Tensor:
@@ -105,16 +91,6 @@ def _order(scores: Tensor, keep: int, mask: Tensor | None, protected: int, shiel
     if not 1 <= keep <= n:
         raise ValueError(f"keep={keep} must be between 1 and the {n} word-vectors there are")
     return significance_order(scores, mask, protected, shield)[:, :keep]
-
-
-def gather_vectors(vectors: Tensor, index: Tensor) -> Tensor:
-    """Rows of `vectors` (B, N, D) at `index` (B, K) → (B, K, D).
-
-    Whole rows are copied: `gather` would take an index for each number.
-    """
-    batch, n, _ = vectors.shape
-    rows = index + n * torch.arange(batch, device=index.device).unsqueeze(-1)
-    return vectors.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, index.shape)
 
 
 def rows_of_heads(weights: Tensor, index: Tensor) -> Tensor:

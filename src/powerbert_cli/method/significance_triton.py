@@ -1,10 +1,10 @@
-"""Significance on a GPU without the n × n attention matrices in memory (Triton).
+"""Significance of packed rows on a GPU, without padding and without the n × n attention matrices in memory (Triton).
 
-Scores are recomputed block by block against their log-sum-exp and added up by column. Up to 128
+Scores are recomputed block by block against their log-sum-exp and added up by column. Of inputs of up to 128
 word-vectors a program holds all of one head's scores, so they are computed once; beyond that a
 first pass makes the log-sum-exp. No atomics: the result does not depend on the order of programs.
 
-Legend: B batch, H heads, N word-vectors, D size of a head.
+Legend: T rows, B inputs, H heads, n word-vectors of one input, D size of a head.
 """
 
 import math
@@ -19,10 +19,13 @@ HEAD_SIZES = (16, 32, 64, 128, 256)
 
 
 @triton.jit
-def _of_head(program, q_ptr, k_ptr, mask_ptr, q_batch, q_head, k_batch, k_head, heads, n):
-    """Where the queries and keys of a program's head begin, and the mask of its input."""
+def _of_head(program, q_ptr, k_ptr, real_ptr, starts_ptr, q_row, q_head, k_row, k_head, heads, rows):
+    """Where the queries, keys and real rows of a program's input and head begin, its results, and n."""
     b, h = program // heads, program % heads
-    return q_ptr + b * q_batch + h * q_head, k_ptr + b * k_batch + h * k_head, mask_ptr + b * n
+    start = tl.load(starts_ptr + b).to(tl.int64)
+    n = tl.load(starts_ptr + b + 1).to(tl.int64) - start
+    q_ptr, k_ptr = q_ptr + start * q_row + h * q_head, k_ptr + start * k_row + h * k_head
+    return q_ptr, k_ptr, real_ptr + start, h * rows + start, n
 
 
 @triton.jit
@@ -37,11 +40,11 @@ def _block_of_scores(
 
 
 @triton.jit
-def _real(mask_ptr, places, n, MASKED: tl.constexpr):
+def _real(real_ptr, places, n, MASKED: tl.constexpr):
     """Which places hold real word-vectors."""
     inside = places < n
     if MASKED:
-        inside = inside & (tl.load(mask_ptr + places, mask=inside, other=0) != 0)
+        inside = inside & (tl.load(real_ptr + places, mask=inside, other=0) != 0)
     return inside
 
 
@@ -56,18 +59,17 @@ def _counted(p, rows, columns, counted_rows, DIAGONAL: tl.constexpr):
 
 @triton.jit
 def _one_block_kernel(
-    q_ptr, k_ptr, mask_ptr, out_ptr,
-    q_batch, q_head, q_row, k_batch, k_head, k_row, heads, n, scale,
+    q_ptr, k_ptr, real_ptr, starts_ptr, out_ptr, q_row, q_head, k_row, k_head, heads, rows, scale,
     D: tl.constexpr, BLOCK: tl.constexpr, MASKED: tl.constexpr, DIAGONAL: tl.constexpr,
     PAD_QUERIES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One program for each input and head, which holds all of its scores."""
     program = tl.program_id(0).to(tl.int64)
     places = tl.arange(0, BLOCK)
-    q_head_ptr, k_head_ptr, mask_ptr = _of_head(
-        program, q_ptr, k_ptr, mask_ptr, q_batch, q_head, k_batch, k_head, heads, n
+    q_head_ptr, k_head_ptr, real_ptr, first, n = _of_head(
+        program, q_ptr, k_ptr, real_ptr, starts_ptr, q_row, q_head, k_row, k_head, heads, rows
     )
-    real = _real(mask_ptr, places, n, MASKED)
+    real = _real(real_ptr, places, n, MASKED)
     s = _block_of_scores(q_head_ptr, k_head_ptr, places, places, n, q_row, k_row, scale, D, PRECISION)
     s = tl.where(real[None, :], s, float("-inf"))
     p = tl.exp(s - tl.max(s, axis=1)[:, None])
@@ -75,59 +77,57 @@ def _one_block_kernel(
     counted = places < n
     if not PAD_QUERIES:
         counted = real
-    tl.store(out_ptr + program * n + places, _counted(p, places, places, counted, DIAGONAL), mask=places < n)
+    tl.store(out_ptr + first + places, _counted(p, places, places, counted, DIAGONAL), mask=places < n)
 
 
 @triton.jit
 def _log_sum_exp_kernel(
-    q_ptr, k_ptr, mask_ptr, lse_ptr,
-    q_batch, q_head, q_row, k_batch, k_head, k_row, heads, n, scale,
+    q_ptr, k_ptr, real_ptr, starts_ptr, lse_ptr, q_row, q_head, k_row, k_head, heads, rows, scale,
     D: tl.constexpr, BLOCK: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One program for each block of queries of an input and head; goes over all keys."""
     program = tl.program_id(1).to(tl.int64)
-    rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    q_head_ptr, k_head_ptr, mask_ptr = _of_head(
-        program, q_ptr, k_ptr, mask_ptr, q_batch, q_head, k_batch, k_head, heads, n
+    queries = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    q_head_ptr, k_head_ptr, real_ptr, first, n = _of_head(
+        program, q_ptr, k_ptr, real_ptr, starts_ptr, q_row, q_head, k_row, k_head, heads, rows
     )
     highest = tl.full((BLOCK,), float("-inf"), tl.float32)
     total = tl.zeros((BLOCK,), tl.float32)
     for start in range(0, n, BLOCK):
         columns = start + tl.arange(0, BLOCK)
-        s = _block_of_scores(q_head_ptr, k_head_ptr, rows, columns, n, q_row, k_row, scale, D, PRECISION)
-        s = tl.where(_real(mask_ptr, columns, n, MASKED)[None, :], s, float("-inf"))
+        s = _block_of_scores(q_head_ptr, k_head_ptr, queries, columns, n, q_row, k_row, scale, D, PRECISION)
+        s = tl.where(_real(real_ptr, columns, n, MASKED)[None, :], s, float("-inf"))
         now = tl.maximum(highest, tl.max(s, axis=1))
         base = tl.where(now == float("-inf"), 0.0, now)  # no real key so far: all exponentials are 0
         total = total * tl.exp(highest - base) + tl.sum(tl.exp(s - base[:, None]), axis=1)
         highest = now
-    tl.store(lse_ptr + program * n + rows, highest + tl.log(total), mask=rows < n)
+    tl.store(lse_ptr + first + queries, highest + tl.log(total), mask=queries < n)
 
 
 @triton.jit
 def _column_sums_kernel(
-    q_ptr, k_ptr, mask_ptr, lse_ptr, out_ptr,
-    q_batch, q_head, q_row, k_batch, k_head, k_row, heads, n, scale,
+    q_ptr, k_ptr, real_ptr, starts_ptr, lse_ptr, out_ptr, q_row, q_head, k_row, k_head, heads, rows, scale,
     D: tl.constexpr, BLOCK: tl.constexpr, MASKED: tl.constexpr, DIAGONAL: tl.constexpr,
     PAD_QUERIES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One program for each block of keys of an input and head; goes over all queries."""
     program = tl.program_id(1).to(tl.int64)
     columns = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    q_head_ptr, k_head_ptr, mask_ptr = _of_head(
-        program, q_ptr, k_ptr, mask_ptr, q_batch, q_head, k_batch, k_head, heads, n
+    q_head_ptr, k_head_ptr, real_ptr, first, n = _of_head(
+        program, q_ptr, k_ptr, real_ptr, starts_ptr, q_row, q_head, k_row, k_head, heads, rows
     )
-    real = _real(mask_ptr, columns, n, MASKED)
+    real = _real(real_ptr, columns, n, MASKED)
     sums = tl.zeros((BLOCK,), tl.float32)
     for start in range(0, n, BLOCK):
-        rows = start + tl.arange(0, BLOCK)
-        s = _block_of_scores(q_head_ptr, k_head_ptr, rows, columns, n, q_row, k_row, scale, D, PRECISION)
-        lse = tl.load(lse_ptr + program * n + rows, mask=rows < n, other=0.0)
+        queries = start + tl.arange(0, BLOCK)
+        s = _block_of_scores(q_head_ptr, k_head_ptr, queries, columns, n, q_row, k_row, scale, D, PRECISION)
+        lse = tl.load(lse_ptr + first + queries, mask=queries < n, other=0.0)
         p = tl.where(real[None, :], tl.exp(s - lse[:, None]), 0.0)
-        counted = rows < n
+        counted = queries < n
         if not PAD_QUERIES:
-            counted = _real(mask_ptr, rows, n, MASKED)
-        sums += _counted(p, rows, columns, counted, DIAGONAL)
-    tl.store(out_ptr + program * n + columns, sums, mask=columns < n)
+            counted = _real(real_ptr, queries, n, MASKED)
+        sums += _counted(p, queries, columns, counted, DIAGONAL)
+    tl.store(out_ptr + first + columns, sums, mask=columns < n)
 
 
 def serves(query: Tensor) -> bool:
@@ -137,39 +137,46 @@ def serves(query: Tensor) -> bool:
 
 @torch.library.custom_op("powerbert::significance", mutates_args=())
 def significance_kernel(
-    query: Tensor, key: Tensor, mask: Tensor | None, diagonal: bool, pad_queries: bool, lse: Tensor | None = None
+    query: Tensor,
+    key: Tensor,
+    starts: Tensor,
+    longest: int,
+    real: Tensor | None,
+    diagonal: bool,
+    pad_queries: bool,
 ) -> Tensor:
-    """Significance scores, see `significance.significance_from_projections`; one node to torch.compile.
+    """Significance scores, see `significance.significance`; one node to torch.compile.
 
     Args:
-        query, key: (B, H, N, D), D one of `HEAD_SIZES`.
-        mask: (B, N) bool; None if nothing is padded.
-        lse: (B, H, N) float32, log-sum-exp of the scaled scores of each query, if a fused attention gave it.
+        query, key: (T, H, D), D one of `HEAD_SIZES`.
+        starts: (B + 1,) int32, where the rows of each input begin, and the last ones end.
+        longest: the largest number of rows of an input.
+        real: (T,) bool, rows that are no padding; None if all are.
+        diagonal: count what a word-vector takes from itself.
+        pad_queries: count what padding takes.
 
     Returns:
-        (B, N) float32.
+        (T,) float32.
     """
-    batch, heads, n, size = query.shape
+    rows, heads, size = query.shape
     query, key = (x if x.stride(-1) == 1 else x.contiguous() for x in (query, key))
-    mask = None if mask is None else mask.contiguous()
-    out = torch.empty(batch, heads, n, device=query.device, dtype=torch.float32)
-    places = (*query.stride()[:3], *key.stride()[:3], heads, n, 1.0 / math.sqrt(size))
-    mask_or_any = query if mask is None else mask  # never read without a mask
-    how = {"D": size, "MASKED": mask is not None, "PRECISION": "ieee" if query.dtype == torch.float32 else "tf32"}
+    out = torch.empty(heads, rows, device=query.device, dtype=torch.float32)
+    places = (*query.stride()[:2], *key.stride()[:2], heads, rows, 1.0 / math.sqrt(size))
+    given = (query, key, query if real is None else real.contiguous(), starts)  # never read without a mask
+    how = {"D": size, "MASKED": real is not None, "PRECISION": "ieee" if query.dtype == torch.float32 else "tf32"}
     counts = {"DIAGONAL": diagonal, "PAD_QUERIES": pad_queries}
-    if n <= ONE_BLOCK and lse is None:
-        block = max(16, triton.next_power_of_2(n))
-        _one_block_kernel[(batch * heads,)](query, key, mask_or_any, out, *places, BLOCK=block, **how, **counts)
-        return out.sum(dim=1)
+    programs = (len(starts) - 1) * heads
+    if longest <= ONE_BLOCK:
+        block = max(16, triton.next_power_of_2(longest))
+        _one_block_kernel[(programs,)](*given, out, *places, BLOCK=block, **how, **counts)
+        return out.sum(dim=0)
     block = 64
-    grid = (triton.cdiv(n, block), batch * heads)
-    if lse is None:
-        lse = torch.empty_like(out)
-        _log_sum_exp_kernel[grid](query, key, mask_or_any, lse, *places, BLOCK=block, **how)
-    _column_sums_kernel[grid](query, key, mask_or_any, lse.contiguous(), out, *places, BLOCK=block, **how, **counts)
-    return out.sum(dim=1)
+    grid, lse = (triton.cdiv(longest, block), programs), torch.empty_like(out)
+    _log_sum_exp_kernel[grid](*given, lse, *places, BLOCK=block, **how)
+    _column_sums_kernel[grid](*given, lse, out, *places, BLOCK=block, **how, **counts)
+    return out.sum(dim=0)
 
 
 @significance_kernel.register_fake
-def _(query, key, mask, diagonal, pad_queries, lse=None):
-    return query.new_empty((query.shape[0], query.shape[2]), dtype=torch.float32)
+def _(query, key, starts, longest, real, diagonal, pad_queries):
+    return query.new_empty((query.shape[0],), dtype=torch.float32)

@@ -16,47 +16,45 @@ def initial_parameters(layers: int, ranks: int) -> Tensor:
     return torch.ones(layers, ranks)
 
 
-def scale_by_rank(vectors: Tensor, r: Tensor, order: Tensor) -> Tensor:
-    """Multiplies each word-vector by the retention parameter of its rank.
+def factors_by_rank(r: Tensor, order: Tensor) -> Tensor:
+    """What each word-vector is multiplied by: the retention parameter of its rank.
 
     Args:
-        vectors: (B, N, D).
         r: (ℓ,) retention parameters of this layer, ℓ ≥ N.
         order: (B, N) positions by falling significance, see `significance_order`.
 
     Returns:
-        (B, N, D); the gradient reaches both `vectors` and `r`.
+        (B, N), with gradient.
     """
-    return vectors * r[_ranks(order)].unsqueeze(-1).to(vectors.dtype)
+    return r[_ranks(order)]
 
 
-def scale_by_relative_rank(vectors: Tensor, r: Tensor, order: Tensor, sizes: Tensor, protected: int) -> Tensor:
-    """Multiplies each word-vector by the retention parameters of its relative rank.
+def factors_by_relative_rank(r: Tensor, order: Tensor, sizes: Tensor, protected: int) -> Tensor:
+    """What each word-vector is multiplied by: the mean of the retention parameters over its relative rank.
 
     An input of n word-vectors divides the relative ranks [0, 1] into n parts; that of rank k is
     scaled by the mean of r over [k/n, (k+1)/n]. So its factors add up to n · mean(r) whatever n
     is, and with n = M they are r itself.
 
     Args:
-        vectors: (B, N, D).
         r: (M,) retention parameters of this layer, each for an M-th of the relative ranks.
         order: (B, N) positions by falling significance, see `significance_order`.
         sizes: (B,) word-vectors of each input.
         protected: leading ranks that are not scaled.
 
     Returns:
-        (B, N, D); the gradient reaches both `vectors` and `r`.
+        (B, N), with gradient; 0 for padding.
     """
     parts, n = r.shape[0], order.shape[-1]
-    r = r.double()  # differences of integrals
-    integral = torch.cat([r.new_zeros(1), r.cumsum(0)])  # (M+1,), in parts
+    exact = r.double()  # differences of integrals
+    integral = torch.cat([exact.new_zeros(1), exact.cumsum(0)])  # (M+1,), in parts
     edges = torch.arange(n + 1, device=r.device) / sizes.double().unsqueeze(-1)  # (B, N+1)
     edges = edges.clamp(max=1) * parts
     below = edges.floor().clamp(max=parts - 1).long()
-    reached = integral[below] + (edges - below) * r[below]
-    factors = reached.diff(dim=-1) * sizes.unsqueeze(-1) / parts  # by rank; 0 for padding
+    reached = integral[below] + (edges - below) * exact[below]
+    factors = reached.diff(dim=-1) * sizes.unsqueeze(-1) / parts  # by rank
     factors = torch.cat([torch.ones_like(factors[:, :protected]), factors[:, protected:]], dim=-1)
-    return vectors * factors.gather(1, _ranks(order)).unsqueeze(-1).to(vectors.dtype)
+    return factors.gather(1, _ranks(order)).to(r.dtype)
 
 
 def _ranks(order: Tensor) -> Tensor:

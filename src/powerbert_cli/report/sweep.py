@@ -32,10 +32,17 @@ COLUMNS = [
     "elimination_max",
     "elimination_longest",
     "elimination_sorted",
+    "speedup_packed",
+    "elimination_packed",
     "run_dir",
 ]
-PADDING_TITLES = {"max": "padded to ℓ", "longest": "padded to the longest", "sorted": "length-sorted batches"}
-SPEED_HEADINGS = {"max": "padded", "longest": "longest", "sorted": "sorted"}
+PADDING_TITLES = {
+    "max": "padded to ℓ",
+    "longest": "padded to the longest",
+    "sorted": "length-sorted batches",
+    "packed": "packed rows",
+}
+SPEED_HEADINGS = {"max": "padded", "longest": "longest", "sorted": "sorted", "packed": "packed"}
 SPEEDS = [f"{name}_{padding}" for name in ("speedup", "elimination") for padding in SPEED_HEADINGS]
 
 
@@ -107,7 +114,7 @@ def over_seeds(good: list[dict[str, Any]]) -> pd.DataFrame:
             found = spread(group[name].to_numpy())
             row |= {f"{name}_{part}": value for part, value in asdict(found).items()}
         for name in ("flops_ratio", *SPEEDS):
-            row[name] = group[name].mean() if group[name].notna().all() else None
+            row[name] = group[name].mean() if name in group and group[name].notna().all() else None
         row["confidence"] = group["confidence"].mean()
         rows.append(row)
     return pd.DataFrame(rows)

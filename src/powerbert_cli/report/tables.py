@@ -7,6 +7,7 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
+from ..method.retention import Thresholds
 from ..store.artifacts import read_json
 from ..store.retention_file import RetentionFile
 from .console import console
@@ -28,23 +29,24 @@ def say_metrics(path: Path, what: str) -> float:
 def say_retention(retention: RetentionFile) -> float:
     """Prints a retention configuration; returns the share of word-vectors kept."""
     elimination = retention.elimination
-    if elimination.thresholds:
-        console.print(f"thresholds: {', '.join(f'{value:.3f}' for value in elimination.thresholds)}")
-    share = elimination.kept_share
+    by_thresholds = isinstance(elimination.retention, Thresholds)
+    if by_thresholds:
+        console.print(f"thresholds: {', '.join(f'{value:.3f}' for value in elimination.retention.values)}")
+    share = retention.kept_share
     if share is None:
         return 1.0
-    average = " on average over dev" if elimination.thresholds else ""
+    average = " on average over dev" if by_thresholds else ""
     of = " an input's own" if elimination.relative else " the"
     console.print(
         f"retention configuration ({'relative' if elimination.relative else f'ℓ={elimination.seq_len}'}): "
-        f"{joined(elimination.configuration)} keeps {share:.1%} of{of} word-vectors{average}"
+        f"{joined(retention.configuration)} keeps {share:.1%} of{of} word-vectors{average}"
     )
     return share
 
 
-def joined(configuration: Sequence[float] | None) -> str:
+def joined(configuration: Sequence[float]) -> str:
     """17,15,14 or 0.75,0.5,0.2"""
-    return ",".join(f"{value:g}" for value in configuration or ())
+    return ",".join(f"{value:g}" for value in configuration)
 
 
 def say_run_dir(run_dir: Path) -> None:

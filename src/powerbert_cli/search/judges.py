@@ -6,10 +6,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..encoder.attention import WordVectors, attend_and_score
+from ..encoder.attention import Rows
 from ..encoder.block import Block
+from ..encoder.packing import Group
 from ..encoder.shortened import EliminationModel, ShortenedModel
-from ..method.elimination import Elimination, full
+from ..method.elimination import Elimination
 from ..method.selection import significance_order
 from ..training.diverged import check_finite
 from ..training.retraining import autocast, distillation_loss
@@ -41,7 +42,7 @@ class LogitsJudge:
     def __init__(self, model: ShortenedModel, batches: Batches, precision: str) -> None:
         self.model, self.batches, self.precision = model.eval(), batches, precision
         self.calls = 0
-        self._wanted = list(self._logits(full(model.elimination)))
+        self._wanted = list(self._logits(model.elimination.keeping_all()))
         check_finite(torch.cat(self._wanted).cpu(), "the plain model's logits", "its weights are damaged")
 
     def __call__(self, elimination: Elimination) -> float:
@@ -69,7 +70,7 @@ class SignificanceJudge:
 
     def __init__(self, model: ShortenedModel, batches: Batches, precision: str) -> None:
         self.calls = 0
-        observer = _Observer(model.host, full(model.elimination))
+        observer = _Observer(model.host, model.elimination.keeping_all())
         observer.eval()
         device = next(model.parameters()).device
         with torch.no_grad(), autocast(precision, device):
@@ -80,11 +81,10 @@ class SignificanceJudge:
     def __call__(self, elimination: Elimination) -> float:
         self.calls += 1
         dropped, inputs = 0.0, 0
-        for layers, sizes in self._seen:
-            for j, cumulated in enumerate(layers):
-                kept = torch.tensor([elimination.kept(int(n))[j] for n in sizes])
-                dropped += float((1 - cumulated.gather(1, kept.unsqueeze(-1) - 1)).sum())
-            inputs += len(sizes)
+        for j, cumulated, sizes in self._seen:
+            kept = torch.tensor([elimination.kept(n)[j] for n in sizes])
+            dropped += float((1 - cumulated.gather(1, kept.unsqueeze(-1) - 1)).sum())
+            inputs += len(sizes) if j == 0 else 0
         return dropped / inputs
 
 
@@ -92,23 +92,23 @@ class _Observer(EliminationModel):
     """The plain model; writes down the significance that each layer's most significant word-vectors have together.
 
     Attributes:
-        seen: for each batch the layers' (B, N) shares of the first k + 1 by rank, and the inputs' sizes.
+        seen: for each layer (0-based) and group of inputs the shares (b, n) of the first k + 1 by rank, and the
+            inputs' sizes.
     """
 
     def __init__(self, host: Any, elimination: Elimination) -> None:
         super().__init__(host, elimination)
         self.ends_in_first = False
-        self.seen: list[tuple[list[Tensor], list[int]]] = []
+        self.seen: list[tuple[int, Tensor, list[int]]] = []
 
-    def attention_half(self, j: int, block: Block, state: WordVectors) -> WordVectors:
-        state, scores = attend_and_score(block, state, self.elimination, self._priority, self.training)
-        order = significance_order(scores, state.mask, self.elimination.protected, state.shield)
-        scores = scores if state.mask is None else scores.masked_fill(~state.mask, 0.0)
-        by_rank = scores.gather(1, order).clamp(min=0)
-        shares = by_rank.cumsum(dim=-1) / by_rank.sum(dim=-1, keepdim=True)
-        if j == 0:
-            n = scores.shape[1]
-            sizes = [n] * len(scores) if state.mask is None else state.mask.sum(dim=-1).tolist()
-            self.seen.append(([], sizes))
-        self.seen[-1][0].append(shares.cpu())
-        return state
+    def attention_half(self, j: int, block: Block, rows: Rows) -> Rows:
+        def see(group: Group, scores: Tensor) -> Tensor:
+            shield = rows.table(group, rows.shield)
+            order = significance_order(scores, group.mask, self.elimination.protected, shield)
+            scores = scores if group.mask is None else scores.masked_fill(~group.mask, 0.0)
+            by_rank = scores.gather(1, order).clamp(min=0)
+            shares = by_rank.cumsum(dim=-1) / by_rank.sum(dim=-1, keepdim=True)
+            self.seen.append((j, shares.cpu(), rows.packing.sizes.now[group.inputs].tolist()))
+            return scores
+
+        return self.attend_and_score(block, rows, see)[0]

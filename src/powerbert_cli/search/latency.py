@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from ..bench.peaks import best_seconds
-from ..encoder.attention import WordVectors, attend_for_first
+from ..encoder.attention import Rows, attend_for_first
+from ..encoder.packing import packed
 from ..encoder.shortened import ShortenedModel
-from ..method.elimination import full
+from ..method.elimination import Sizes
+from ..method.retention import Lengths
 from .budget import LatencyBudget
 
 _GRID = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
@@ -35,7 +37,7 @@ def measure_latency(model: ShortenedModel, lengths: Sequence[int], batch_size: i
 @torch.inference_mode()
 def _measure(model: ShortenedModel, grid: list[int], batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Seconds of a batch: (G, G), (G,), (G,), see `LatencyBudget`."""
-    whole, block = full(model.elimination), model.blocks()[0]
+    block = model.blocks()[0]
     weight = next(model.parameters())
 
     def best(work: Callable[[], None]) -> float:
@@ -43,18 +45,22 @@ def _measure(model: ShortenedModel, grid: list[int], batch_size: int) -> tuple[T
 
     seconds, plain, first = torch.zeros(len(grid), len(grid)), torch.zeros(len(grid)), torch.zeros(len(grid))
     for a, n in enumerate(grid):
-        vectors = torch.randn(batch_size, n, model.config.hidden_size, device=weight.device, dtype=weight.dtype)
-        positions = torch.arange(n, device=weight.device).expand(batch_size, n)
-        state = WordVectors(vectors, positions=positions, weights=torch.ones(batch_size, n, device=weight.device))
+        vectors = torch.randn(batch_size * n, model.config.hidden_size, device=weight.device, dtype=weight.dtype)
+        sizes = torch.full((batch_size,), n)
+        rows = Rows(
+            vectors,
+            packed(Sizes(sizes, sizes), None, model.heads, weight.device),
+            torch.arange(n, device=weight.device).repeat(batch_size),
+            weights=torch.ones(batch_size * n, device=weight.device),
+        )
 
-        def layer(kept: int, state: WordVectors = state) -> None:
-            lengths = (kept,) * model.layers
-            with model.eliminating(replace(whole, kind="absolute", fractions=None, lengths=lengths)):
-                after = model.attention_half(0, block, state)
+        def layer(kept: int, rows: Rows = rows) -> None:
+            with model.eliminating(replace(model.elimination, retention=Lengths((kept,) * model.layers))):
+                after = model.attention_half(0, block, rows)
                 block.feed_forward(after.vectors, False)
 
-        def for_first(state: WordVectors = state) -> None:
-            block.feed_forward(attend_for_first(block, state, False).vectors, False)
+        def for_first(rows: Rows = rows) -> None:
+            block.feed_forward(attend_for_first(block, rows, 0.0, False).vectors, False)
 
         for b, kept in enumerate(grid[: a + 1]):
             if kept < n:

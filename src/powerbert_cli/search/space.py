@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..method.elimination import Elimination
-from ..method.retention import quota
+from ..method.retention import Fractions, Lengths, Retention, quota
 from .budget import Budget
 
 Shares = tuple[float, ...]
@@ -38,9 +38,11 @@ class Space:
         for share in shares:
             falling.append(round(min(max(share, 1e-4), *falling[-1:], 1.0), 4))
         if self.open.relative:
-            return replace(self.open, fractions=tuple(falling)).checked(len(falling))
-        lengths = tuple(quota(share, self.longest) if share < 1 else self.open.seq_len for share in falling)
-        return replace(self.open, lengths=lengths).checked(len(falling))
+            found: Retention = Fractions(tuple(falling))
+        else:
+            lengths = (quota(share, self.longest) if share < 1 else self.open.seq_len for share in falling)
+            found = Lengths(tuple(lengths))
+        return replace(self.open, retention=found).checked(len(falling))
 
     def cost(self, shares: Sequence[float]) -> float:
         """Share of the plain model's cost."""
@@ -73,8 +75,5 @@ class Space:
 
     def shares_of(self, elimination: Elimination) -> Shares:
         """The shares of a configuration of this space."""
-        if elimination.relative:
-            assert elimination.fractions is not None
-            return elimination.fractions
-        assert elimination.lengths is not None
-        return tuple(min(1.0, length / self.longest) for length in elimination.lengths)
+        values = elimination.retention.values
+        return values if elimination.relative else tuple(min(1.0, length / self.longest) for length in values)

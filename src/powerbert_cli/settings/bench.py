@@ -9,7 +9,7 @@ from .rules import SettingsError, at_least_one, key, one_of
 from .task import ModelSettings
 from .training import PRECISIONS
 
-PADDINGS = ("max", "longest", "sorted")
+PADDINGS = ("max", "longest", "sorted", "packed")
 ENGINES = ("eager", "compile", "onnx", "openvino")
 BENCH_PRECISIONS = (*PRECISIONS, "int8")
 BENCH_MODELS = ("plain", "full", "shortened")
@@ -24,7 +24,10 @@ class BenchOptions:
         "how models are run: eager, compile (torch.compile, one graph for each batch size and length), onnx (ONNX "
         "Runtime), openvino; what is not installed or cannot run here is skipped, with the reason"
     )
-    paddings: list[str] = key("padded to ℓ (max), to the batch's longest, length-sorted batches")
+    paddings: list[str] = key(
+        "batches padded to ℓ (max), to their longest, or length-sorted; packed: in the order of arrival, full and "
+        "shortened only (eager), against transformers' length-sorted ones"
+    )
     batch_sizes: list[int] | None = key("examples in a batch, one table for each; null is batch_size")
     seq_lens: list[int] | None = key("in place of ℓ, one table for each; longer inputs are cut; null is ℓ")
     threads: list[int] | None = key("CPU threads, one table for each; null is runtime.threads")
@@ -48,6 +51,10 @@ class BenchOptions:
                 raise SettingsError(f"bench.{name}=[] must name at least one of {', '.join(values)}")
             for value in given:
                 one_of(f"bench.{name}", value, values)
+        if self.paddings == ["packed"] and "plain" in self.models:
+            raise SettingsError(
+                "bench.paddings=[packed]: packed rows stand against transformers' model in other batches; add sorted"
+            )
         if "int8" in self.precisions and "onnx" not in self.engines:
             raise SettingsError("bench.precisions: int8 runs in ONNX Runtime only; set bench.engines=[onnx] or add it")
         for name in ("batch_sizes", "seq_lens", "threads"):

@@ -1,13 +1,13 @@
 """retention.json: a retention configuration and where it comes from."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import PowerbertError
-from ..method.elimination import Elimination
-from ..method.retention import RetentionError
+from ..method.elimination import Elimination, from_keys, to_keys
+from ..method.retention import Lengths, RetentionError, Thresholds
 from .artifacts import write_json
 
 SCHEMA = "powerbert/retention"
@@ -24,6 +24,8 @@ class RetentionFile:
 
     Attributes:
         elimination: the retention configuration and how word-vectors are chosen.
+        kept: how many word-vectors thresholds kept in each layer on average on dev; None if that is not known, or
+            the configuration says it.
         task, model: what it was found on; None if given by hand.
         regularizer_weight: λ of the search, or None.
         masses: mass_j at the end of the search, or None.
@@ -31,17 +33,34 @@ class RetentionFile:
     """
 
     elimination: Elimination
+    kept: tuple[int, ...] | None = None
     task: str | None = None
     model: str | None = None
     regularizer_weight: float | None = None
     masses: tuple[float, ...] | None = None
     provenance: dict[str, Any] | None = None
 
+    @property
+    def configuration(self) -> tuple[float, ...]:
+        """Lengths or fractions; of thresholds what they kept, if that is known."""
+        retention = self.elimination.retention
+        return (self.kept or ()) if isinstance(retention, Thresholds) else retention.values
+
+    @property
+    def kept_share(self) -> float | None:
+        """Word-vectors kept over those of the plain model, in (0, 1]; None if that is not known."""
+        known = self.elimination.retention if self.kept is None else Lengths(self.kept)
+        return known.share(self.elimination.seq_len)
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """The elimination as flat keys, see `to_keys`; of thresholds with what they kept as lengths."""
+        return to_keys(self.elimination) | ({} if self.kept is None else {"lengths": self.kept})
+
     def write(self, path: Path) -> None:
-        content = asdict(self)
-        elimination = content.pop("elimination")
+        content = {name: value for name, value in asdict(self).items() if name not in ("elimination", "kept")}
         content["lambda"] = content.pop("regularizer_weight")
-        write_json(path, {"schema": SCHEMA, "version": VERSION, **elimination, **content})
+        write_json(path, {"schema": SCHEMA, "version": VERSION, **self.keys, **content})
 
 
 def read(path: Path) -> RetentionFile:
@@ -67,12 +86,13 @@ def read(path: Path) -> RetentionFile:
     except (TypeError, RetentionError) as error:
         raise RetentionFileError(f"{path}: {error}") from error
     known = {name: content.get(name) for name in ("task", "model", "masses", "provenance")}
-    return RetentionFile(elimination, regularizer_weight=content.get("lambda"), **known)
+    by_thresholds = isinstance(elimination.retention, Thresholds) and content["lengths"]
+    kept = tuple(content["lengths"]) if by_thresholds else None
+    return RetentionFile(elimination, kept, regularizer_weight=content.get("lambda"), **known)
 
 
-def _elimination(content: dict[str, Any]) -> Elimination:
+def _elimination(given: dict[str, Any]) -> Elimination:
     """The elimination part of a retention.json, every value checked."""
-    given = {field.name: content[field.name] for field in fields(Elimination) if field.name in content}
     for name, least in (("seq_len", 1), ("protected", 0)):
         value = given.get(name, least)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -89,10 +109,7 @@ def _elimination(content: dict[str, Any]) -> Elimination:
     if not isinstance(given.get("kind", ""), str):
         raise RetentionError(f"kind={given['kind']!r} must be absolute or relative")
     for name in ("lengths", "fractions", "thresholds", "random_order", "protected_tokens"):
-        if isinstance(given.get(name), list):
-            given[name] = tuple(given[name])
-        elif given.get(name) is not None:
+        if given.get(name) is not None and not isinstance(given[name], list):
             raise RetentionError(f"{name} must be a list")
-    seq_len, _ = content["seq_len"], content["lengths"]
-    layers = len(next((given[name] for name in ("lengths", "fractions", "thresholds") if given.get(name)), ()))
-    return Elimination(**{**given, "seq_len": seq_len}).checked(layers)
+    found = from_keys({"lengths": given["lengths"], **given})
+    return found.checked(len(found.retention.values))

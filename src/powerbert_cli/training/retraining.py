@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..encoder.shortened import ShortenedModel
-from ..method.elimination import Elimination, between, drawn_between, full
+from ..method.elimination import Elimination, between, drawn_between
 from ..settings import RetrainStage
 from ..tasks.tokenizing import InRowOrder, by_length, sorted_batches
 from .diverged import check_finite
@@ -42,14 +42,21 @@ def answers_of(
     model.eval()
     device, order = next(model.parameters()).device, by_length(rows)
     logits, firsts = InRowOrder(order), InRowOrder(order)
-    with model.giving_first(first), autocast(precision, device):
+    with autocast(precision, device):
         for batch in sorted_batches(rows, collate, batch_size):
-            output = model(**{name: part.to(device) for name, part in batch.items()})
+            given = {name: part.to(device) for name, part in batch.items()}
+            output = model(**given, output_hidden_states=first)
             logits.add(output.logits.float().cpu().numpy())
             if first:
-                firsts.add(output.hidden_states[0].float().cpu().numpy())
+                firsts.add(last_first(output, given).float().cpu().numpy())
     check_finite(logits.values, "the model's logits", "its weights are damaged, or made for another precision")
     return Answers(logits.values, firsts.values if first else None)
+
+
+def last_first(output: Any, inputs: dict[str, Tensor]) -> Tensor:
+    """The last [CLS] vectors of outputs with hidden states: (B, D), or (B, C, D) of a multiple choice."""
+    first: Tensor = output.hidden_states[-1][:, 0]
+    return first.view(*inputs["input_ids"].shape[:-1], -1)
 
 
 @contextlib.contextmanager
@@ -107,7 +114,7 @@ class RetrainTrainer(SortedTrainer):
         self._passes = len(configurations)
         losses = []
         for elimination in configurations:
-            with target.eliminating(elimination), target.giving_first(self.options.distill_cls > 0):
+            with target.eliminating(elimination):
                 losses.append(super().training_step(model, dict(inputs), num_items_in_batch))
         return torch.stack(losses).sum()
 
@@ -119,18 +126,21 @@ class RetrainTrainer(SortedTrainer):
         options, step = self.options, self.state.global_step
         if options.train_once:
             generator = torch.Generator().manual_seed(self.args.seed * 1_000_003 + step)
-            return [full(own), own, drawn_between(own, generator)]
+            return [own.keeping_all(), own, drawn_between(own, generator)]
         ramp = options.gradual * self.state.max_steps
         return [between(own, (step + 1) / ramp)] if step + 1 < ramp else [own]
 
     def answer(self, model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[Any, Tensor]:
         teacher = {name: inputs.pop(name) for name in TEACHER if name in inputs}
-        outputs, loss = super().answer(model, inputs)
-        if model.training:
-            loss = self._with_teacher(loss, outputs, teacher) / self._passes
-        return outputs, loss
+        if not model.training:
+            return super().answer(model, inputs)
+        states = {"output_hidden_states": True} if self.options.distill_cls else {}
+        outputs, loss = super().answer(model, {**inputs, **states})
+        return outputs, self._with_teacher(loss, outputs, inputs, teacher) / self._passes
 
-    def _with_teacher(self, loss: Tensor, outputs: Any, teacher: dict[str, Tensor]) -> Tensor:
+    def _with_teacher(
+        self, loss: Tensor, outputs: Any, inputs: dict[str, Tensor], teacher: dict[str, Tensor]
+    ) -> Tensor:
         options = self.options
         if options.distill:
             problem = self.accelerator.unwrap_model(self.model).config.problem_type
@@ -138,6 +148,6 @@ class RetrainTrainer(SortedTrainer):
             soft = distillation_loss(outputs.logits, wanted, options.temperature, problem)
             loss = (1 - options.distill) * loss + options.distill * soft
         if options.distill_cls:
-            first = outputs.hidden_states[0].float()
+            first = last_first(outputs, inputs).float()
             loss = loss + options.distill_cls * F.mse_loss(first, teacher["teacher_first"].view_as(first))
         return loss

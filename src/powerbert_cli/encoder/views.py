@@ -1,0 +1,61 @@
+"""Views of a host's blocks, made once and anew when the host has changed."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from .block import Block
+
+
+class Views:
+    """The views of a host's blocks.
+
+    Args:
+        make: host → one view for each layer.
+    """
+
+    def __init__(self, host: nn.Module, make: Callable[[Any], tuple[Block, ...]]) -> None:
+        self.host, self.make = host, make
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known: list[tuple[dict[str, Any], str, Any]] = []
+        self._blocks: tuple[Block, ...] = ()
+        self._sources: list[tuple[Tensor, ...]] = []
+        self._arranged: tuple[Any, tuple[Block, ...]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"host": self.host, "make": self.make}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The views; made anew where a module or parameter was exchanged, as by adapters or quantisation."""
+        if not self._blocks or not all(owner.get(name) is part for owner, name, part in self._known):
+            self._forget()
+            owners = [owner for one in self.host.modules() for owner in (one._modules, one._parameters)]
+            self._known = [(owner, name, part) for owner in owners for name, part in owner.items()]
+            self._blocks = self.make(self.host)
+            self._sources = [block.sources() for block in self._blocks]
+        return self._blocks
+
+    def for_inference(self) -> tuple[Block, ...]:
+        """The views arranged for inference: made once, and anew when a weight was changed or moved."""
+        blocks = self.blocks()
+        state = [
+            (part.data_ptr(), part.dtype, 0 if part.is_inference() else part._version)
+            for parts in self._sources
+            for part in parts
+        ]
+        if self._arranged is None or self._arranged[0] != state:
+            made: dict[tuple[int, ...], Block] = {}  # ALBERT's layers share theirs
+            arranged = []
+            for block, parts in zip(blocks, self._sources, strict=True):
+                known = tuple(map(id, parts))
+                if known not in made or not parts:
+                    made[known] = block.for_inference()
+                arranged.append(made[known])
+            self._arranged = (state, tuple(arranged))
+        return self._arranged[1]
