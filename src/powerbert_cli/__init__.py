@@ -2,13 +2,13 @@
 
 from typing import Any
 
-__all__ = ["load_shortened"]
+__all__ = ["PowerBertForMultipleChoice", "PowerBertForSequenceClassification", "load_shortened"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use, so that the command line answers without importing torch.
-    if name == "load_shortened":
-        from .store.model_dir import load_shortened
+    if name in __all__:
+        from .store import shipped
 
-        return load_shortened
+        return getattr(shipped, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,8 @@ from ..method.elimination import plain
 from ..report.tables import say_metrics
 from ..settings import FinetuneSettings, TaskSettings
 from ..store.artifacts import read_json, whole_file, write_json
-from ..store.model_dir import RETENTION, load_plain, load_shortened
+from ..store.model_dir import RETENTION, load_plain
+from ..store.shipped import load_shortened
 from ..tasks.metrics import predictions_of
 from ..tasks.tokenizing import tokenize
 from ..training.retraining import answers_of

@@ -10,9 +10,10 @@ from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..report.tables import say_metrics, say_retention, say_run_dir
 from ..settings import RetrainSettings, ShortenedSettings
-from ..store.model_dir import fingerprint, load_shortened
+from ..store.model_dir import fingerprint
 from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
+from ..store.shipped import load_shortened
 from .elimination import given_retention
 from .pipeline import Pipeline, Start
 from .predict import say_test, write_test_predictions

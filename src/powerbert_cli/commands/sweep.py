@@ -12,7 +12,7 @@ from ..report.sweep import speed_of
 from ..report.tables import say_metrics, say_retention, say_timing
 from ..settings import SweepSettings
 from ..store.artifacts import write_json
-from ..store.model_dir import load_shortened
+from ..store.shipped import load_shortened
 from .bench import time_model
 from .compare import better, drop_of, value_of
 from .gather import RESULT, sweep_token

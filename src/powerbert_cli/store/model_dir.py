@@ -17,11 +17,9 @@ from transformers import (
 )
 
 from ..encoder.loading import ModelError
-from ..encoder.shortened import ShortenedModel, is_multiple_choice
-from ..method.retention import RetentionError
+from ..encoder.shortened import is_multiple_choice
 from .artifacts import write_json
 from .retention_file import RetentionFile
-from .retention_file import read as read_retention
 
 RETENTION, CONFIG = "retention.json", "config.json"
 _SAYS_ONLY = ("id2label", "label2id", "transformers_version", "_name_or_path")  # entries that decide no output
@@ -38,26 +36,39 @@ def save_model_dir(
 
 
 def load_plain(folder: str | Path) -> PreTrainedModel:
-    """The unshortened classifier of a model directory, in float32 and evaluation mode.
+    """The unshortened classifier of a directory on this machine, in float32 and evaluation mode.
 
     Raises:
         ModelError: if the folder holds no complete model.
     """
+    return load_host(str(folder), local_files_only=True)
+
+
+def load_host(name: str, config: Any = None, **options: Any) -> PreTrainedModel:
+    """The classifier of a directory or a repository on the hub, whole, from safetensors; float32 unless told.
+
+    Args:
+        config: of the model, if that was read already.
+        options: of transformers' from_pretrained.
+
+    Raises:
+        ModelError: if there is no complete model.
+    """
+    where = {key: options[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in options}
     try:
-        choice = is_multiple_choice(AutoConfig.from_pretrained(str(folder), local_files_only=True))
+        choice = is_multiple_choice(config or AutoConfig.from_pretrained(name, **where))
         kind = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
         # sizes are compared below, where the error can name what does not fit
         model, found = kind.from_pretrained(
-            str(folder),
+            name,
+            **{"dtype": torch.float32, **options},
             use_safetensors=True,
-            dtype=torch.float32,
-            local_files_only=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: the model cannot be loaded: {str(error).splitlines()[0]}") from error
-    _check_whole(folder, found)
+        raise ModelError(f"{name}: the model cannot be loaded: {str(error).splitlines()[0]}") from error
+    _check_whole(name, found)
     return model
 
 
@@ -73,30 +84,6 @@ def _check_whole(folder: str | Path, found: dict[str, Any]) -> None:
             raise ModelError(
                 f"{folder}: weights {what}: {min(names)}{f' and {n} more' if (n := len(names) - 1) else ''}"
             )
-
-
-def load_shortened(folder: str | Path) -> ShortenedModel:
-    """The shortened classifier of a model directory that `powerbert retrain` wrote.
-
-    The same directory loads in plain transformers, as the unshortened model.
-
-    Args:
-        folder: holds config.json, model.safetensors and retention.json.
-
-    Returns:
-        The model in evaluation mode; call it with what the directory's tokenizer gives
-        (input_ids, attention_mask, token_type_ids), at most `seq_len` word-pieces long.
-
-    Raises:
-        RetentionFileError: if there is no retention.json, or it breaks a rule.
-        ModelError: if the model cannot be loaded or the configuration is not for it.
-    """
-    retention = read_retention(Path(folder) / RETENTION)
-    host = load_plain(folder)
-    try:
-        return ShortenedModel(host, retention.elimination).eval()
-    except RetentionError as error:
-        raise ModelError(f"{folder}: {error}") from error
 
 
 def fingerprint(folder: str | Path) -> str:

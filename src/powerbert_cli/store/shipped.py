@@ -1,0 +1,182 @@
+"""The shortened model as a model of transformers: what users load, call and save."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import nn
+from transformers import AutoConfig, PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.models.auto import modeling_auto
+from transformers.utils import cached_file
+
+from ..encoder.loading import ModelError
+from ..encoder.shortened import ShortenedModel, is_multiple_choice
+from ..method.elimination import Elimination
+from ..method.retention import RetentionError
+from .model_dir import RETENTION, load_host
+from .retention_file import RetentionFile
+from .retention_file import read as read_retention
+
+ADAPTER = "adapter_config.json"
+# Options of from_pretrained that say where files are.
+_WHERE = ("revision", "token", "cache_dir", "local_files_only", "subfolder", "proxies", "force_download")
+
+
+class _PowerBertModel(ShortenedModel, PreTrainedModel):
+    """A shortened classifier with the methods of a transformers model.
+
+    Its state dict has the keys of the plain model, and so has the directory that `save_pretrained` writes: plain
+    transformers loads it as the unshortened model.
+
+    Attributes:
+        retention: the content of retention.json.
+    """
+
+    base_model_prefix = "host"
+    accepts_loss_kwargs = False  # Trainer: the loss is the mean over a batch
+    supports_gradient_checkpointing = False
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True  # the host has its own; this encoder uses none
+    _for_choice: ClassVar[bool]
+
+    def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
+        PreTrainedModel.__init__(self, host.config)
+        ShortenedModel.__init__(self, host, elimination)
+        self.retention = RetentionFile(self.elimination)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Any:  # type: ignore[override]
+        """The shortened classifier of a run's `model/` directory, or of a repository on the hub, in evaluation mode.
+
+        Args:
+            pretrained_model_name_or_path: has config.json, model.safetensors and retention.json.
+            options: of transformers' from_pretrained: revision, token, dtype, device_map …
+
+        Raises:
+            RetentionFileError: if there is no retention.json, or it breaks a rule.
+            ModelError: if the model cannot be loaded, the configuration is not for it, it is of the other kind, has
+                unmerged adapters, or is spread over several devices.
+        """
+        name = str(pretrained_model_name_or_path)
+        where = {key: value for key, value in options.items() if key in _WHERE}
+        config = AutoConfig.from_pretrained(name, **where)
+        if is_multiple_choice(config) != cls._for_choice:
+            other = "PowerBertForMultipleChoice" if is_multiple_choice(config) else "PowerBertForSequenceClassification"
+            raise ModelError(f"{name}: its architecture is {config.architectures[0]}; load it with {other}")
+        if _file(name, ADAPTER, where) is not None:
+            raise ModelError(
+                f"{name}: has PEFT adapters ({ADAPTER}), which this encoder does not load; merge them into the model "
+                "with merge_and_unload() and save that"
+            )
+        return cls._made(name, load_host(name, config, **options), where)
+
+    @classmethod
+    def _made(cls, name: str, host: PreTrainedModel, where: dict[str, Any]) -> Any:
+        devices = set(getattr(host, "hf_device_map", {}).values())
+        if len(devices) > 1:
+            raise ModelError(
+                f"{name}: device_map spreads it over {', '.join(sorted(map(str, devices)))}; this encoder runs on one "
+                "device: give one, as device_map='cuda:0'"
+            )
+        retention = read_retention(Path(_file(name, RETENTION, where) or Path(name) / RETENTION))
+        try:
+            model = cls(host, retention.elimination)
+        except RetentionError as error:
+            raise ModelError(f"{name}: {error}") from error
+        model.retention = retention
+        if devices:
+            model.hf_device_map = host.hf_device_map
+        return model.eval()
+
+    def save_pretrained(  # type: ignore[override]
+        self,
+        save_directory: str | Path,
+        is_main_process: bool = True,
+        state_dict: dict[str, Any] | None = None,
+        push_to_hub: bool = False,
+        **options: Any,
+    ) -> None:
+        """Writes config, weights in safetensors and retention.json; the tokenizer is saved by its own method.
+
+        Raises:
+            ModelError: if it has adapters that are not merged.
+        """
+        if any(type(module).__module__.startswith("peft.") for module in self.host.modules()):
+            raise ModelError("the model has PEFT adapters that are not merged; save what merge_and_unload() returns")
+        self.host.save_pretrained(save_directory, is_main_process=is_main_process, state_dict=state_dict, **options)
+        if is_main_process:
+            replace(self.retention, elimination=self.elimination).write(Path(save_directory) / RETENTION)
+        if push_to_hub:
+            name = options.get("repo_id") or Path(save_directory).name
+            self.push_to_hub(name, token=options.get("token"))  # type: ignore[arg-type]
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The plain model's."""
+        return self.host.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The plain model's."""
+        return self.host.load_state_dict(*args, **kwargs)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.host.get_input_embeddings()
+
+    def forward(  # type: ignore[override]
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        labels: Any = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **others: Any,
+    ) -> SequenceClassifierOutput | tuple[Any, ...]:
+        """See `ShortenedModel.forward`; what else transformers' classifiers take is refused unless None or False.
+
+        Raises:
+            ValueError: as there, and for an argument that this encoder does not have.
+        """
+        for name, value in others.items():
+            if value is not None and value is not False:
+                raise ValueError(f"{name} is not available in a shortened model; leave it out")
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        output = super().forward(input_ids, attention_mask, token_type_ids, labels, output_hidden_states)
+        as_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if as_dict else output.to_tuple()
+
+
+class PowerBertForSequenceClassification(_PowerBertModel):
+    """A shortened sequence classifier, e.g. for transformers' pipeline("text-classification", model=…, tokenizer=…)."""
+
+    _for_choice = False
+
+
+class PowerBertForMultipleChoice(_PowerBertModel):
+    """A shortened multiple-choice model."""
+
+    _for_choice = True
+
+
+# The pipeline looks a model's class up by name in this table, and has no other way to be told of one.
+modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES["powerbert"] = PowerBertForSequenceClassification.__name__
+
+
+def load_shortened(folder: str | Path) -> PowerBertForSequenceClassification | PowerBertForMultipleChoice:
+    """The shortened classifier of a directory on this machine, of either kind, in float32; see `from_pretrained`.
+
+    Call it with what the directory's tokenizer gives (input_ids, attention_mask, token_type_ids), at most `seq_len`
+    word-pieces long.
+    """
+    read_retention(Path(folder) / RETENTION)  # before the weights
+    host = load_host(str(folder), local_files_only=True)
+    cls = PowerBertForMultipleChoice if is_multiple_choice(host.config) else PowerBertForSequenceClassification
+    return cls._made(str(folder), host, {"local_files_only": True})
+
+
+def _file(name: str, file: str, where: dict[str, Any]) -> str | None:
+    """A file of a directory or repository, if there is one."""
+    found: str | None = cached_file(
+        name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False, **where
+    )
+    return found
