@@ -102,7 +102,7 @@ def test_finetune_then_search_then_retrain_then_bench(folder):
         "speedup_low speedup_high flops_ratio efficiency peak_memory_mb"
     )
     assert list(timing.columns)[:16] == promised.split()
-    assert len(timing) == 9 and timing["median_s"].gt(0).all()
+    assert len(timing) == 11 and timing["median_s"].gt(0).all()
 
 
 def test_search_under_targets_and_relative_retrain(folder):

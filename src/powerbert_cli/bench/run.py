@@ -21,6 +21,7 @@ from .timing import Contender
 
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 TORCH_ENGINES = ("eager", "compile")
+PACKING_ENGINES = ("eager", "onnx", "openvino")  # of this encoder's models; a compiled graph has static shapes
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def build_contenders(
                 skipped.append(Skipped(name, engine, precision, "out of memory"))
                 continue
             for padding in field.paddings:
-                if padding == "packed" and (engine != "eager" or name == "plain"):
-                    continue  # transformers has none, nor has a graph
+                if padding == "packed" and (engine not in PACKING_ENGINES or name == "plain"):
+                    continue
                 layers = [batch_cost(batch, models[name], engine) for batch in batches[padding]]
                 flops = sum(total(layer).flops for batch in layers for layer in batch)
                 roofline = None
@@ -126,7 +127,7 @@ def batch_cost(batch: Batch, model: nn.Module, engine: str = "eager") -> list[di
     n, inputs = ids.shape[-1], math.prod(ids.shape[:-1])
     if not isinstance(model, ShortenedModel):
         return encoder_cost(shape, inputs, n)
-    packs = engine == "eager" and not model.elimination.pad_queries
+    packs = engine in PACKING_ENGINES and not model.elimination.pad_queries
     sizes = (
         batch["attention_mask"].sum(dim=-1).flatten().tolist() if packs and "attention_mask" in batch else [n] * inputs
     )

@@ -4,7 +4,8 @@ Between layers a batch is its word-vectors, row after row (T, D), one input afte
 Linear layers, norms and feed-forward parts see rows alone. For attention, inputs of about equal lengths are padded to
 one length, in groups small enough for their attention weights to stay in a CPU's cache.
 
-While a graph is traced, and where padding counts in significance (the paper's protocol), padding is rows too.
+While a graph is traced, shapes may not depend on values, so all inputs are padded to one length. In torch.compile, and
+where padding counts in significance (the paper's protocol), padding is rows too.
 
 Legend: B inputs, N word-vectors of the longest, T rows, P padded places; b inputs and n places each of one group.
 """
@@ -81,7 +82,7 @@ class Packing:
 
     @property
     def padding_is_rows(self) -> bool:
-        return self.sizes.bound is not None
+        return self.sizes.bound is not None and self.source is None
 
     def sizes_of(self, group: Group) -> Sizes:
         return self.sizes._replace(begun=self.sizes.begun[group.inputs], now=self.sizes.now[group.inputs])
@@ -144,9 +145,11 @@ class Packing:
         """
         counts = joined([one.counts for one in kept])
         sizes = self.sizes._replace(now=counts)
-        if self.padding_is_rows:
+        if sizes.bound is not None:
             masks = [one.real for one in kept if one.real is not None]
-            return padded(torch.cat(masks) if masks else None, kept[0].places.shape[1], sizes, heads), None
+            mask = joined(masks) if masks else None
+            after = padded(mask, kept[0].places.shape[1], sizes, heads, packs=self.source is not None)
+            return after, after.places
         now, order = counts.numpy(), self.order
         width = np.repeat([one.places.shape[1] for one in kept], [one.places.shape[0] for one in kept])
         begin = width.cumsum() - width
@@ -212,15 +215,21 @@ def packed(sizes: Sizes, order: Tensor | None, heads: int, device: torch.device)
     return Packing(sizes, order, tuple(made), source, torch.from_numpy(places).to(device))
 
 
-def padded(mask: Tensor | None, length: Any, sizes: Sizes, heads: int) -> Packing:
-    """The packing in which padding is rows too, B · length of them.
+def padded(mask: Tensor | None, length: Any, sizes: Sizes, heads: int, packs: bool = False) -> Packing:
+    """The packing of inputs that are all padded to one length.
 
     Args:
         mask: (B, length) bool; None if nothing is padded.
+        packs: real word-vectors alone are rows, in a graph whose operators find them; else padding is rows too,
+            B · length of them.
     """
     inputs = sizes.now.shape[0]
     if torch.compiler.is_compiling() or sizes.now.device.type != "cpu":
-        return Packing(sizes, None, (Group(slice(0, inputs), None, length, mask),))
+        alone = (Group(slice(0, inputs), None, length, mask),)
+        if mask is None or not packs:
+            return Packing(sizes, None, alone)
+        real = mask.flatten()
+        return Packing(sizes, None, alone, real.cumsum(0) - 1, real.nonzero().squeeze(1))
     step = max(1, _CACHE // (heads * length * length))
     groups = []
     for start in range(0, inputs, step):

@@ -155,10 +155,12 @@ class EliminationModel(nn.Module, ABC):
             )
         # a traced graph is told that both have one shape
         mask = _real_mask(None if attention_mask is None else attention_mask.expand(input_ids.shape))
-        if torch.compiler.is_compiling() or (self.elimination.pad_queries and mask is not None):
+        padding_counts = self.elimination.pad_queries and mask is not None
+        if torch.compiler.is_compiling() or padding_counts:
             inputs = input_ids.shape[0]
             sizes = torch.full((inputs,), n, device=input_ids.device) if mask is None else mask.sum(dim=-1)
-            packing = padded(mask, n, Sizes(sizes, sizes, bound=n), self.heads)
+            packs = torch.compiler.is_exporting() and not padding_counts
+            packing = padded(mask, n, Sizes(sizes, sizes, bound=n), self.heads, packs)
         else:
             packing, chosen = self._packed(input_ids, mask)
             if mask is not None:

@@ -26,7 +26,7 @@ class BenchOptions:
     )
     paddings: list[str] = key(
         "batches padded to ℓ (max), to their longest, or length-sorted; packed: in the order of arrival, full and "
-        "shortened only (eager), against transformers' length-sorted ones"
+        "shortened only (not compile), against transformers' length-sorted ones"
     )
     batch_sizes: list[int] | None = key("examples in a batch, one table for each; null is batch_size")
     seq_lens: list[int] | None = key("in place of ℓ, one table for each; longer inputs are cut; null is ℓ")

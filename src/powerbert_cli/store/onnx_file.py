@@ -42,7 +42,8 @@ def export_onnx(model: nn.Module, path: Path) -> None:
     """Writes a plain classifier or a shortened one as one ONNX file.
 
     TopK and Gather eliminate word-vectors at run time: the file takes inputs (B, N) of any batch size and any
-    length up to ℓ, and keeps min(ℓ_j, N) of them in layer j.
+    length up to ℓ, and keeps min(ℓ_j, N) of them in layer j. Linear layers of a shortened model see packed rows:
+    NonZero finds the real word-vectors, Gather takes them out of the padding and puts them back for attention.
 
     Args:
         model: a sequence classifier of transformers, or a `ShortenedModel`, on the CPU.
