@@ -9,6 +9,7 @@ from powerbert_cli.bench.cost import (
     encoder_flops,
     layer_cost,
     roofline_seconds,
+    scoring_pays,
     total,
 )
 from powerbert_cli.bench.peaks import measure_peaks
@@ -85,3 +86,10 @@ def test_flops_ratios_of_the_published_configurations():
     assert encoder_flops(BASE, 64) / encoder_flops(BASE, 64, cola) == pytest.approx(5.62, abs=0.01)
     assert encoder_flops(BASE, 256) / encoder_flops(BASE, 256, rte) == pytest.approx(3.38, abs=0.01)
     assert encoder_flops(BASE, 3, cola) < encoder_flops(BASE, 3) * 1.0001
+
+
+def test_scoring_pays_by_hand():
+    """D=2, F=8: a dropped word-vector saves 8·4 + 4·16 = 96, scores of n cost 4·n²."""
+    shape = EncoderShape(1, 2, 8)
+    assert scoring_pays(shape, 4, 3) and not scoring_pays(shape, 5, 4) and scoring_pays(shape, 5, 3)
+    assert not scoring_pays(shape, 4, 4)

@@ -112,7 +112,7 @@ def test_places_and_rows_belong_together(sizes, heads, data):
         own = counts[group.inputs]
         width = int(own.max())
         places = torch.arange(width).expand(group.count, width)  # the first ones of each
-        kept.append(Kept(places, own, places < own.unsqueeze(1)))
+        kept.append(Kept(places, places < own.unsqueeze(1), own))
     after, taken = packing.after(kept, heads, torch.device("cpu"))
     going = packing.rows_of(kept) if taken is None else packing.rows_of(kept)[taken]
     order = torch.arange(len(sizes)) if after.order is None else after.order

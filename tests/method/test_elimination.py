@@ -16,7 +16,7 @@ def chosen(elimination, j, scores, mask=None, shield=None):
 
 def test_lengths_by_hand():
     scores = torch.tensor([[0.0, 5.0, 1.0, 9.0]])
-    index, counts, real = chosen(described((3, 1), 4), 0, scores)
+    index, real, counts = chosen(described((3, 1), 4), 0, scores)
     assert index.tolist() == [[0, 1, 3]] and counts.tolist() == [3] and real is None
 
 
@@ -25,10 +25,10 @@ def test_thresholds_by_hand():
     scores = torch.tensor([[1.0, 4.0, 1.0, 2.0], [3.0, 1.0, 5.0, 99.0]])
     mask = torch.tensor([[True] * 4, [True, True, True, False]])
     elimination = described(None, 4, "threshold", thresholds=(1.0, 3.0))
-    index, counts, real = chosen(elimination, 0, scores, mask)
+    index, real, counts = chosen(elimination, 0, scores, mask)
     assert index[0].tolist() == [0, 1, 3] and real.tolist() == [[True] * 3, [True, True, False]]
     assert index[1][:2].tolist() == [0, 2] and counts.tolist() == [3, 2]
-    index, _, real = chosen(elimination, 1, scores, mask)  # nothing reaches 3: [CLS] alone stays
+    index, real, _ = chosen(elimination, 1, scores, mask)  # nothing reaches 3: [CLS] alone stays
     assert index.tolist() == [[0], [0]] and real is None
 
 

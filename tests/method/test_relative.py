@@ -30,14 +30,14 @@ def test_each_input_keeps_its_own_share_by_hand():
     """Four real word-vectors keep two of them, two keep one: [CLS]."""
     scores = torch.tensor([[0.0, 5.0, 1.0, 9.0], [0.0, 7.0, 99.0, 99.0]])
     mask = torch.tensor([[True] * 4, [True, True, False, False]])
-    index, counts, real = choose(HALF, 0, scores, mask, None, Sizes(mask.sum(1), mask.sum(1)))
+    index, real, counts = choose(HALF, 0, scores, mask, None, Sizes(mask.sum(1), mask.sum(1)))
     assert index[0].tolist() == [0, 3] and real.tolist() == [[True, True], [True, False]]
     assert index[1, 0] == 0 and counts.tolist() == [2, 1]
 
 
 def test_without_padding_there_is_no_mask():
     four = torch.tensor([4])
-    index, _, real = choose(HALF, 0, torch.tensor([[0.0, 5.0, 1.0, 9.0]]), None, None, Sizes(four, four))
+    index, real, _ = choose(HALF, 0, torch.tensor([[0.0, 5.0, 1.0, 9.0]]), None, None, Sizes(four, four))
     assert index.tolist() == [[0, 3]] and real is None
 
 

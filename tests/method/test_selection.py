@@ -3,11 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powerbert_cli.method.selection import select_counts, significance_order
-
-
-def select(scores, keep, mask, protected=1):
-    return select_counts(scores, torch.full((len(scores),), keep), keep, mask, protected)[0]
+from powerbert_cli.method.selection import select, select_counts, significance_order
 
 
 def test_keeps_the_highest_in_the_order_of_the_text():

@@ -120,6 +120,16 @@ def _after_attention(shape: EncoderShape, batch: int, rows: int, kept: int) -> d
     }
 
 
+def scoring_pays(shape: EncoderShape, n: float, kept: float) -> bool:
+    """Whether dropping n - kept of n word-vectors saves more FLOPs than significance costs as a pass of its own.
+
+    A dropped one saves the output projection, the feed-forward part and the next layer's query, key and value; scores
+    are n × n products of queries and keys.
+    """
+    d, f = shape.hidden, shape.feed_forward
+    return (n - kept) * (8 * d * d + 4 * d * f) > 2 * n * n * d
+
+
 def encoder_cost(
     shape: EncoderShape,
     batch: int,

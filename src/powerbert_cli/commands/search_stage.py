@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from ..bench.batches import make_batches
+from ..bench.cost import EncoderShape, scoring_pays
 from ..encoder.searching import SearchModel, SoftExtractModel, SoftThresholdModel
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination, to_keys
@@ -210,9 +211,8 @@ def _found(
     and as the hard thresholds do.
     """
     if isinstance(model, SoftThresholdModel):
-        found = replace(model.elimination, retention=Thresholds(model.thresholds))
-        kept = mean_kept(ShortenedModel(model.host, found), pipeline.material, settings.batch_size)
-        columns = {"threshold": model.thresholds, "expected": searched.masses, "kept": kept}
+        found, kept = _worth_their_scores(pipeline, settings, model)
+        columns = {"threshold": found.retention.values, "expected": searched.masses, "kept": kept}
         table = pd.DataFrame({"layer": range(1, len(kept) + 1), **columns})
         write_csv(result / "thresholds.csv", table)
         log.info(
@@ -225,6 +225,27 @@ def _found(
         return replace(model.elimination, retention=fractions), None
     lengths = Lengths(lengths_from_masses(searched.masses, settings.seq_len, settings.variant.rounding))
     return replace(model.elimination, retention=lengths), None
+
+
+def _worth_their_scores(
+    pipeline: Pipeline, settings: SearchSettings, model: SoftThresholdModel
+) -> tuple[Elimination, list[float]]:
+    """The thresholds, 0 where scoring costs more FLOPs than what is dropped saves, and what they keep on dev."""
+    shape = EncoderShape.of(model.config)
+
+    def with_kept(values: tuple[float, ...]) -> tuple[Elimination, list[float]]:
+        found = replace(model.elimination, retention=Thresholds(values))
+        return found, mean_kept(ShortenedModel(model.host, found), pipeline.material, settings.batch_size)
+
+    found, kept = with_kept(model.thresholds)
+    before, values = float(np.mean(pipeline.material.dev["length"])), list(model.thresholds)
+    for j, after in enumerate(kept):
+        if scoring_pays(shape, before, after):
+            before = after
+        elif values[j]:
+            log.info("layer %d keeps all it receives: scoring costs more than what its threshold would save", j + 1)
+            values[j] = 0.0
+    return (found, kept) if tuple(values) == model.thresholds else with_kept(tuple(values))
 
 
 def _say_reach(pipeline: Pipeline, settings: SearchSettings, plan: Plan) -> None:

@@ -54,12 +54,12 @@ class Group(NamedTuple):
     def all(self, sizes: Sizes, device: torch.device) -> Kept:
         """What it keeps if it keeps all."""
         index = torch.arange(self.length, device=device).expand(self.count, -1)
-        return Kept(index, sizes.now[self.inputs], self.mask)
+        return Kept(index, self.mask, sizes.now[self.inputs])
 
     def firsts(self, sizes: Sizes, device: torch.device) -> Kept:
         """What it keeps if it keeps [CLS] alone."""
         index = torch.zeros(self.count, 1, dtype=torch.long, device=device)
-        return Kept(index, torch.ones_like(sizes.now[self.inputs]), None)
+        return Kept(index, None, torch.ones_like(sizes.now[self.inputs]))
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ class Packing:
         """The rows of what the groups keep, one group after the other, with what fills inputs up."""
         places = []
         for group, one in zip(self.groups, kept, strict=True):
+            if isinstance(group.count, int) and group.count == 1 and group.places is None:
+                return one.places[0]
             begin = 0 if group.places is None else group.places.start
             first = torch.arange(group.count, device=one.places.device) * group.length + begin
             places.append((one.places + first.unsqueeze(-1)).flatten())
@@ -150,6 +152,8 @@ class Packing:
             mask = joined(masks) if masks else None
             after = padded(mask, kept[0].places.shape[1], sizes, heads, packs=self.source is not None)
             return after, after.places
+        if len(kept) == 1 and kept[0].real is None:
+            return packed(sizes, self.order, heads, device), None
         now, order = counts.numpy(), self.order
         width = np.repeat([one.places.shape[1] for one in kept], [one.places.shape[0] for one in kept])
         begin = width.cumsum() - width
@@ -184,6 +188,8 @@ def packed(sizes: Sizes, order: Tensor | None, heads: int, device: torch.device)
         heads: H, of whose attention weights a group is bounded on a CPU. On a GPU all inputs are one.
     """
     lengths, groups = sizes.now.tolist(), list[tuple[slice, int, bool]]()
+    if len(lengths) == 1:
+        return Packing(sizes, order, (Group(slice(0, 1), None, lengths[0], None),))
     limit, allowed = (_CACHE, _WASTE) if device.type == "cpu" else (math.inf, math.inf)
     start = 0
     while start < len(lengths):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .names import KINDS, STRATEGIES
 from .retention import Fractions, Lengths, Retention, RetentionError, Thresholds
-from .selection import passing_counts, select_counts
+from .selection import passing_counts, select, select_counts
 from .significance import normalise
 
 
@@ -230,13 +230,13 @@ class Kept(NamedTuple):
 
     Attributes:
         places: (B, K) int64, ascending among the N; what fills inputs of smaller counts comes last.
-        counts: (B,) int64, how many of each input's are real.
         real: (B, K) bool, False for what only fills up; None if nothing does.
+        counts: (B,) int64, how many of each input's are real.
     """
 
     places: Tensor
-    counts: Tensor
     real: Tensor | None
+    counts: Tensor
 
 
 def choose(
@@ -262,8 +262,9 @@ def choose(
     else:
         keep = int(counts.numpy().max())
         even = keep == int(counts.numpy().min())
-    index, real = select_counts(scores, counts.to(scores.device), keep, mask, protected, shield)
-    return Kept(index, counts, None if even else real)
+    if even:
+        return Kept(select(scores, keep, mask, protected, shield), None, counts)
+    return Kept(*select_counts(scores, counts.to(scores.device), keep, mask, protected, shield), counts)
 
 
 def shield_of(input_ids: Tensor, tokens: Sequence[int]) -> Tensor | None:

@@ -149,9 +149,10 @@ class Retention(ABC):
             RetentionError: names the entry and the rule that it breaks.
         """
 
+    @staticmethod
     @abstractmethod
-    def everything(self, seq_len: int, layers: int) -> "Retention":
-        """The same kind, keeping all word-vectors."""
+    def whole(seq_len: int) -> Any:
+        """The value of a layer that keeps everything."""
 
     @abstractmethod
     def counts(self, j: int, begun: Tensor, now: Tensor) -> Tensor | None:
@@ -173,16 +174,23 @@ class Retention(ABC):
         """
 
     @abstractmethod
-    def share(self, seq_len: int) -> float | None:
-        """Word-vectors kept over those of a plain model, over all layers, in (0, 1]; None if values do not say."""
-
-    @abstractmethod
-    def between(self, places: Sequence[float], seq_len: int) -> "Retention":
-        """Of each layer its own value (place 0), keeping everything (1), or in between; places do not rise."""
-
-    @abstractmethod
     def keeps_all(self, j: int, n: int) -> bool:
         """Whether layer j surely keeps all of n word-vectors."""
+
+    def everything(self, seq_len: int, layers: int) -> "Retention":
+        """The same kind, keeping all word-vectors."""
+        return type(self)((self.whole(seq_len),) * layers)
+
+    def between(self, places: Sequence[float], seq_len: int) -> "Retention":
+        """Of each layer its own value (place 0), keeping everything (1), or in between; places do not rise."""
+        whole = self.whole(seq_len)
+        mixed = tuple(own + (whole - own) * place for own, place in zip(self.values, places, strict=True))
+        values = tuple(map(round, mixed)) if isinstance(whole, int) else mixed
+        return type(self)(values).checked(seq_len, len(values))
+
+    def share(self, seq_len: int) -> float | None:
+        """Word-vectors kept over those of a plain model, over all layers, in (0, 1]; None if values do not say."""
+        return sum(self.values) / (len(self.values) * self.whole(seq_len))
 
 
 class Lengths(Retention):
@@ -191,21 +199,15 @@ class Lengths(Retention):
     def checked(self, seq_len: int, layers: int) -> "Lengths":
         return Lengths(check_lengths(self.values, seq_len, layers))
 
-    def everything(self, seq_len: int, layers: int) -> "Lengths":
-        return Lengths((seq_len,) * layers)
+    @staticmethod
+    def whole(seq_len: int) -> Any:
+        return seq_len
 
     def counts(self, j: int, begun: Tensor, now: Tensor) -> Tensor:
         return now.clamp(max=self.values[j])
 
     def most(self, j: int, longest: Any, now: Any) -> Any:
         return torch.sym_min(self.values[j], now)
-
-    def share(self, seq_len: int) -> float:
-        return sum(self.values) / (len(self.values) * seq_len)
-
-    def between(self, places: Sequence[float], seq_len: int) -> "Lengths":
-        lengths = [round(own + (seq_len - own) * place) for own, place in zip(self.values, places, strict=True)]
-        return Lengths(check_lengths(lengths, seq_len))
 
     def keeps_all(self, j: int, n: int) -> bool:
         return self.values[j] >= n
@@ -217,21 +219,15 @@ class Fractions(Retention):
     def checked(self, seq_len: int, layers: int) -> "Fractions":
         return Fractions(check_fractions(self.values, layers))
 
-    def everything(self, seq_len: int, layers: int) -> "Fractions":
-        return Fractions((1.0,) * layers)
+    @staticmethod
+    def whole(seq_len: int) -> Any:
+        return 1.0
 
     def counts(self, j: int, begun: Tensor, now: Tensor) -> Tensor:
         return quota(self.values[j], begun)
 
     def most(self, j: int, longest: Any, now: Any) -> Any:
         return quota(self.values[j], longest)
-
-    def share(self, seq_len: int) -> float:
-        return sum(self.values) / len(self.values)
-
-    def between(self, places: Sequence[float], seq_len: int) -> "Fractions":
-        fractions = [own + (1 - own) * place for own, place in zip(self.values, places, strict=True)]
-        return Fractions(check_fractions(fractions))
 
     def keeps_all(self, j: int, n: int) -> bool:
         return self.values[j] >= 1
@@ -243,8 +239,9 @@ class Thresholds(Retention):
     def checked(self, seq_len: int, layers: int) -> "Thresholds":
         return Thresholds(check_thresholds(self.values, layers))
 
-    def everything(self, seq_len: int, layers: int) -> "Thresholds":
-        return Thresholds((0.0,) * layers)
+    @staticmethod
+    def whole(seq_len: int) -> Any:
+        return 0.0
 
     def counts(self, j: int, begun: Tensor, now: Tensor) -> None:
         return None
@@ -254,9 +251,6 @@ class Thresholds(Retention):
 
     def share(self, seq_len: int) -> None:
         return None
-
-    def between(self, places: Sequence[float], seq_len: int) -> "Thresholds":
-        return Thresholds(tuple(own * (1 - place) for own, place in zip(self.values, places, strict=True)))
 
     def keeps_all(self, j: int, n: int) -> bool:
         return self.values[j] <= 0

@@ -56,12 +56,18 @@ def passing_counts(passing: Tensor, mask: Tensor | None, protected: int, shield:
     return passing.sum(dim=-1).clamp(min=1)
 
 
+def select(scores: Tensor, keep: int, mask: Tensor | None, protected: int = 1, shield: Tensor | None = None) -> Tensor:
+    """Positions of the `keep` most significant word-vectors of each input, in the order of the text: (B, keep) int64.
+
+    The extract layer of the paper (section 3.3). Args and Raises: as of `select_counts`.
+    """
+    return _order(scores, keep, mask, protected, shield).sort(dim=-1).values
+
+
 def select_counts(
     scores: Tensor, counts: Tensor, keep: int, mask: Tensor | None, protected: int = 1, shield: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Positions of the most significant word-vectors, of each input as many as its own count, in the order of the text.
-
-    The extract layer of the paper (section 3.3).
 
     Args:
         scores: (B, N) float.
