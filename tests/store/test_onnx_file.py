@@ -55,6 +55,12 @@ def test_file_answers_as_the_model_for_any_batch_and_length(family, strategy, tm
     assert compare_onnx(tmp_path / "model.onnx", model) < 1e-4
 
 
+def test_file_of_a_model_whose_head_reads_all_word_vectors(tmp_path):
+    model = ShortenedModel(make_host("modernbert", classifier_pooling="mean"), RELATIVE).eval()
+    export_onnx(model, tmp_path / "model.onnx")
+    assert compare_onnx(tmp_path / "model.onnx", model) < 1e-4
+
+
 def test_file_of_another_model_is_told_apart(tmp_path):
     one, other = (ShortenedModel(make_host(num_hidden_layers=n), described((8,) * n, 16)) for n in (3, 2))
     export_onnx(one, tmp_path / "model.onnx")

@@ -128,9 +128,10 @@ class Packing:
     def whole(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """All inputs padded to the longest, in the order of the batch: (T, …) → (B, N, …), and their mask (B, N)."""
         sizes = self.sizes.now
-        if self.padding_is_rows:
+        if self.sizes.bound is not None:
             masks = [group.mask for group in self.groups if group.mask is not None]
-            return rows.unflatten(0, (sizes.shape[0], self.groups[0].length)), torch.cat(masks) if masks else None
+            table = self.pad(rows).unflatten(0, (sizes.shape[0], self.groups[0].length))
+            return table, torch.cat(masks) if masks else None
         n, starts = int(sizes.max()), sizes.cumsum(0) - sizes
         place = torch.arange(n).expand(len(sizes), n)
         source = starts.unsqueeze(-1) + torch.minimum(place, sizes.unsqueeze(-1) - 1)

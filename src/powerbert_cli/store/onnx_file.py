@@ -54,7 +54,9 @@ def export_onnx(model: nn.Module, path: Path) -> None:
     """
     _check(model)
     names = input_names(model.config)
-    batch, length = 2, 7  # of no meaning: both are free in the file
+    # Both are free in the file. Where a layer keeps one word-vector of the example, a graph may believe that it always
+    # does: of the longest input that is true.
+    batch, length = 2, model.seq_len if isinstance(model, EliminationModel) else 7
     example = [torch.ones(batch, length, dtype=torch.long) for _ in names]
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     was_training = model.training
