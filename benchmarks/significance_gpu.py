@@ -9,8 +9,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination
-from powerbert_cli.method.kernels import use_kernel
-from powerbert_cli.method.significance import significance_from_projections
+from powerbert_cli.method.kernels import significance_by_triton
+from powerbert_cli.method.retention import Lengths
+from powerbert_cli.method.significance import attention_weights, significance
 
 REPEATS = 50
 
@@ -36,14 +37,16 @@ def main() -> None:
         for n in (64, 128, 256, 512):
             config = AutoConfig.for_model("bert", num_hidden_layers=1)
             host = AutoModelForSequenceClassification.from_config(config).to("cuda", torch.bfloat16).eval()
-            model = ShortenedModel(host, Elimination((n // 2,), n)).eval()
+            model = ShortenedModel(host, Elimination(Lengths((n // 2,)), n)).eval()
             model.ends_in_first = False  # the one layer here stands for one in the middle
             ids = torch.randint(30000, (batch, n), device="cuda")
             query, key = torch.randn(2, batch, 12, n, 64, device="cuda", dtype=torch.bfloat16)
-            taken = {}
-            for kernel in ("torch", "triton"):
-                use_kernel(kernel)
-                taken[kernel] = milliseconds(lambda q=query, k=key: significance_from_projections(q, k))
+            rows = [one.transpose(1, 2).flatten(0, 1).contiguous() for one in (query, key)]
+            starts = torch.arange(batch + 1, dtype=torch.int32, device="cuda") * n
+            taken = {
+                "torch": milliseconds(lambda q=query, k=key: significance(attention_weights(q, k))),
+                "triton": milliseconds(lambda r=rows, s=starts, n=n: significance_by_triton(*r, s, n, None)),
+            }
             whole = milliseconds(lambda m=model, i=ids: m(i))
             share = taken["triton"] / whole
             print(f"| {batch} | {n} | {taken['torch']:.3f} | {taken['triton']:.3f} | {whole:.3f} | {share:.0%} |")
