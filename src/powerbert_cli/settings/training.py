@@ -96,7 +96,7 @@ class FinetuneSettings:
     precision: str = key("fp32, bf16 or fp16; bench also int8")
     attention: str = key(
         "how significance is scored: torch (PyTorch's operations), triton (GPU kernel without the n × n matrices), or "
-        "auto (triton where it is faster)"
+        "auto (triton on a GPU)"
     )
     output_dir: str = key("where run directories and finished stages go")
     checkpoint: str | None = key("start from this fine-tuned model directory")
