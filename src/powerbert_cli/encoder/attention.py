@@ -18,7 +18,7 @@ from ..method.kernels import significance_by_triton, uses_triton
 from ..method.merge import merge_dropped
 from ..method.selection import rows_of_heads
 from ..method.significance import attention_weights, significance
-from .block import Block
+from .block import Block, PostNormBlock
 from .packing import Group, Packing, joined
 from .parts import part
 
@@ -230,14 +230,14 @@ def attend_for_first(block: Block, rows: Rows, dropout: float, training: bool) -
     """Self-attention for the first word-vector ([CLS]) of each input alone, over all: exact where only it is read."""
     packing = rows.packing
     firsts = [group.firsts(packing.sizes, rows.vectors.device) for group in packing.groups]
-    if not block.attends_for_first:
+    if not isinstance(block, PostNormBlock) or block.joined_kv is None:  # rotary positions, or a gradient
         return attend_for(block, rows, firsts, dropout, training)
     with part("project"):
         vectors, contexts = packing.pad(rows.vectors), []
     with part("attention"):
         for group, first in zip(packing.groups, firsts, strict=True):
             bias = _of_queries(_bias(block, rows, group), first.places)
-            contexts.append(block.first_context(group.table(vectors), group.mask, bias))
+            contexts.append(block.first_context(block.joined_kv, group.table(vectors), group.mask, bias))
     return _go_on(block, rows, firsts, joined(contexts), training)
 
 

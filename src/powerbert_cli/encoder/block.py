@@ -55,27 +55,6 @@ class Block(ABC):
     def feed_forward(self, x: Tensor, training: bool) -> Tensor:
         """Feed-forward part with residual and norm: (Q, D) → (Q, D)."""
 
-    @property
-    def attends_for_first(self) -> bool:
-        """Whether there is `first_context`: not with a gradient, nor with rotary positions."""
-        return False
-
-    def first_context(self, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
-        """A·V for the first word-vector of each input, without keys and values of the others.
-
-        Its score of a word-vector x is (W_kᵀq)·x, and Σ a·W_v x is W_v Σ a·x; the keys' bias adds the same to all
-        scores of a query, which softmax does not see.
-
-        Args:
-            x: (B, N, D).
-            mask: (B, N) bool; None if nothing is padded.
-            bias: (B or 1, H or 1, 1, N) added to the scaled scores; None for nothing.
-
-        Returns:
-            (B, D).
-        """
-        raise NotImplementedError
-
     @abstractmethod
     def host_parts(self) -> dict[str, tuple[Any, ...]]:
         """The host's modules behind project, output and feed-forward, in the order in which the host calls them."""
@@ -167,13 +146,22 @@ class PostNormBlock(Block):
         kv = torch.cat((self.key(x), self.value(x)), dim=-1) if self.joined_kv is None else self.joined_kv(x)
         return _heads(self.query(x.index_select(0, queries)), 1, self.heads), _heads(kv, 2, self.heads)
 
-    @property
-    def attends_for_first(self) -> bool:
-        return self.joined_kv is not None
+    def first_context(self, kv: ArrangedLinear, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
+        """A·V for the first word-vector of each input, without keys and values of the others.
 
-    def first_context(self, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
-        assert self.joined_kv is not None
-        w_k, w_v = self.joined_kv.weight.unflatten(0, (2, self.heads, -1)).unbind()  # (H, D/H, D)
+        Its score of a word-vector x is (W_kᵀq)·x, and Σ a·W_v x is W_v Σ a·x; the keys' bias adds the same to all
+        scores of a query, which softmax does not see.
+
+        Args:
+            kv: `joined_kv`.
+            x: (B, N, D).
+            mask: (B, N) bool; None if nothing is padded.
+            bias: (B or 1, H or 1, 1, N) added to the scaled scores; None for nothing.
+
+        Returns:
+            (B, D).
+        """
+        w_k, w_v = kv.weight.unflatten(0, (2, self.heads, -1)).unbind()  # (H, D/H, D)
         q = self.query(x[:, 0]).unflatten(-1, (self.heads, -1)).transpose(0, 1)  # (H, B, D/H)
         scores = torch.matmul(torch.bmm(q, w_k).transpose(0, 1), x.mT) * w_k.shape[1] ** -0.5  # (B, H, N)
         if bias is not None:
@@ -182,7 +170,7 @@ class PostNormBlock(Block):
             scores = scores.masked_fill(~mask.unsqueeze(1), torch.finfo(scores.dtype).min)
         mean = torch.matmul(scores.softmax(dim=-1), x).transpose(0, 1)  # (H, B, D)
         context = torch.bmm(mean, w_v.mT).transpose(0, 1).flatten(1)
-        return context if self.joined_kv.bias is None else context + self.joined_kv.bias[len(context[0]) :]
+        return context if kv.bias is None else context + kv.bias[len(context[0]) :]
 
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
         return self.norm1(residual + F.dropout(self.output(context), self.output_dropout, training))
