@@ -48,7 +48,8 @@ class StepClock(TrainerCallback):
 def generated(rows: int, seq_len: int) -> datasets.Dataset:
     ids = np.random.default_rng(0).integers(1000, 30000, (rows, seq_len))
     mask = np.ones_like(ids)
-    return datasets.Dataset.from_dict({"input_ids": ids, "attention_mask": mask, "labels": [0, 1] * (rows // 2)})
+    given = {"input_ids": ids, "attention_mask": mask, "labels": [0, 1] * (rows // 2), "length": [seq_len] * rows}
+    return datasets.Dataset.from_dict(given)
 
 
 def main() -> None:
@@ -88,7 +89,10 @@ def main() -> None:
         args.eval_strategy = args.save_strategy = args.logging_strategy = "no"  # type: ignore[assignment]
         for _ in range(given.rounds):
             for name, model in models.items():
-                more = {"regularizer_weight": 1e-3, "lr_soft": 1e-2, "decoupled": False} if name == "search" else {}
+                more: dict[str, Any] = {}
+                if name == "search":
+                    more = {"regularizer_weight": 1e-3, "lr_soft": 1e-2, "decoupled": False, "group_by_length": False}
+                    more |= {"eval_dataset": rows, "compute_metrics": None}
                 trainer = (SearchTrainer if more else Trainer)(
                     model=model,
                     args=args,

@@ -119,3 +119,43 @@ def test_places_and_rows_belong_together(sizes, heads, data):
     assert (after.sizes.now[1:] <= after.sizes.now[:-1]).all() and torch.equal(counts[order], after.sizes.now)
     assert torch.equal(owner[going], order.repeat_interleave(after.sizes.now))
     assert torch.equal(after.in_batch_order(after.sizes.now), counts)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("strategy", "kind"), [*KINDS, ("threshold", "absolute")])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_gpu_answers_as_a_cpu_in_float32(family, strategy, kind, dtype, batch):
+    """Also by attention of variable length, which bfloat16 and float16 take."""
+    how = described(None, 16, "threshold", (0.7, 0.8, 1.1)) if strategy == "threshold" else short(strategy, kind)
+    model = ShortenedModel(make_host(family).to(dtype).float(), how).eval()
+    with torch.no_grad():
+        expected_kept, expected = model.kept_positions(**batch), model(**batch).logits
+        model, moved = model.to("cuda", dtype), {name: part.cuda() for name, part in batch.items()}
+        kept, logits = model.kept_positions(**moved), model(**moved).logits.float().cpu()
+    exact = dtype == torch.float32
+    near = (logits - expected).abs().amax(dim=1) <= (1e-3 if exact else 0.1) * max(1.0, float(expected.abs().max()))
+    same = [left_of(kept, b) == left_of(expected_kept, b) and bool(near[b]) for b in range(4)]
+    assert sum(same) >= (4 if exact else 2)  # rounding: a rank, or what a word-vector merges into, may change hands
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_on_a_gpu_in_mixed_precision(family, batch):
+    """Of every parameter, near those of a CPU in float32; what is kept is given by position, so that it is the same."""
+    model = ShortenedModel(make_host(family), short("head", "relative")).eval()
+
+    def gradients(device, mixed):
+        model.to(device).zero_grad()
+        moved = {name: part.to(device) for name, part in batch.items()}
+        with torch.autocast(device, torch.bfloat16, enabled=mixed):
+            model(**moved, labels=torch.tensor([0, 1, 0, 1], device=device)).loss.backward()
+        return {name: p.grad.float().cpu().clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    expected, found = gradients("cpu", False), gradients("cuda", True)
+    assert expected.keys() == found.keys()
+    scale = max(float(gradient.abs().max()) for gradient in expected.values())  # a key's bias has none but noise
+    for name, gradient in found.items():
+        assert torch.allclose(gradient, expected[name], atol=0.1 * scale), name

@@ -119,11 +119,11 @@ class Packing:
             length = self.groups[0].length
             steps = torch.arange(self.sizes.now.shape[0] + 1, dtype=torch.int32, device=device)
             return steps * length, length
-        return F.pad(self.sizes.now.cumsum(0), (1, 0)).to(device, torch.int32), int(self.sizes.now.max())
+        return sent(F.pad(self.sizes.now.cumsum(0), (1, 0)).to(torch.int32), device), int(self.sizes.now.max())
 
     def in_batch_order(self, inputs: Tensor) -> Tensor:
         """Something of each input (B, …), in the order of the batch."""
-        return inputs if self.order is None else inputs.index_select(0, self.order.argsort().to(inputs.device))
+        return inputs if self.order is None else inputs.index_select(0, sent(self.order.argsort(), inputs.device))
 
     def whole(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """All inputs padded to the longest, in the order of the batch: (T, …) → (B, N, …), and their mask (B, N)."""
@@ -135,7 +135,7 @@ class Packing:
         n, starts = int(sizes.max()), sizes.cumsum(0) - sizes
         place = torch.arange(n).expand(len(sizes), n)
         source = starts.unsqueeze(-1) + torch.minimum(place, sizes.unsqueeze(-1) - 1)
-        source, mask = (self.in_batch_order(one).to(rows.device) for one in (source, place < sizes.unsqueeze(-1)))
+        source, mask = (sent(self.in_batch_order(one), rows.device) for one in (source, place < sizes.unsqueeze(-1)))
         table = rows.index_select(0, source.flatten()).unflatten(0, source.shape)
         return table, None if n == int(sizes.min()) else mask
 
@@ -168,12 +168,17 @@ class Packing:
             return packed(sizes, order, heads, device), None
         else:
             taken = _ranges(begin, now)
-        return packed(sizes, order, heads, device), torch.from_numpy(taken).to(device)
+        return packed(sizes, order, heads, device), sent(torch.from_numpy(taken), device)
 
 
 def _ranges(begin: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """begin[0], begin[0] + 1, … of counts[0] numbers, then those of the next."""
     return np.repeat(begin - counts.cumsum() + counts, counts) + np.arange(counts.sum())
+
+
+def sent(indices: Tensor, device: torch.device) -> Tensor:
+    """To the device, which goes on with its work meanwhile: a wait for each of a layer's indices would stop it."""
+    return indices.to(device, non_blocking=True)
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
@@ -214,12 +219,12 @@ def packed(sizes: Sizes, order: Tensor | None, heads: int, device: torch.device)
     real = np.zeros(bounds[-1], dtype=bool)
     real[places] = True
     # padding repeats the row before it
-    source, mask = (torch.from_numpy(one).to(device) for one in (real.cumsum() - 1, real))
+    source, mask = (sent(torch.from_numpy(one), device) for one in (real.cumsum() - 1, real))
     made = (
         Group(inputs, span, n, None if even else mask[span].unflatten(0, (-1, n)))
         for (inputs, n, even), span in zip(groups, spans, strict=True)
     )
-    return Packing(sizes, order, tuple(made), source, torch.from_numpy(places).to(device))
+    return Packing(sizes, order, tuple(made), source, sent(torch.from_numpy(places), device))
 
 
 def padded(mask: Tensor | None, length: Any, sizes: Sizes, heads: int, packs: bool = False) -> Packing:

@@ -16,7 +16,7 @@ from ..method.elimination import ByAttention, ByPosition, Elimination, Kept, Siz
 from .attention import Rows, attend, attend_for, attend_for_first, keep_all
 from .block import Block
 from .families import family_of
-from .packing import Group, Packing, packed, padded
+from .packing import Group, Packing, packed, padded, sent
 from .parts import part
 from .views import Views
 
@@ -189,7 +189,7 @@ class EliminationModel(nn.Module, ABC):
         chosen: Any = slice(None)
         if bool((sizes[1:] > sizes[:-1]).any()):
             order = sizes.argsort(descending=True, stable=True)
-            sizes, chosen = sizes[order], order.to(input_ids.device)
+            sizes, chosen = sizes[order], sent(order, input_ids.device)
         longest = n if mask is None else int(mask.any(dim=0).nonzero().max()) + 1
         packing = packed(Sizes(sizes, sizes), order, self.heads, input_ids.device)
         return packing, (chosen, slice(0, longest))

@@ -264,7 +264,8 @@ def choose(
         even = keep == int(counts.numpy().min())
     if even:
         return Kept(select(scores, keep, mask, protected, shield), None, counts)
-    return Kept(*select_counts(scores, counts.to(scores.device), keep, mask, protected, shield), counts)
+    each = counts.to(scores.device, non_blocking=True)
+    return Kept(*select_counts(scores, each, keep, mask, protected, shield), counts)
 
 
 def shield_of(input_ids: Tensor, tokens: Sequence[int]) -> Tensor | None:
