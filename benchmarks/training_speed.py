@@ -21,7 +21,8 @@ from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination, plain
 from powerbert_cli.method.retention import Lengths
 from powerbert_cli.settings import TrainingSettings
-from powerbert_cli.training.trainer import Plan, SearchTrainer, arguments
+from powerbert_cli.training.soft_search import SearchTrainer
+from powerbert_cli.training.trainer import Plan, arguments
 
 PUBLISHED = {
     "cola": (64, (17, 15, 14, 13, 12, 11, 11, 9, 6, 5, 5, 5)),

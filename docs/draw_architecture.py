@@ -17,15 +17,18 @@ STAGES = [
     ("bench", "timing.csv\nFLOPs and roofline\nbeside it"),
 ]
 LAYERS = [  # an import goes from a row to a lower one only; tests/test_docs.py holds it to that
+    [("api", "the verbs as functions")],
     [("cli", "verb → Hydra")],
     [
         ("usage", "help from typed settings"),
         ("foreign", "configs from elsewhere set, they do not run"),
-        ("commands", "one recipe for each verb"),
+        ("commands", "verbs: settings, stages, report"),
     ],
+    [("jobs", "of a multirun: gathered, failed, gone on with")],
+    [("pipeline", "one file for each stage: its record, and how it becomes a folder")],
     [("report", "tables, pictures"), ("search", "calibrate, evolve, budgets")],
-    [("bench", "contenders, clocks, cost"), ("training", "Trainer + regulariser, distillation")],
-    [("store", "stages, artifacts, model directories"), ("tasks", "data, metrics")],
+    [("bench", "contenders, clocks, the timing table"), ("training", "Trainer + regulariser, distillation")],
+    [("store", "stages, artifacts, model directories"), ("tasks", "data, batches, metrics")],
     [("encoder", "the shortened encoder; families")],
     [("settings", "typed keys and their rules")],
     [("method", "significance, selection, soft-extract")],
@@ -43,7 +46,7 @@ def _box(ax, x, y, width, height, title, text, colour=PAPER):
 
 
 def main() -> None:
-    figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 9.5), height_ratios=[1, 2.6])
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 11), height_ratios=[1, 3.2])
     for ax in (top, bottom):
         ax.set(xlim=(0, 100), ylim=(0, 100))
         ax.axis("off")

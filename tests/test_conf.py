@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 
 from powerbert_cli import usage
 from powerbert_cli.cli import conf_dir
-from powerbert_cli.commands.typed import from_config
+from powerbert_cli.commands.prepare import from_config
 from powerbert_cli.method.retention import check_lengths
 from powerbert_cli.settings import VERBS, SettingsError
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from omegaconf.errors import OmegaConfBaseException
 
 from powerbert_cli.cli import conf_dir
-from powerbert_cli.commands.typed import from_config
+from powerbert_cli.commands.prepare import from_config
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.retention import RetentionError, check_fractions, check_lengths, check_thresholds
 from powerbert_cli.settings import VERBS

@@ -4,8 +4,8 @@ import datasets
 import torch
 
 from powerbert_cli.settings import TrainingSettings
+from powerbert_cli.tasks.batches import Material
 from powerbert_cli.tasks.tokenizing import build_tokenizer
-from powerbert_cli.training.stages import Material
 from powerbert_cli.training.trainer import Plan
 
 OPTIONS = {

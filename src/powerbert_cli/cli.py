@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from . import foreign, processes, usage
-from .errors import PowerbertError, Terminated, nearest
+from .errors import PowerbertError, Terminated
 from .settings import VERBS
 from .store.home import with_home
 
@@ -65,7 +65,7 @@ def dispatch(args: list[str]) -> int:
         return 0
     verb, rest = args[0], args[1:]
     if verb not in VERBS:
-        return _complain(f"unknown verb '{verb}'{nearest(verb, VERBS)}; verbs: {', '.join(VERBS)}")
+        return _complain(usage.unknown_verb(verb))
     if any(arg in ("-h", "--help") for arg in rest):
         print(usage.verb_help(verb, conf_dir()))
         return 0
@@ -115,9 +115,9 @@ def run_verb(verb: str, args: list[str]) -> int:
         logging.getLogger(__name__).debug("unexpected error", exc_info=True)
         if os.environ.get("POWERBERT_TRACEBACK"):
             raise
-        first = (str(error).splitlines() or [""])[0]
+        reason = (str(error).splitlines() or [""])[0]
         return _complain(
-            f"unexpected {type(error).__name__}: {first} (traceback in the run's log, "
+            f"unexpected {type(error).__name__}: {reason} (traceback in the run's log, "
             "or on the screen with POWERBERT_TRACEBACK=1)",
             FAILED,
         )
@@ -127,7 +127,7 @@ def run_verb(verb: str, args: list[str]) -> int:
 @contextlib.contextmanager
 def _own_place() -> Iterator[list[str]]:
     """Overrides under which all but the first of several processes write where it disturbs nobody; they are quiet."""
-    if processes.is_first():
+    if processes.is_main():
         yield []
     else:
         from .report.console import console
@@ -162,7 +162,7 @@ def task_function(cfg: Any) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from .commands import failures
+    from .jobs import failures
     from .store import artifacts
 
     hydra = HydraConfig.get()
@@ -180,7 +180,7 @@ def task_function(cfg: Any) -> Any:
 
 
 def _complain(message: str, code: int = USER_ERROR) -> int:
-    who = "powerbert" if processes.is_first() else f"powerbert (process {processes.number()})"
+    who = "powerbert" if processes.is_main() else f"powerbert (process {processes.number()})"
     print(f"{who}: {message}", file=sys.stderr)
     return code
 

@@ -28,8 +28,8 @@ _INTERPOLATION = re.compile(r"\$\{(?:(?:oc\.env|hydra|now):[^${}]*|[\w.\[\]]+)\}
 # What the shipped configs name, and Hydra's and Optuna's own parts that a sweep of one's own may choose.
 _SAMPLERS = ("CmaEsSampler", "GridSampler", "MOTPESampler", "NSGAIISampler", "RandomSampler", "TPESampler")
 ALLOWED = {
-    *("powerbert_cli.commands.gather.SweepReport", "powerbert_cli.commands.gather.PublishedReport"),
-    *("powerbert_cli.commands.failures.FailedJobs", "powerbert_cli.store.home.LogFormatter"),
+    *("powerbert_cli.jobs.gather.SweepReport", "powerbert_cli.jobs.gather.PublishedReport"),
+    *("powerbert_cli.jobs.failures.FailedJobs", "powerbert_cli.store.home.LogFormatter"),
     "powerbert_cli.report.console.ConsoleHandler",
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",

@@ -21,7 +21,7 @@ def number() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def is_first() -> bool:
+def is_main() -> bool:
     return number() == 0
 
 

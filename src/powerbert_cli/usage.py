@@ -175,6 +175,10 @@ def _serves(experiment: Path, verb: str) -> bool:
     return verb == "bench" or "hydra" not in content
 
 
+def unknown_verb(verb: str) -> str:
+    return f"unknown verb '{verb}'{nearest(verb, VERBS)}; verbs: {', '.join(VERBS)}"
+
+
 def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> str:
     """One line for an error of Hydra or OmegaConf, with the nearest name for a wrong one."""
     text = str(error)

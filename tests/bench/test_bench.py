@@ -11,17 +11,17 @@ import torch
 from hosts import FAMILIES, described, make_host
 
 from powerbert_cli.bench import energy, engines
-from powerbert_cli.bench.accuracy import compared, logits_of
-from powerbert_cli.bench.batches import bucket, choose_rows, make_batches
+from powerbert_cli.bench.contenders import Field, build_contenders, models_of
 from powerbert_cli.bench.cost import EncoderShape, Peaks, encoder_flops
 from powerbert_cli.bench.engines import Place
 from powerbert_cli.bench.profile import profile
-from powerbert_cli.bench.run import Field, build_contenders, models_of
-from powerbert_cli.bench.timing import measure, speedup, table, warm_up
+from powerbert_cli.bench.table import compared, speedup, table
+from powerbert_cli.bench.timing import measure, warm_up
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.report.profile import draw_profile, say_profile
+from powerbert_cli.report.profile_table import draw_profile, say_profile
 from powerbert_cli.report.tables import say_timing
 from powerbert_cli.settings import BENCH_MODELS
+from powerbert_cli.tasks.batches import answers, bucket, choose_rows, make_batches
 
 ALL = ("max", "longest", "sorted")
 
@@ -173,7 +173,7 @@ def test_logits_are_in_the_order_of_the_rows(rows, host):
         wanted = torch.cat([model(**batch).logits for batch in batches])
     dataset = datasets.Dataset.from_list(rows)
     for buckets in (False, True):
-        found = logits_of(model, dataset, pad, 3, 16, "cpu", buckets)
+        found = answers(model, dataset, pad, 3, seq_len=16, buckets=buckets).logits
         assert torch.allclose(torch.as_tensor(found), wanted, atol=1e-4)
 
 

@@ -33,9 +33,9 @@ def test_layer_cost_by_hand():
 
 def test_head_and_random_have_queries_of_the_kept_ones_only():
     """As above with one query in place of three: project (2 + 4·3)·4, scores 2·3·2 and A·V 2·3·2."""
-    parts = layer_cost(EncoderShape(1, 2, 8), 1, 3, 1, chosen_first=True)
+    parts = layer_cost(EncoderShape(1, 2, 8), 1, 3, 1, chosen_beforehand=True)
     assert [cost.flops for cost in parts.values()] == [56, 12 + 12, 8, 64]
-    whole = layer_cost(EncoderShape(1, 2, 8), 1, 3, 3, chosen_first=True)
+    whole = layer_cost(EncoderShape(1, 2, 8), 1, 3, 3, chosen_beforehand=True)
     assert whole == layer_cost(EncoderShape(1, 2, 8), 1, 3, 3)
 
 

@@ -10,12 +10,18 @@ import pytest
 from hosts import make_host
 
 from powerbert_cli.cli import dispatch
-from powerbert_cli.commands import records
+from powerbert_cli.pipeline import tested
+from powerbert_cli.pipeline.finetune import FinetuneRecord
+from powerbert_cli.pipeline.record import MeasuredRecord, Record
+from powerbert_cli.pipeline.retrain import RetrainRecord
+from powerbert_cli.pipeline.single_search import SearchRecord
+from powerbert_cli.pipeline.teacher import TeacherRecord
 from powerbert_cli.store import environment
 from powerbert_cli.store.model_dir import fingerprint, save_model_dir
 from powerbert_cli.store.stages import identity_of
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
+RECORDS = [Record, MeasuredRecord, FinetuneRecord, SearchRecord, RetrainRecord, TeacherRecord, tested.TestedRecord]
 SMALL = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32", "model.config.num_hidden_layers=2"]
 
 
@@ -139,7 +145,7 @@ def test_environment_is_that_of_the_process_that_made_the_stage(folder, monkeypa
     assert json.loads((stage / "environment.json").read_text()) == first
 
 
-@pytest.mark.parametrize("kind", [getattr(records, name) for name in dir(records) if name.endswith("Record")])
+@pytest.mark.parametrize("kind", RECORDS)
 def test_every_field_of_a_record_is_hashed(kind):
     """So that a field that is added decides, without anyone thinking of it."""
     given = {field.name: f"{field.name} of one" for field in fields(kind)}

@@ -1,4 +1,5 @@
-from powerbert_cli.report.sweep import best_within, draw, over_seeds, pareto_front, sweep_table, with_settings
+from powerbert_cli.report.sweep_picture import draw, pareto_front
+from powerbert_cli.report.sweep_table import best_within, over_seeds, sweep_table, with_settings
 
 
 def result(lam, value, speed, **more):

@@ -10,7 +10,7 @@ from powerbert_cli import load_shortened
 from powerbert_cli.encoder.loading import ModelError
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import draw_random_order
-from powerbert_cli.store.model_dir import save_model_dir
+from powerbert_cli.store.model_dir import fingerprint, save_model_dir
 from powerbert_cli.store.retention_file import RetentionFile, RetentionFileError
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
@@ -47,6 +47,16 @@ def test_loads_elsewhere_with_the_same_logits(saved, tmp_path, host, batch):
         assert torch.equal(out["plain"], host(**batch).logits)
         assert torch.equal(out["short"], ShortenedModel(host, SHORT).eval()(**batch).logits)
     assert not torch.equal(out["plain"], out["short"])
+
+
+def test_what_the_tokenizer_did_last_is_not_in_a_model_directory(tmp_path, host):
+    """A run whose rows are tokenised already, from the cache, leaves the same directory as the first one."""
+    tokenizer, found = build_tokenizer(["a b"], 50), []
+    for call in ({}, {"truncation": True, "max_length": 3}, {"padding": "max_length", "max_length": 9}):
+        tokenizer("a b a b", **call)
+        save_model_dir(tmp_path / str(len(found)), host, tokenizer)
+        found.append(fingerprint(tmp_path / str(len(found))))
+    assert len(set(found)) == 1
 
 
 def test_only_safetensors(saved):

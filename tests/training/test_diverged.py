@@ -10,8 +10,9 @@ from powerbert_cli.cli import dispatch
 from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.settings import RetrainStage
+from powerbert_cli.training.classifier import train_classifier
 from powerbert_cli.training.diverged import Diverged, check_finite
-from powerbert_cli.training.stages import search_retention, train_classifier
+from powerbert_cli.training.soft_search import search_retention
 
 FULL, OPEN, SHORT = described((16,) * 3, 16), described(None, 16), described((8, 5, 2), 16)
 OPTIONS = RetrainStage(

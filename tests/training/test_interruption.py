@@ -13,8 +13,9 @@ from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.errors import Terminated
 from powerbert_cli.settings import RetrainStage
+from powerbert_cli.training.classifier import train_classifier
 from powerbert_cli.training.controller import Controller
-from powerbert_cli.training.stages import search_retention, train_classifier
+from powerbert_cli.training.soft_search import search_retention
 
 OPEN = described(None, 16)
 RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.3, 0.1))

@@ -7,8 +7,8 @@ from trainings import plan
 
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.settings import RetrainStage
-from powerbert_cli.training.retraining import answers_of, distillation_loss
-from powerbert_cli.training.stages import train_classifier
+from powerbert_cli.tasks.batches import answers as answers_of
+from powerbert_cli.training.classifier import distillation_loss, train_classifier
 
 SHORT = described((8, 5, 2), 16)
 RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.3, 0.1))
@@ -40,7 +40,7 @@ def test_gradient_keeps_its_size_whatever_the_temperature():
 
 def test_a_teachers_answers_are_in_the_order_of_the_rows(material):
     teacher = ShortenedModel(make_host(), described((16, 16, 16), 16))
-    answers = answers_of(teacher, material.train, material.collator("longest"), 4, "fp32", first=True)
+    answers = answers_of(teacher, material.train, material.collator("longest"), 4, first=True)
     assert answers.logits.shape == (24, 2) and answers.first.shape == (24, 32)
     with torch.no_grad():
         for row, logits in zip(material.train, answers.logits, strict=True):
@@ -55,11 +55,11 @@ def test_a_student_of_soft_labels_alone_comes_nearer_to_its_teacher(elimination,
     with torch.no_grad():
         teacher.host.classifier.weight *= 20  # surer than the student is at first
     collate = material.collator("longest")
-    answers = answers_of(teacher, material.train, collate, 4, "fp32", first=True)
+    answers = answers_of(teacher, material.train, collate, 4, first=True)
     student = ShortenedModel(make_host(), elimination)
 
     def distance():
-        found = answers_of(student, material.train, collate, 4, "fp32", first=False)
+        found = answers_of(student, material.train, collate, 4)
         return float(distillation_loss(torch.tensor(found.logits), torch.tensor(answers.logits), 1.0, None))
 
     before, wrong = distance(), material.train.map(lambda row: {"labels": 1 - row["labels"]})

@@ -10,7 +10,8 @@ from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.retention import lengths_from_masses
 from powerbert_cli.method.soft_extract import learning_rates
 from powerbert_cli.training.checkpoints import last_whole, seal
-from powerbert_cli.training.stages import search_retention, search_steps, train_classifier
+from powerbert_cli.training.classifier import train_classifier
+from powerbert_cli.training.soft_search import search_retention, search_steps
 
 OPEN, SHORT = described(None, 16), described((8, 5, 2), 16)
 

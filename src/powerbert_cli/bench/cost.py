@@ -74,7 +74,7 @@ def layer_cost(
     *,
     merges: bool = False,
     first_only: bool = False,
-    chosen_first: bool = False,
+    chosen_beforehand: bool = False,
 ) -> dict[str, Cost]:
     """The parts of one layer on a batch of inputs of n word-vectors each, of which `kept` go on.
 
@@ -86,13 +86,13 @@ def layer_cost(
         merges: dropped word-vectors are merged: attention's output is needed for all n, and the
             similarity of each to the kept ones.
         first_only: nothing but [CLS] is needed: one query, and kept counts as 1.
-        chosen_first: positions alone decide what is kept (head, random): the dropped ones have no queries.
+        chosen_beforehand: positions alone decide what is kept (head, random): the dropped ones have no queries.
 
     Returns:
         project, attention (with the scores of significance), output, feed-forward.
     """
     d = shape.hidden
-    queries, kept = (1, 1) if first_only else (kept if chosen_first else n, kept)
+    queries, kept = (1, 1) if first_only else (kept if chosen_beforehand else n, kept)
     if first_only and shape.heads_for_first:
         # W_q, then (W_kᵀq)·x and Σ a·x for each head, then W_v
         attention = batch * (4 * d * d + 4 * n * shape.heads_for_first * d)
@@ -138,20 +138,22 @@ def encoder_cost(
     *,
     merges: bool = False,
     first_only: bool = False,
-    chosen_first: bool = False,
+    chosen_beforehand: bool = False,
 ) -> list[dict[str, Cost]]:
     """`layer_cost` of each layer, on a batch of inputs padded to `seq_len`.
 
     Args:
         lengths: word-vectors that leave each layer; None for a model that keeps all.
         first_only: the last layer answers for [CLS] only.
-        merges, chosen_first: see `layer_cost`.
+        merges, chosen_beforehand: see `layer_cost`.
     """
     costs, n = [], seq_len
     for j, keep in enumerate(lengths if lengths is not None else [seq_len] * shape.layers):
         kept = min(keep, n)
         last = first_only and j == shape.layers - 1
-        costs.append(layer_cost(shape, batch, n, kept, merges=merges, first_only=last, chosen_first=chosen_first))
+        costs.append(
+            layer_cost(shape, batch, n, kept, merges=merges, first_only=last, chosen_beforehand=chosen_beforehand)
+        )
         n = kept
     return costs
 

@@ -21,7 +21,7 @@ from ..encoder.shortened import EliminationModel
 from ..errors import PowerbertError
 from ..method.retention import Thresholds
 from ..store.onnx_file import export_onnx, input_names, quantize_onnx
-from .batches import Batch
+from ..tasks.batches import Batch
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Runner = Callable[..., Any]

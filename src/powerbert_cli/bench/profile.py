@@ -14,9 +14,9 @@ from torch import nn
 from ..encoder.families import family_of
 from ..encoder.parts import timed_by
 from ..encoder.shortened import ShortenedModel
-from .batches import Batch
+from ..tasks.batches import Batch
+from .contenders import batch_cost
 from .cost import Peaks
-from .run import batch_cost
 from .timing import synchronize
 
 Key = tuple[int, str]  # layer from 1 (0: before the first, -1: after the last), part
@@ -78,17 +78,8 @@ def profile(
         for layer, part in runs[0]:
             flops, roofline = costs.get((layer, part), (None, None))
             seconds = median(run[layer, part] for run in runs)
-            rows.append(
-                {
-                    "model": name,
-                    "layer": layer,
-                    "part": part,
-                    "seconds": seconds,
-                    "flops": flops,
-                    "roofline_s": roofline,
-                }
-            )
-    return pd.DataFrame(rows)
+            rows.append((name, layer, part, seconds, flops, roofline))
+    return pd.DataFrame(rows, columns=["model", "layer", "part", "seconds", "flops", "roofline_s"])
 
 
 def _pass(model: nn.Module, batches: Sequence[Batch], device: str) -> dict[Key, float]:
@@ -114,7 +105,7 @@ def _hooked(host: Any, clock: Clock) -> Iterator[None]:
         for parts in {id(block.host_parts()["project"][0]): block.host_parts() for block in blocks}.values():
             for name, modules in parts.items():
                 for i, module in enumerate(modules):
-                    before = _before(clock, name, first=name == "project" and i == 0)
+                    before = _before(clock, name, begins=name == "project" and i == 0)
                     stack.callback(module.register_forward_pre_hook(before).remove)
                     if name == "project":
                         after = module.register_forward_hook(lambda *_: clock.switch("attention"))
@@ -122,9 +113,9 @@ def _hooked(host: Any, clock: Clock) -> Iterator[None]:
         yield
 
 
-def _before(clock: Clock, name: str, first: bool) -> Any:
+def _before(clock: Clock, name: str, begins: bool) -> Any:
     def hook(*_: Any) -> None:
-        clock.layer += first
+        clock.layer += begins
         clock.switch(name)
 
     return hook

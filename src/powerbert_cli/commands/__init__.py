@@ -1,1 +1,1 @@
-"""One recipe per verb: a composed config in, artifacts out."""
+"""The verbs: settings, then stages, then the report."""

@@ -4,22 +4,23 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 
+from ..bench.table import by_padding
 from ..errors import PowerbertError
-from ..report.sweep import speed_of
+from ..jobs.gather import RESULT, sweep_token
+from ..pipeline.bench import time_model
+from ..pipeline.chain import retention_for
+from ..pipeline.retrain import baselines, better, drop_of, retrained
+from ..pipeline.tested import tested
+from ..pipeline.work import Work
+from ..report.sweep_picture import speed_of
 from ..report.tables import say_metrics, say_retention, say_timing
 from ..settings import SweepSettings
 from ..store.artifacts import write_json
 from ..store.shipped import load_shortened
-from .bench import time_model
-from .compare import better, drop_of, value_of
-from .gather import RESULT, sweep_token
-from .pipeline import Pipeline
-from .predict import plain_or_shortened
-from .retrain import retention_for
-from .rundir import begin
+from ..store.stages import Stage
+from .prepare import begin
 
 log = logging.getLogger(__name__)
 
@@ -66,18 +67,16 @@ def _target_text(cfg: Any) -> str | None:
 
 
 def _job(cfg: Any) -> dict[str, Any]:
-    settings, run_dir = begin(cfg, SweepSettings)
-    pipeline = Pipeline(settings)
-    baselines = pipeline.baselines()
-    retention, beginning = retention_for(settings, pipeline)
-    retrained = pipeline.retrained(retention, beginning)
-    pipeline.export(retrained, run_dir)
+    work, run_dir = begin(cfg, SweepSettings)
+    settings, baseline = work.settings, better(baselines(work))
+    retention, start = retention_for(work)
+    stage = retrained(work, retention, start)
+    work.export(stage, run_dir)
     say_retention(retention)
     value = say_metrics(run_dir / "metrics.json", _target_text(cfg) or f"λ={settings.regularizer_weight:g}")
-    timing = time_model(settings, pipeline, load_shortened(retrained.folder / "model"), run_dir)
+    timing = time_model(work, load_shortened(stage.model_dir), run_dir)
     say_timing(timing)
-    baseline = better(baselines)
-    comparison = _compare(settings, baseline, retrained.folder)
+    drop = drop_of(settings.task.metric, baseline, stage, settings.max_drop)
     return {
         "task": settings.task.name,
         "strategy": settings.strategy,
@@ -87,57 +86,18 @@ def _job(cfg: Any) -> dict[str, Any]:
         "masses": retention.masses,
         "metric": settings.task.metric,
         "value": value,
-        **comparison,
-        **_speeds(timing),
-        **_on_test(pipeline, baseline, retrained.folder),
+        "baseline": baseline.value,
+        "drop": baseline.value - value,
+        **{"drop_low": drop.low, "drop_high": drop.high, "confidence": drop.confidence},
+        **by_padding(timing),
+        **_on_test(work, baseline, stage),
         "max_drop": settings.max_drop,
     }
 
 
-def _compare(settings: SweepSettings, baseline: Path, shortened: Path) -> dict[str, Any]:
-    drop = drop_of(settings.task.metric, baseline, shortened, settings.max_drop)
-    values = value_of(baseline), value_of(shortened)
-    return {
-        "baseline": values[0],
-        "drop": values[0] - values[1],
-        "drop_low": drop.low,
-        "drop_high": drop.high,
-        "confidence": drop.confidence,
-    }
-
-
-def _on_test(pipeline: Pipeline, baseline: Path, shortened: Path) -> dict[str, Any]:
+def _on_test(work: Work, baseline: Stage, shortened: Stage) -> dict[str, Any]:
     """Test metrics of the model and of its baseline, where there are any: the report has those of the chosen job."""
-    if not pipeline.data.tests:
+    if not work.data.tests:
         return {}
-
-    def value(folder: Path) -> float:
-        model_dir = folder / "model"
-        return value_of(pipeline.tested(model_dir, lambda: plain_or_shortened(model_dir, pipeline)).folder)
-
-    return {"test_value": value(shortened), "test_baseline": value(baseline)}
-
-
-def _speeds(timing: pd.DataFrame) -> dict[str, Any]:
-    """By padding (of the first engine and setting): speed-ups against transformers' model and against this encoder
-    with everything kept (elimination alone), and times per example for the picture."""
-    same = ["engine", "precision", "batch_size", "seq_len", "threads"]
-    first = timing[(timing[same] == timing[same].iloc[0]).all(axis=1)].set_index(["padding", "model"])
-    paddings = ("max", "longest", "sorted", "packed")
-    speeds: dict[str, Any] = {f"{name}_{padding}": None for name in ("speedup", "elimination") for padding in paddings}
-    times = {}
-    for padding, model in first.index:
-        row = first.loc[(padding, model)]
-        if model == "shortened":
-            speeds[f"speedup_{padding}"] = float(row["speedup"])
-            alone = row["elimination"]  # None where full was not timed
-            speeds[f"elimination_{padding}"] = None if pd.isna(alone) else float(alone)
-            speeds[f"flops_ratio_{padding}"] = float(row["flops_ratio"])
-        times[f"{model}_{padding}_ms"] = 1000 / float(row["examples_per_s"])
-    if "shortened_packed_ms" in times:  # what packed rows are compared with
-        best = next((name for name in ("sorted", "longest", "max") if f"plain_{name}_ms" in times), None)
-        times |= {} if best is None else {"plain_packed_ms": times[f"plain_{best}_ms"]}
-    speeds["flops_ratio"] = speeds.get(
-        "flops_ratio_max", next((v for k, v in speeds.items() if k.startswith("flops_ratio_")), None)
-    )
-    return {**speeds, **times}
+    values = (tested(work, stage.model_dir).value for stage in (shortened, baseline))
+    return dict(zip(("test_value", "test_baseline"), values, strict=True))

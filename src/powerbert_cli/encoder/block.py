@@ -120,7 +120,7 @@ class PostNormBlock(Block):
         layers: list[Any] = [self.query, self.key, self.value, self.output, self.up, self.down]
         if not all(map(is_linear, layers)):
             return ()
-        return tuple(part for layer in layers for part in (layer.weight, layer.bias) if part is not None)
+        return tuple(tensor for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None)
 
     def for_inference(self) -> "Block":
         if not self.sources():
@@ -260,6 +260,6 @@ def _heads(x: Tensor, parts: int, heads: int) -> Tensor:
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary position embedding of (T, P, H, D/H) in float32, as the host computes it; cos and sin are (T, D/H)."""
     cos, sin = cos[:, None, None], sin[:, None, None]
-    first, second = x.float().chunk(2, dim=-1)
-    turned = torch.cat((-second, first), dim=-1)
+    low, high = x.float().chunk(2, dim=-1)
+    turned = torch.cat((-high, low), dim=-1)
     return (x.float() * cos + turned * sin).to(x.dtype)

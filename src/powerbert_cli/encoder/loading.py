@@ -32,11 +32,11 @@ class ModelError(PowerbertError):
 
 
 def _unreachable(name: str, what: str, error: Exception) -> ModelError:
-    first = str(error).splitlines()[0]
+    reason = str(error).splitlines()[0]
     if Path(name).expanduser().is_dir():
-        return ModelError(f"{name}: {what} cannot be loaded: {first}")
+        return ModelError(f"{name}: {what} cannot be loaded: {reason}")
     return ModelError(
-        f"model.name_or_path={name}: {what} cannot be loaded ({first}); download it where there is a network with "
+        f"model.name_or_path={name}: {what} cannot be loaded ({reason}); download it where there is a network with "
         f"'hf download {name} --local-dir FOLDER', put the folder on this machine and set model.name_or_path=FOLDER"
     )
 

@@ -102,8 +102,8 @@ class Packing:
             if isinstance(group.count, int) and group.count == 1 and group.places is None:
                 return one.places[0]
             begin = 0 if group.places is None else group.places.start
-            first = torch.arange(group.count, device=one.places.device) * group.length + begin
-            places.append((one.places + first.unsqueeze(-1)).flatten())
+            begins = torch.arange(group.count, device=one.places.device) * group.length + begin
+            places.append((one.places + begins.unsqueeze(-1)).flatten())
         found = joined(places)
         return found if self.source is None else self.source.index_select(0, found)
 

@@ -63,9 +63,9 @@ def _real_mask(attention_mask: Tensor | None) -> Tensor | None:
     return mask
 
 
-def _flat(part: Any) -> Any:
+def _flat(given: Any) -> Any:
     """(B, C, N) of a multiple choice → (B · C, N); all else as it is."""
-    return part.flatten(0, 1) if part is not None and part.dim() == 3 else part
+    return given.flatten(0, 1) if given is not None and given.dim() == 3 else given
 
 
 class EliminationModel(nn.Module, ABC):
@@ -98,7 +98,7 @@ class EliminationModel(nn.Module, ABC):
         self.register_buffer("_priority", priority, persistent=False)
         blocks = self.blocks()
         self.layers, self.heads = len(blocks), blocks[0].heads
-        self._tracks = elimination.chosen_first or any(block.positional for block in blocks)
+        self._tracks = elimination.chosen_beforehand or any(block.positional for block in blocks)
 
     @property
     def seq_len(self) -> int:
@@ -131,7 +131,7 @@ class EliminationModel(nn.Module, ABC):
         found = []
 
         def see(group: Group, scores: Callable[[], Tensor]) -> None:
-            own = self._by_position(rows, group) if self.elimination.chosen_first else scores()
+            own = self._by_position(rows, group) if self.elimination.chosen_beforehand else scores()
             found.append(of_group(group, own).flatten())
 
         after = attend(block, rows, see, self._ranking, self._dropout(block), self.training)
@@ -311,7 +311,7 @@ class ShortenedModel(EliminationModel):
         longest = packing.groups[0].length
         if self.elimination.retention.keeps_all(j, self.seq_len if isinstance(longest, torch.SymInt) else longest):
             return attend(block, rows, keep_all, self._ranking, dropout, self.training)
-        if not self.elimination.chosen_first:
+        if not self.elimination.chosen_beforehand:
 
             def pick(group: Group, scores: Callable[[], Tensor]) -> Kept | None:
                 return self._pick(j, rows, group, scores)

@@ -33,10 +33,10 @@ class Views:
 
     def blocks(self) -> tuple[Block, ...]:
         """The views; made anew where a module or parameter was exchanged, as by adapters or quantisation."""
-        if not self._blocks or not all(owner.get(name) is part for owner, name, part in self._known):
+        if not self._blocks or not all(owner.get(name) is tensor for owner, name, tensor in self._known):
             self._forget()
             owners = [owner for one in self.host.modules() for owner in (one._modules, one._parameters)]
-            self._known = [(owner, name, part) for owner in owners for name, part in owner.items()]
+            self._known = [(owner, name, tensor) for owner in owners for name, tensor in owner.items()]
             self._blocks = self.make(self.host)
             self._sources = [block.sources() for block in self._blocks]
         return self._blocks
@@ -45,9 +45,9 @@ class Views:
         """The views arranged for inference: made once, and anew when a weight was changed or moved."""
         blocks = self.blocks()
         state = [
-            (part.data_ptr(), part.dtype, 0 if part.is_inference() else part._version)
+            (tensor.data_ptr(), tensor.dtype, 0 if tensor.is_inference() else tensor._version)
             for parts in self._sources
-            for part in parts
+            for tensor in parts
         ]
         if self._arranged is None or self._arranged[0] != state:
             made: dict[tuple[int, ...], Block] = {}  # ALBERT's layers share theirs

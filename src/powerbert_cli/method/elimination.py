@@ -80,7 +80,7 @@ class Elimination:
         return replace(self, retention=self.retention.everything(self.seq_len, len(self.retention.values)))
 
     @property
-    def chosen_first(self) -> bool:
+    def chosen_beforehand(self) -> bool:
         """Whether positions alone decide, so that the choice needs no queries."""
         return isinstance(self.ranking, ByPosition)
 

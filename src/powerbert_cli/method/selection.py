@@ -102,6 +102,6 @@ def _order(scores: Tensor, keep: int, mask: Tensor | None, protected: int, shiel
 def rows_of_heads(weights: Tensor, index: Tensor) -> Tensor:
     """Rows of attention weights (B, H, N, N) of the queries at `index` (B, K) → (B·H, K, N)."""
     batch, heads, n, _ = weights.shape
-    first = n * torch.arange(batch * heads, device=index.device).view(batch, heads, 1)
-    rows = (first + index.unsqueeze(1)).flatten()
+    begin = n * torch.arange(batch * heads, device=index.device).view(batch, heads, 1)
+    rows = (begin + index.unsqueeze(1)).flatten()
     return weights.view(-1, n).index_select(0, rows).view(batch * heads, -1, n)

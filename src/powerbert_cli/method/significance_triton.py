@@ -66,7 +66,7 @@ def _one_block_kernel(
     """One program for each input and head, which holds all of its scores."""
     program = tl.program_id(0).to(tl.int64)
     places = tl.arange(0, BLOCK)
-    q_head_ptr, k_head_ptr, real_ptr, first, n = _of_head(
+    q_head_ptr, k_head_ptr, real_ptr, begin, n = _of_head(
         program, q_ptr, k_ptr, real_ptr, starts_ptr, q_row, q_head, k_row, k_head, heads, rows
     )
     real = _real(real_ptr, places, n, MASKED)
@@ -77,7 +77,7 @@ def _one_block_kernel(
     counted = places < n
     if not PAD_QUERIES:
         counted = real
-    tl.store(out_ptr + first + places, _counted(p, places, places, counted, DIAGONAL), mask=places < n)
+    tl.store(out_ptr + begin + places, _counted(p, places, places, counted, DIAGONAL), mask=places < n)
 
 
 @triton.jit
@@ -88,7 +88,7 @@ def _log_sum_exp_kernel(
     """One program for each block of queries of an input and head; goes over all keys."""
     program = tl.program_id(1).to(tl.int64)
     queries = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    q_head_ptr, k_head_ptr, real_ptr, first, n = _of_head(
+    q_head_ptr, k_head_ptr, real_ptr, begin, n = _of_head(
         program, q_ptr, k_ptr, real_ptr, starts_ptr, q_row, q_head, k_row, k_head, heads, rows
     )
     highest = tl.full((BLOCK,), float("-inf"), tl.float32)
@@ -101,7 +101,7 @@ def _log_sum_exp_kernel(
         base = tl.where(now == float("-inf"), 0.0, now)  # no real key so far: all exponentials are 0
         total = total * tl.exp(highest - base) + tl.sum(tl.exp(s - base[:, None]), axis=1)
         highest = now
-    tl.store(lse_ptr + first + queries, highest + tl.log(total), mask=queries < n)
+    tl.store(lse_ptr + begin + queries, highest + tl.log(total), mask=queries < n)
 
 
 @triton.jit
@@ -113,7 +113,7 @@ def _column_sums_kernel(
     """One program for each block of keys of an input and head; goes over all queries."""
     program = tl.program_id(1).to(tl.int64)
     columns = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    q_head_ptr, k_head_ptr, real_ptr, first, n = _of_head(
+    q_head_ptr, k_head_ptr, real_ptr, begin, n = _of_head(
         program, q_ptr, k_ptr, real_ptr, starts_ptr, q_row, q_head, k_row, k_head, heads, rows
     )
     real = _real(real_ptr, columns, n, MASKED)
@@ -121,13 +121,13 @@ def _column_sums_kernel(
     for start in range(0, n, BLOCK):
         queries = start + tl.arange(0, BLOCK)
         s = _block_of_scores(q_head_ptr, k_head_ptr, queries, columns, n, q_row, k_row, scale, D, PRECISION)
-        lse = tl.load(lse_ptr + first + queries, mask=queries < n, other=0.0)
+        lse = tl.load(lse_ptr + begin + queries, mask=queries < n, other=0.0)
         p = tl.where(real[None, :], tl.exp(s - lse[:, None]), 0.0)
         counted = queries < n
         if not PAD_QUERIES:
             counted = _real(real_ptr, queries, n, MASKED)
         sums += _counted(p, queries, columns, counted, DIAGONAL)
-    tl.store(out_ptr + first + columns, sums, mask=columns < n)
+    tl.store(out_ptr + begin + columns, sums, mask=columns < n)
 
 
 def serves(query: Tensor) -> bool:

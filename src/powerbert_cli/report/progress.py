@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from .console import console
 
@@ -29,9 +29,7 @@ class TrainingProgress(TrainerCallback):
         self.started = self.last_line = 0.0
         self.first_step = 0
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.started = self.last_line = time.monotonic()
         self.first_step = state.global_step
         if console.is_terminal:
@@ -40,7 +38,7 @@ class TrainingProgress(TrainerCallback):
             self.task = self.bar.add_task(self.stage, total=state.max_steps, completed=state.global_step, numbers="")
             self.bar.start()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         search = next((row for row in reversed(state.log_history[-3:]) if "regularizer" in row), None)
         if search is not None:
             self.shown["loss"] = search.get("task_loss", float("nan"))
@@ -52,22 +50,18 @@ class TrainingProgress(TrainerCallback):
             self.last_line = time.monotonic()
             log.info("%s: %s, %s left", self.stage, numbers, self._left(state))
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
-    ) -> None:
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         if logs and "loss" in logs and "λ·Σj·mass" not in self.shown:
             self.shown["loss"] = float(logs["loss"])
 
     def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
+        self, args: Any, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
     ) -> None:
         if metrics and f"eval_{self.metric}" in metrics:
             self.shown[self.metric] = metrics[f"eval_{self.metric}"]
             log.info("%s: %s", self.stage, self._numbers(args, state))
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.close()
 
     def close(self) -> None:
@@ -76,7 +70,7 @@ class TrainingProgress(TrainerCallback):
             self.bar.stop()
             self.bar = None
 
-    def _numbers(self, args: TrainingArguments, state: TrainerState) -> str:
+    def _numbers(self, args: Any, state: TrainerState) -> str:
         parts = [
             f"epoch {state.epoch or 0:.1f}/{args.num_train_epochs:g}",
             f"step {state.global_step}/{state.max_steps}",

@@ -15,7 +15,7 @@ def write_and_say(folder: Path, rows: Sequence[dict[str, Any]], timings: Mapping
     """Writes published.csv and prints it.
 
     Args:
-        rows: see `commands.gather.PublishedReport`.
+        rows: see `jobs.gather.PublishedReport`.
         timings: timing.csv of each option of the group `retention` that was timed.
         borrowed: the configurations are of another model than the table's.
     """
@@ -48,16 +48,10 @@ def write_and_say(folder: Path, rows: Sequence[dict[str, Any]], timings: Mapping
 
 def _measured(timing: Path | None) -> dict[str, Any]:
     """Speed-up of the shortened model in a timing.csv, padded to ℓ."""
+    columns = {"measured": "speedup", "measured_low": "speedup_low", "measured_high": "speedup_high"}
+    columns |= {name: name for name in ("flops_ratio", "efficiency", "elimination")}
     if timing is None:
-        names = ("measured", "measured_low", "measured_high", "flops_ratio", "efficiency", "elimination")
-        return dict.fromkeys(names)
+        return dict.fromkeys(columns)
     table = pd.read_csv(timing)
     row = table[table["shortened"] & (table["padding"] == "max")].iloc[0]
-    return {
-        "measured": row["speedup"],
-        "measured_low": row["speedup_low"],
-        "measured_high": row["speedup_high"],
-        "flops_ratio": row["flops_ratio"],
-        "efficiency": row["efficiency"],
-        "elimination": row["elimination"],
-    }
+    return {name: row[column] for name, column in columns.items()}

@@ -26,6 +26,12 @@ def say_metrics(path: Path, what: str) -> float:
     return float(metrics["value"])
 
 
+def say_test_metrics(path: Path | None) -> None:
+    """Prints a test_metrics.json, if there is one."""
+    if path is not None:
+        say_metrics(path, "on the test split, which nothing was chosen on")
+
+
 def say_retention(retention: RetentionFile) -> float:
     """Prints a retention configuration; returns the share of word-vectors kept."""
     elimination = retention.elimination
@@ -132,7 +138,7 @@ def _say_best(rows: pd.DataFrame) -> None:
     plain, shortened = rows[rows["model"] == "plain"], rows[rows["shortened"]]
     if plain.empty or shortened.empty:
         return
-    one, other = (part.sort_values("median_s").iloc[0] for part in (plain, shortened))
+    one, other = (of.sort_values("median_s").iloc[0] for of in (plain, shortened))
     console.print(
         f"fastest plain: {one['contender']} {one['examples_per_s']:.1f} examples/s; fastest shortened: "
         f"{other['contender']} {other['examples_per_s']:.1f} examples/s, {other['speedup_vs_best']:.2f} times as fast"

@@ -87,9 +87,9 @@ class FlopsBudget(Budget):
         lengths: Sequence[int],
         ends_in_first: bool = True,
         merges: bool = False,
-        chosen_first: bool = False,
+        chosen_beforehand: bool = False,
     ) -> None:
-        self.shape, self.how = shape, {"merges": merges, "chosen_first": chosen_first}
+        self.shape, self.how = shape, {"merges": merges, "chosen_beforehand": chosen_beforehand}
         super().__init__(lengths, shape.layers, ends_in_first)
 
     def layer(self, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
@@ -144,5 +144,5 @@ class LatencyBudget(Budget):
         return below, ((n - start) / (end - start)).clamp(0, 1)
 
     @staticmethod
-    def _between(low: Tensor, high: Tensor, part: Tensor) -> Tensor:
-        return low + part * (high - low)
+    def _between(low: Tensor, high: Tensor, how_far: Tensor) -> Tensor:
+        return low + how_far * (high - low)

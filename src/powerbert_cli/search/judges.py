@@ -12,8 +12,9 @@ from ..encoder.packing import Group
 from ..encoder.shortened import EliminationModel, ShortenedModel
 from ..method.elimination import Elimination
 from ..method.selection import significance_order
+from ..training.classifier import distillation_loss
 from ..training.diverged import check_finite
-from ..training.retraining import autocast, distillation_loss
+from ..training.trainer import autocast
 
 Batches = Sequence[dict[str, Tensor]]
 

@@ -29,8 +29,8 @@ def measure_latency(model: ShortenedModel, lengths: Sequence[int], batch_size: i
     grid = [n for n in _GRID if n < longest] + [longest]
     if len(grid) == 1:
         grid = [longest, 2 * longest]
-    tables = (part.tolist() for part in _measure(model, grid, batch_size))  # no tensors of inference mode
-    seconds, plain, first = (torch.tensor(part, dtype=torch.float64) / batch_size for part in tables)
+    tables = (table.tolist() for table in _measure(model, grid, batch_size))  # no tensors of inference mode
+    seconds, plain, first = (torch.tensor(table, dtype=torch.float64) / batch_size for table in tables)
     return LatencyBudget(grid, seconds, plain, first, lengths, model.layers, model.ends_in_first)
 
 

@@ -90,8 +90,8 @@ def _last_step(space: Space, way: list[Tried], target: float) -> Shares:
     return _mix(before, after, high)
 
 
-def _mix(one: Shares, other: Shares, part: float) -> Shares:
-    return tuple(a + part * (b - a) for a, b in zip(one, other, strict=True))
+def _mix(one: Shares, other: Shares, how_far: float) -> Shares:
+    return tuple(a + how_far * (b - a) for a, b in zip(one, other, strict=True))
 
 
 def evolve(

@@ -5,30 +5,11 @@ can be known to be wrong from the config itself is refused here.
 """
 
 from .bench import BENCH_MODELS, BenchSettings, ExportSettings, ShortenedSettings, SweepSettings
-from .elimination import RetrainSettings, RetrainStage, SearchSettings
+from .finetune import FinetuneSettings, StageSettings, TrainingSettings
+from .retrain import RetrainSettings
 from .rules import SettingsError
+from .search import RetrainStage, SearchSettings
 from .task import ModelSettings, TaskSettings
-from .training import FinetuneSettings, StageSettings, TrainingSettings
-
-__all__ = [
-    "AUTO",
-    "BENCH_MODELS",
-    "RENAMED",
-    "VERBS",
-    "BenchSettings",
-    "ExportSettings",
-    "FinetuneSettings",
-    "ModelSettings",
-    "RetrainSettings",
-    "RetrainStage",
-    "SearchSettings",
-    "SettingsError",
-    "ShortenedSettings",
-    "StageSettings",
-    "SweepSettings",
-    "TaskSettings",
-    "TrainingSettings",
-]
 
 AUTO = "auto"  # seq_len and lr_soft: settled from the data before the settings are typed
 # `lambda` is the user's key and a keyword of Python.

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .elimination import RetrainSettings
+from .finetune import PRECISIONS
+from .retrain import RetrainSettings
 from .rules import SettingsError, at_least_one, key, one_of
 from .task import ModelSettings
-from .training import PRECISIONS
 
 PADDINGS = ("max", "longest", "sorted", "packed")
 ENGINES = ("eager", "compile", "onnx", "openvino")

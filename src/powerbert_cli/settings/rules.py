@@ -31,6 +31,6 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise SettingsError(f"{name}={value} is none of {', '.join(allowed)}{nearest(value, allowed)}")
 
 
-def share(name: str, value: float) -> None:
+def fraction(name: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise SettingsError(f"{name}={value} must be in 0 … 1")

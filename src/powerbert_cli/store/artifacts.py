@@ -58,10 +58,10 @@ def _why_not_written(error: Exception) -> str | None:
     if isinstance(error, OSError):
         known = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
         return os.strerror(error.errno) if error.errno in known else None
-    first = str(error).splitlines()[0] if str(error) else ""
+    said = str(error).splitlines()[0] if str(error) else ""
     if isinstance(error, SafetensorError):
-        return first.rpartition("I/O error: ")[2] if "I/O error" in first else None
-    return "PyTorch could not write a file, most likely for lack of room" if "inline_container" in first else None
+        return said.rpartition("I/O error: ")[2] if "I/O error" in said else None
+    return "PyTorch could not write a file, most likely for lack of room" if "inline_container" in said else None
 
 
 def _umask() -> int:

@@ -30,6 +30,10 @@ def save_model_dir(
 ) -> None:
     """Writes safetensors, config and tokenizer, and retention.json for a shortened model."""
     host.save_pretrained(folder)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:  # what the last call cut and padded to is no part of the model
+        backend.no_truncation()
+        backend.no_padding()
     tokenizer.save_pretrained(folder)
     if retention is not None:
         retention.write(folder / RETENTION)

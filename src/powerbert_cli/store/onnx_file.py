@@ -126,7 +126,7 @@ def compare_onnx(path: Path, model: EliminationModel, exact: bool = True) -> flo
         inputs = {name: inputs[name] for name in input_names(model.config)}
         with torch.no_grad():
             expected = model.eval()(**inputs).logits
-        found = torch.from_numpy(session.run(None, {name: part.numpy() for name, part in inputs.items()})[0])
+        found = torch.from_numpy(session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})[0])
         largest = max(largest, float((found - expected).abs().max()))
         scale = max(scale, float(expected.abs().max()))
     if exact and largest > 1e-3 * max(scale, 1.0):

@@ -21,6 +21,8 @@ from filelock import FileLock, Timeout
 
 from .. import processes
 from .artifacts import digests, read_json, whole_file, write_json
+from .retention_file import RetentionFile
+from .retention_file import read as read_retention
 
 log = logging.getLogger(__name__)
 MANIFEST = "stage.json"
@@ -34,6 +36,25 @@ class Stage:
     folder: Path
     identity: str
     made: bool
+
+    @property
+    def model_dir(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json: the headline metric as `value`, its 95% interval, n, seed and what is reported beside it."""
+        return dict(read_json(self.folder / "metrics.json"))
+
+    @property
+    def value(self) -> float:
+        """The headline metric."""
+        return float(self.metrics["value"])
+
+    @property
+    def retention(self) -> RetentionFile:
+        """What a search found, or a model was re-trained with."""
+        return read_retention(self.folder / "retention.json")
 
 
 def identity_of(settings: dict[str, Any]) -> str:
@@ -61,14 +82,14 @@ class StageStore:
         folder = self.root / f"{name}-{identity}"
         self.root.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as entered:
-            if processes.is_first():
+            if processes.is_main():
                 entered.enter_context(self._locked(folder))
-            if processes.agreed(processes.is_first() and not fresh and _is_whole(folder)):
+            if processes.agreed(processes.is_main() and not fresh and _is_whole(folder)):
                 log.info("%s %s is finished already, using it", name, identity)
                 return Stage(folder, identity, made=False)
             work = folder.with_name(f".{folder.name}.work")
             result, checkpoints = work / "result", work / "checkpoints"
-            if not processes.is_first():
+            if not processes.is_main():
                 make(Path(entered.enter_context(tempfile.TemporaryDirectory())), checkpoints)
                 processes.wait()
                 return Stage(folder, identity, made=True)

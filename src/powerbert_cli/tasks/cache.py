@@ -72,10 +72,10 @@ def _write(path: Path, features: datasets.Features, rows: Iterator[dict[str, Any
 
     def write(stream: Any) -> None:
         with pyarrow.ipc.new_stream(stream, schema) as writer:
-            while part := list(itertools.islice(rows, _AT_ONCE)):
-                for row in part:
+            while few := list(itertools.islice(rows, _AT_ONCE)):
+                for row in few:
                     content.update(repr([row[name] for name in schema.names]).encode("utf-8", "surrogatepass"))
-                writer.write_batch(pyarrow.RecordBatch.from_pylist(part, schema=schema))
+                writer.write_batch(pyarrow.RecordBatch.from_pylist(few, schema=schema))
 
     _replace(path, write)
     return content.hexdigest()[:16]

@@ -126,8 +126,8 @@ def columns_of(path: Path) -> list[str]:
     if kind_of(path) in ("tsv", "csv"):
         with _text(path) as stream:
             return [name for name in _header(path, csv.reader(stream, **_delimited(path))) if name]
-    first = next(_json(path), None)
-    return [] if first is None else list(first[1])
+    row = next(_json(path), None)
+    return [] if row is None else list(row[1])
 
 
 def class_names(path: Path, column: str) -> list[str] | None:
@@ -217,9 +217,9 @@ def _json(path: Path) -> Iterator[tuple[str, Row]]:
     """One object a line, a list of objects, or an object with such a list under one of its keys."""
     try:
         with _text(path) as stream:
-            first, second = itertools.islice(itertools.chain(filter(str.strip, stream), ("", "")), 2)
+            line, second = itertools.islice(itertools.chain(filter(str.strip, stream), ("", "")), 2)
             stream.seek(0)
-            if second and _is_object(first):
+            if second and _is_object(line):
                 yield from _json_lines(path, stream)
                 return
             content = json.load(stream)
@@ -262,13 +262,13 @@ def _listed(path: Path, content: Any) -> list[Any]:
         return content
     if not isinstance(content, dict):
         raise DataError(f"{path}: line 1 is no JSON object: it is {type(content).__name__}")
-    lists = {name: part for name, part in content.items() if isinstance(part, list) and part}
-    of_rows = [name for name, part in lists.items() if all(isinstance(row, dict) for row in part)]
+    lists = {name: value for name, value in content.items() if isinstance(value, list) and value}
+    of_rows = [name for name, value in lists.items() if all(isinstance(row, dict) for row in value)]
     if len(of_rows) == 1:
         return list(content[of_rows[0]])
     if of_rows:
         raise DataError(f"{path}: has lists of objects under {', '.join(of_rows)}; keep one in a file")
-    if content and all(isinstance(part, dict | list) for part in content.values()):
+    if content and all(isinstance(value, dict | list) for value in content.values()):
         raise DataError(f"{path}: {_BY_COLUMNS}")
     return [content]
 

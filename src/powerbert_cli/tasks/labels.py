@@ -138,8 +138,8 @@ class LabelSets:
                     "or 1 for each class), the other a list of classes; write all in one way"
                 )
         if hot:
-            return [float(number_of(part) or part is True) for part in parts]
-        found = {self._classes(part) for part in parts}
+            return [float(number_of(entry) or entry is True) for entry in parts]
+        found = {self._classes(entry) for entry in parts}
         return [float(c in found) for c in range(count)]
 
     def _parts(self, value: Any) -> list[Any]:
@@ -147,7 +147,7 @@ class LabelSets:
             return []
         if isinstance(value, str):
             text = value.strip().removeprefix("[").removesuffix("]")
-            return [part.strip().strip("'\"") for part in text.split(",") if part.strip()]
+            return [entry.strip().strip("'\"") for entry in text.split(",") if entry.strip()]
         if isinstance(value, list):
             return value
         if isinstance(value, dict | bytes):
@@ -156,11 +156,11 @@ class LabelSets:
 
     def _is_hot(self, parts: list[Any]) -> bool:
         classes = self._classes
-        binary = all(part is True or part is False or number_of(part) in (0.0, 1.0) for part in parts)
+        binary = all(entry is True or entry is False or number_of(entry) in (0.0, 1.0) for entry in parts)
         if len(parts) != len(classes.names) or not binary:
             return False
         named = {number_of(name) for name in classes.names}
-        if {0.0, 1.0} <= named and len({number_of(part) for part in parts}) == len(parts):
+        if {0.0, 1.0} <= named and len({number_of(entry) for entry in parts}) == len(parts):
             raise LabelError(
                 f"has labels {shown(parts)}, which can be multi-hot or the names of classes; name the classes "
                 "otherwise than 0 and 1 in task.label_names"

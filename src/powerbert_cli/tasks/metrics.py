@@ -111,11 +111,11 @@ def _bootstrap(metric: str, statistic: Callable[..., float], columns: Sequence[A
             rng=rng,
         )
         return np.asarray(result.bootstrap_distribution)
-    _, first, counts = np.unique(np.column_stack(columns), axis=0, return_index=True, return_counts=True)
+    _, kinds, counts = np.unique(np.column_stack(columns), axis=0, return_index=True, return_counts=True)
     values = np.empty(_RESAMPLES)
     for i in range(_RESAMPLES):
         weights = rng.multinomial(n, counts / n)
-        drawn = first[weights > 0]
+        drawn = kinds[weights > 0]
         values[i] = statistic(*(column[drawn] for column in columns), sample_weight=weights[weights > 0])
     return values
 

@@ -79,9 +79,9 @@ def _from_hub(task: TaskSettings, split: str) -> Source | None:
         with cache.writing():
             found = datasets.load_dataset(task.hub_path, task.hub_name, split=name)
     except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise DataError(
-            f"dataset {task.hub_path} cannot be had from the hub ({type(error).__name__}: {first}); without a "
+            f"dataset {task.hub_path} cannot be had from the hub ({type(error).__name__}: {reason}); without a "
             f"network give task.data_dir=FOLDER with train.tsv and dev.tsv "
             f"(columns {', '.join(task.text_columns)}, {task.label_column})"
         ) from error
@@ -106,13 +106,13 @@ def questions_of(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
             yield place, row
             continue
         lists = {one: row[many] for many, one in RACE.items()}
-        if len({len(part) if isinstance(part, list) else -1 for part in lists.values()}) != 1:
+        if len({len(values) if isinstance(values, list) else -1 for values in lists.values()}) != 1:
             raise LabelError(f"has lists of other lengths in {', '.join(RACE)}")
         for number in range(len(lists["question"])):
             yield (
                 f"{place}, question {number + 1}",
                 {
                     "article": row["article"],
-                    **{one: part[number] for one, part in lists.items()},
+                    **{one: values[number] for one, values in lists.items()},
                 },
             )

@@ -1,17 +1,15 @@
 """Texts to word-pieces."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import datasets
 import numpy as np
-from torch.utils.data import DataLoader, Sampler
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
 from .cache import writing
 
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 SEQ_LENS = (64, 128, 256, 512)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -90,66 +88,6 @@ def _encode_choices(
         start += count
     nested["length"] = [max(map(len, ids)) for ids in nested["input_ids"]]
     return nested
-
-
-def lengths_of(rows: datasets.Dataset) -> np.ndarray:
-    """Word-pieces of each tokenised row, (n,)."""
-    return np.asarray(rows.with_format("numpy")["length"][:])
-
-
-def by_length(rows: datasets.Dataset) -> np.ndarray:
-    """Indices of tokenised rows, the longest first, of equal ones the earlier: the order of length-sorted batches."""
-    return np.argsort(-lengths_of(rows), kind="stable")
-
-
-class OrderSampler(Sampler[int]):
-    """Rows in a given order, (n,) indices; a list of these integers would take five times the array's memory."""
-
-    def __init__(self, order: np.ndarray) -> None:
-        self._order = order
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __iter__(self) -> Iterator[int]:
-        return map(int, self._order)
-
-
-def sorted_batches(rows: datasets.Dataset, collate: Any, batch_size: int) -> Iterator[dict[str, Any]]:
-    """The model inputs of tokenised rows in batches of the order of `by_length`; one batch is in memory at a time."""
-    # transformers' collator of multiple choices insists on labels
-    given = rows.select_columns([name for name in (*MODEL_INPUTS, "labels") if name in rows.column_names])
-    for batch in DataLoader(given, sampler=OrderSampler(by_length(rows)), batch_size=batch_size, collate_fn=collate):
-        yield {name: part for name, part in batch.items() if name in MODEL_INPUTS}
-
-
-class InRowOrder:
-    """Collects what batches in some order of the rows give, in the rows' own order.
-
-    In one array from the start: small ones kept from each batch would pin the memory between them.
-
-    Args:
-        order: the row of each result, (n,).
-    """
-
-    def __init__(self, order: np.ndarray) -> None:
-        self._order, self._filled = order, 0
-        self.values = np.empty(0)
-
-    def add(self, part: np.ndarray) -> None:
-        """The next batch's results, (b, …)."""
-        if self._filled == 0:
-            self.values = np.empty((len(self._order), *part.shape[1:]), part.dtype)
-        self.values[self._order[self._filled : self._filled + len(part)]] = part
-        self._filled += len(part)
-
-
-def restored(values: Any, order: np.ndarray) -> np.ndarray:
-    """What was computed for the rows in this order, back in the rows' own."""
-    values = np.asarray(values)
-    back = np.empty_like(values)
-    back[order] = values
-    return back
 
 
 def nearest_seq_len(lengths: Any) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from .. import processes
 from ..errors import Terminated
@@ -56,24 +56,20 @@ class Interruption(TrainerCallback):
         if self.asked:
             raise Terminated("the training is saved")
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._saved = time.monotonic()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         due = self.minutes is not None and time.monotonic() - self._saved >= 60 * self.minutes
         self.asked, due = processes.any_of(self._signalled, due)
         if (self.asked or due) and not _ends_epoch(state):  # else it is evaluated first, and then saved
             control.should_save = True
 
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.asked and not _ends_epoch(state):  # cut short: nothing to evaluate, and the checkpoint is there
             control.should_evaluate = control.should_save = False
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._settle()  # all have written their parts then
         if state.is_world_process_zero:
             seal(Path(args.output_dir or ".") / f"checkpoint-{state.global_step}")

@@ -1,6 +1,7 @@
 """transformers.Trainer with what the method needs on top."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,17 +9,13 @@ from typing import Any
 
 import datasets
 import torch
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import EvalPrediction, Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, seed_worker
 
 from .. import processes
-from ..encoder.searching import SearchModel
-from ..method import soft_extract
 from ..settings import TrainingSettings
-from ..tasks.tokenizing import OrderSampler, by_length, lengths_of, restored
-from .controller import Controller
+from ..tasks.batches import EpochBatches, EpochLoader, OrderSampler, by_length, lengths_of, restored
 from .diverged import check_finite
-from .sampling import EpochBatches, EpochLoader
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,14 @@ class Plan:
 def resolve_device(device: str) -> str:
     """'auto' to cuda where there is one, else cpu."""
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+@contextlib.contextmanager
+def autocast(precision: str, device: torch.device) -> Iterator[None]:
+    """Mixed precision as the Trainer has it: bf16 or fp16; fp32 is none."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        yield
 
 
 def arguments(plan: Plan, folder: Path, keep_best_by: str | None) -> TrainingArguments:
@@ -86,12 +91,11 @@ def arguments(plan: Plan, folder: Path, keep_best_by: str | None) -> TrainingArg
     return args
 
 
-class SortedTrainer(Trainer):
-    """Evaluates in length-sorted batches; predictions and metrics are in the order of the rows.
+class ReproducibleTrainer(Trainer):
+    """Trains in an order that follows from seed and epoch, so that a run that was stopped goes on alike.
 
-    Trains in an order that follows from seed and epoch, so that a run that was stopped goes on alike.
-    However a batch is cut into micro-batches and shared out among processes, each of its examples
-    counts the same.
+    However a batch is cut into micro-batches and shared out among processes, each of its examples counts the same.
+    Evaluates in length-sorted batches; predictions and metrics are in the order of the rows.
 
     Args:
         group_by_length: batches of rows of about the same length.
@@ -163,8 +167,8 @@ class SortedTrainer(Trainer):
         outputs, loss = self.answer(model, inputs)
         if model.training:
             # gradients are summed over micro-batches, and averaged over processes
-            share = len(outputs.logits) * processes.count() / num_items_in_batch
-            loss = self.with_terms(model, loss * share)
+            weight = len(outputs.logits) * processes.count() / num_items_in_batch
+            loss = self.with_terms(model, loss * weight)
         return (loss, outputs) if return_outputs else loss
 
     def answer(self, model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[Any, torch.Tensor]:
@@ -185,99 +189,3 @@ class SortedTrainer(Trainer):
             predictions=restored(output.predictions, self._eval_order),
             label_ids=restored(output.label_ids, self._eval_order),
         )
-
-
-class SearchTrainer(SortedTrainer):
-    """Learns retention parameters beside the model's own (section 3.3, equation 4).
-
-    Args:
-        regularizer_weight: λ.
-        lr_soft: learning rate of the retention parameters.
-        decoupled: shrink them by their learning rate times λ·w_j in each step, apart from Adam, in
-            place of λ Σ_j w_j · mass_j in the loss.
-        weights: (L,) masses → w_j (L,); None for the index j.
-        controller: adapts λ after each step so that a target is met; None leaves it.
-    """
-
-    def __init__(
-        self,
-        *,
-        regularizer_weight: float,
-        lr_soft: float,
-        decoupled: bool,
-        weights: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        controller: Controller | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.regularizer_weight = regularizer_weight
-        self.weights = weights or soft_extract.index_weights
-        self.controller = controller
-        self.lr_soft = lr_soft
-        self.decoupled = decoupled
-        self.task_loss = torch.zeros(())  # of the step under way, without the regulariser
-        self.add_callback(_AroundStep(self))
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        if self.optimizer is None:
-            unwrapped = self.accelerator.unwrap_model(self.model)
-            retention = unwrapped.retention_parameters
-            decay = set(self.get_decay_parameter_names(unwrapped))
-            groups: dict[bool, list[Any]] = {True: [], False: []}
-            for name, parameter in unwrapped.named_parameters():
-                if parameter is not retention:
-                    groups[name in decay].append(parameter)
-            cls, options = self.get_optimizer_cls_and_kwargs(self.args, unwrapped)
-            self.optimizer = cls(
-                [
-                    {"params": groups[True], "weight_decay": self.args.weight_decay},
-                    {"params": groups[False], "weight_decay": 0.0},
-                    {"params": [retention], "weight_decay": 0.0, "lr": self.lr_soft},
-                ],
-                **options,
-            )
-        return self.optimizer
-
-    def way_out(self) -> str:
-        return f"{super().way_out()}, or lower lr_soft={self.lr_soft:g} or λ={self.regularizer_weight:g}"
-
-    def with_terms(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
-        self.task_loss = self.task_loss + loss.detach()
-        if self.decoupled:
-            return loss
-        masses = self.accelerator.unwrap_model(model).masses()
-        regularizer = self.regularizer_weight * soft_extract.regularizer(masses, self.weights(masses))
-        return loss + regularizer / self.current_gradient_accumulation_steps
-
-
-class _AroundStep(TrainerCallback):
-    """Shrinks (decoupled) and clips the retention parameters after each optimiser step, before anything reads them."""
-
-    def __init__(self, trainer: SearchTrainer) -> None:
-        self.trainer = trainer
-
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.trainer.task_loss = torch.zeros((), device=args.device)
-        self._advance(kwargs["model"], state)
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self._advance(kwargs["model"], state)
-
-    @staticmethod
-    def _advance(model: Any, state: TrainerState) -> None:
-        target: SearchModel = getattr(model, "module", model)
-        target.advance(state.global_step / max(1, state.max_steps))
-
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
-    ) -> None:
-        target: SearchModel = getattr(model, "module", model)
-        if self.trainer.decoupled:
-            assert self.trainer.optimizer is not None
-            lr = self.trainer.optimizer.param_groups[-1]["lr"]
-            target.shrink_(lr * self.trainer.regularizer_weight * self.trainer.weights(target.masses().detach()))
-        target.clip_()

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..bench.batches import choose_rows
+from ..bench.contenders import Field, build_contenders, models_of
 from ..bench.cost import EncoderShape
 from ..bench.engines import DTYPES, Place
-from ..bench.run import Field, build_contenders, models_of
-from ..bench.timing import measure, speedup, warm_up
+from ..bench.table import speedup
+from ..bench.timing import measure, warm_up
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import Elimination
@@ -22,9 +22,11 @@ from ..search.latency import measure_latency
 from ..search.space import Space
 from ..settings import SearchSettings
 from ..store.artifacts import write_json
+from ..tasks.batches import choose_rows
 from ..training.controller import Controller
-from ..training.trainer import resolve_device
-from .pipeline import Pipeline
+from .finetune import finetuned
+from .from_settings import unsearched
+from .work import Work
 
 log = logging.getLogger(__name__)
 _ATTEMPTS, _NEAR = 4, 0.02  # measurements of a target.speedup, and what counts as met
@@ -43,11 +45,11 @@ class Target:
         share: wanted, of the plain model's cost: FLOPs, or seconds by a latency table.
     """
 
-    def __init__(self, pipeline: Pipeline, settings: SearchSettings) -> None:
-        self.pipeline, self.settings, target = pipeline, settings, settings.target
+    def __init__(self, work: Work[SearchSettings]) -> None:
+        self.work, self.settings, target = work, work.settings, work.settings.target
         self.timed = target.speedup is not None
-        budget = budget_of(pipeline, settings, "latency" if self.timed else "flops")
-        self.space = Space(pipeline.elimination(), budget, max(pipeline.material.train["length"]))
+        budget = budget_of(work, "latency" if self.timed else "flops")
+        self.space = Space(unsearched(work), budget, max(work.material.train["length"]))
         share = 1 / target.speedup if target.speedup is not None else target.flops
         assert share is not None
         self.share = share
@@ -115,15 +117,8 @@ class Target:
                     least  # the table knows this encoder only, which may be faster than transformers' by itself
                 )
             (ratio, low, high), alone = self._measured(elimination)
-            tried.append(
-                {
-                    "retention": elimination,
-                    "speedup": ratio,
-                    "interval": [low, high],
-                    "elimination": alone,
-                    "share_asked": share,
-                }
-            )
+            row = {"retention": elimination, "speedup": ratio, "interval": [low, high], "elimination": alone}
+            tried.append({**row, "share_asked": share})
             log.info(
                 "%s: measured %.2f times as fast as transformers' model (%.2f to %.2f), by elimination alone %.2f",
                 *(self.text, ratio, low, high, alone),
@@ -142,9 +137,8 @@ class Target:
             Against transformers' model, with its 95% interval: what the target means. And elimination alone,
             against this encoder with everything kept.
         """
-        settings, material = self.settings, self.pipeline.material
-        device = resolve_device(settings.device)
-        model = ShortenedModel(self.pipeline.host(self.pipeline.finetuned.model_dir), elimination).eval()
+        settings, material, device = self.settings, self.work.material, self.work.device
+        model = ShortenedModel(self.work.host(finetuned(self.work).model_dir), elimination).eval()
         drawn = choose_rows(len(material.dev), _EXAMPLES, settings.batch_size, settings.seed)
         rows = [material.dev[i] for i in drawn]
         field = Field(["plain", "full", "shortened"], ["eager"], ["sorted"], [settings.precision])
@@ -159,21 +153,21 @@ class Target:
         return speedup(seconds["plain"], seconds["shortened"]), against_full
 
 
-def full_model(pipeline: Pipeline) -> ShortenedModel:
+def full_model(work: Work[SearchSettings]) -> ShortenedModel:
     """The fine-tuned model with extract layers of the settings' strategy that keep everything."""
-    return ShortenedModel(pipeline.host(pipeline.finetuned.model_dir), pipeline.elimination()).eval()
+    return ShortenedModel(work.host(finetuned(work).model_dir), unsearched(work)).eval()
 
 
-def budget_of(pipeline: Pipeline, settings: SearchSettings, kind: str) -> Budget:
+def budget_of(work: Work[SearchSettings], kind: str) -> Budget:
     """In flops or latency, on the real lengths of the training inputs."""
-    lengths, model = pipeline.material.train["length"], full_model(pipeline)
+    lengths, model = work.material.train["length"], full_model(work)
     if kind == "flops":
         shape = EncoderShape.of(model.config)
         elimination = model.elimination
-        return FlopsBudget(shape, lengths, model.ends_in_first, elimination.merges, elimination.chosen_first)
-    log.info("measuring how long a layer takes on this device, in batches of %d", settings.batch_size)
-    model.to(resolve_device(settings.device), DTYPES[settings.precision])
-    return measure_latency(model, lengths, settings.batch_size)
+        return FlopsBudget(shape, lengths, model.ends_in_first, elimination.merges, elimination.chosen_beforehand)
+    log.info("measuring how long a layer takes on this device, in batches of %d", work.settings.batch_size)
+    model.to(work.device, DTYPES[work.settings.precision])
+    return measure_latency(model, lengths, work.settings.batch_size)
 
 
 def cost_weights(budget: Budget, elimination: Elimination) -> Callable[[Tensor], Tensor]:

@@ -3,7 +3,6 @@
 import logging
 import math
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,18 @@ from typing import Any
 from ..errors import PowerbertError
 from ..settings import SearchSettings
 from ..store.artifacts import read_json, write_json
-from ..store.retention_file import read as read_retention
 from ..store.stages import Stage
-from .compare import better, drop_of, value_of
-from .pipeline import Pipeline
+from .retrain import baselines, better, drop_of, retrained, start_after
+from .single_search import searched_once
 from .targets import Unreachable
+from .work import Work
 
 log = logging.getLogger(__name__)
 _FACTOR = 4.0  # of λ, until one is within the limit and one beyond it
 _FIRST_SHARE, _LEAST_SHARE = 0.4, 0.02
 
 
-def bisect_drop(
-    pipeline: Pipeline, settings: SearchSettings, result: Path, searched: Callable[[Pipeline], Stage]
-) -> None:
+def bisected(work: Work[SearchSettings], result: Path, checkpoints: Path) -> None:
     """Tries λ (searcher=soft) or shares of FLOPs (the others); each trial is searched and re-trained.
 
     A trial is within the limit if that share of paired bootstrap resamples is, against the better
@@ -34,9 +31,8 @@ def bisect_drop(
     Raises:
         PowerbertError: if no trial is within the limit.
     """
-    target, soft = settings.target, settings.searcher == "soft"
-    assert target.max_drop is not None
-    baseline = better(pipeline.baselines())
+    settings, target = work.settings, work.settings.target
+    soft, baseline = settings.searcher == "soft", better(baselines(work))
     scale = Scale(settings.regularizer_weight if soft else _FIRST_SHARE, rising=soft)
     tried: list[dict[str, Any]] = []
     best: tuple[float, Stage] | None = None
@@ -48,7 +44,7 @@ def bisect_drop(
         about += f"={strength:.3g}"
         given = {"lambda" if soft else "flops": strength}
         try:
-            row, search = _trial(pipeline, settings, strength, searched, baseline)
+            row, search = _trial(work, strength, baseline)
         except Unreachable as error:
             log.info("%s: %s", about, error)
             tried.append({**given, "unreachable": str(error), "within": False})
@@ -72,30 +68,23 @@ def bisect_drop(
     write_json(result / "target.json", report)
 
 
-def _trial(
-    pipeline: Pipeline,
-    settings: SearchSettings,
-    strength: float,
-    searched: Callable[[Pipeline], Stage],
-    baseline: Path,
-) -> tuple[dict[str, Any], Stage]:
+def _trial(work: Work[SearchSettings], strength: float, baseline: Stage) -> tuple[dict[str, Any], Stage]:
     """A search with this λ or under this share of FLOPs, and what is lost after its re-training."""
-    target, soft = settings.target, settings.searcher == "soft"
+    settings, target, soft = work.settings, work.settings.target, work.settings.searcher == "soft"
     assert target.max_drop is not None
     changes: dict[str, Any] = {"target": replace(target, max_drop=None, flops=None if soft else strength)}
     if soft:
         changes["regularizer_weight"] = strength
-    trial = Pipeline(replace(settings, **changes), share=pipeline)
-    search = searched(trial)
-    retention = read_retention(search.folder / "retention.json")
-    retrained = trial.retrained(retention, trial.start_after(search)).folder
-    drop = drop_of(settings.task.metric, baseline, retrained, target.max_drop)
+    trial = work.of(replace(settings, **changes))
+    search = searched_once(trial)
+    stage = retrained(trial, search.retention, start_after(trial, search))
+    drop = drop_of(settings.task.metric, baseline, stage, target.max_drop)
     row = {
-        "retention": list(retention.configuration),
-        "kept_share": retention.kept_share,
-        "value": value_of(retrained),
-        "baseline": value_of(baseline),
-        "drop": value_of(baseline) - value_of(retrained),
+        "retention": list(search.retention.configuration),
+        "kept_share": search.retention.kept_share,
+        "value": stage.value,
+        "baseline": baseline.value,
+        "drop": baseline.value - stage.value,
         "interval": [drop.low, drop.high],
         "confidence": drop.confidence,
         "within": drop.confidence >= target.confidence,
@@ -120,12 +109,12 @@ class Scale:
     """Strengths of elimination to try: outwards by a factor until the limit lies between two, then between them.
 
     Args:
-        first: to begin with.
+        strength: to begin with.
         rising: a larger number eliminates more (λ); else a smaller one does (a share of the cost).
     """
 
-    def __init__(self, first: float, rising: bool) -> None:
-        self.at, self.rising = first, rising
+    def __init__(self, strength: float, rising: bool) -> None:
+        self.at, self.rising = strength, rising
         self.within: float | None = None
         self.beyond: float | None = None
         self._started = False

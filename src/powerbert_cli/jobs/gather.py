@@ -83,7 +83,7 @@ def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
     Returns:
         0 if all jobs succeeded; 2 if all failed by an error of the user; else 1.
     """
-    from ..report.sweep import write_and_say
+    from ..report.sweep_table import write_and_say
 
     token = sweep_token(folder)
     paths = (path for one in (*earlier, folder) for path in one.glob(f"*/{RESULT}"))

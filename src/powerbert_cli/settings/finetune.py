@@ -95,11 +95,13 @@ class FinetuneSettings:
     device: str = key("auto, cpu or cuda")
     precision: str = key("fp32, bf16 or fp16; bench also int8")
     attention: str = key(
-        "how significance is scored: torch (PyTorch's operations), triton (GPU kernel without the n × n matrices), or "
-        "auto (triton on a GPU)"
+        "what scores significance: torch (PyTorch's operations), triton (GPU kernel without the n × n matrices), or "
+        "auto (triton on a GPU); attention itself is PyTorch's in any case"
     )
     output_dir: str = key("where run directories and finished stages go")
-    checkpoint: str | None = key("start from this fine-tuned model directory")
+    checkpoint: str | None = key(
+        "start from this fine-tuned model directory (the folder model of a finetune run, or one of transformers)"
+    )
     predict_test: bool = key("finetune, retrain: also answer the test split; for GLUE in the server's form")
     fresh: bool = key("make the verb's own stage anew even if a finished one of the same settings is there")
     variant: VariantSettings = key("variant (group): default, paper, ibm: where paper and authors' code differ")

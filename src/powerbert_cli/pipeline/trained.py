@@ -1,14 +1,51 @@
-"""What every training stage leaves beside its model."""
+"""A training, and what it leaves: the model, its metrics on dev and its predictions."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..settings import TaskSettings
+from ..encoder.shortened import ShortenedModel
+from ..settings import RetrainStage, StageSettings, TaskSettings
 from ..store.artifacts import write_csv, write_json
+from ..store.model_dir import save_model_dir
+from ..store.retention_file import RetentionFile
+from ..tasks.batches import Answers
 from ..tasks.metrics import all_scores, interval, predictions_of
-from ..training.stages import Trained
+from ..training.classifier import train_classifier
+from ..training.run import Trained
+from .work import Work
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    work: Work,
+    model: ShortenedModel,
+    name: str,
+    stage: StageSettings,
+    result: Path,
+    checkpoints: Path,
+    retention: RetentionFile | None = None,
+    teacher: Answers | None = None,
+) -> None:
+    """Trains a classifier with its extract layers, or measures it as it is, into a result folder.
+
+    Args:
+        retention: of a shortened model.
+        teacher: the fine-tuned model's answers on the training rows, where the stage distils.
+    """
+    if stage.epochs:
+        log.info("%s: %s, %d epochs, lr %g", name, work.settings.start_model.label, stage.epochs, stage.lr)
+    else:
+        log.info("%s: %s is measured as it is", name, work.settings.start_model.label)
+    options = stage if isinstance(stage, RetrainStage) else None
+    material, plan = work.material, work.plan(stage)
+    with work.progress(name) as progress:
+        trained = train_classifier(model, material, plan, checkpoints, [progress], options, teacher)
+    save_model_dir(result / "model", model.host, work.tokenizer, retention)
+    write_results(trained, work.settings.task, work.settings.seed, result, best_of=stage.epochs)
 
 
 def write_results(

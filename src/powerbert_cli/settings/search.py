@@ -1,13 +1,12 @@
-"""Settings of search and re-training."""
+"""Settings of a search, and of the re-training that its trials have."""
 
 import math
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ..method.names import KINDS, STRATEGIES
-from .rules import SettingsError, at_least_one, key, one_of, positive, share
-from .training import FinetuneSettings, StageSettings
+from .finetune import FinetuneSettings, StageSettings
+from .rules import SettingsError, at_least_one, fraction, key, one_of, positive
 
 REGULARIZERS = ("loss", "decoupled")
 SEARCHERS = ("soft", "calibrate", "evolutionary")
@@ -104,9 +103,9 @@ class RetrainStage(StageSettings):
     )
 
     def __post_init__(self) -> None:
-        share("retrain.distill", self.distill)
+        fraction("retrain.distill", self.distill)
         positive("retrain.temperature", self.temperature)
-        share("retrain.gradual", self.gradual)
+        fraction("retrain.gradual", self.gradual)
         if not (math.isfinite(self.distill_cls) and self.distill_cls >= 0):
             raise SettingsError(f"retrain.distill_cls={self.distill_cls} must be a number ≥ 0")
         if self.gradual and self.train_once:
@@ -182,35 +181,3 @@ class SearchSettings(FinetuneSettings):
             raise SettingsError("strategy=threshold is searched with λ alone: no target, searcher or word_vector_cost")
         if self.retrain.gradual or self.retrain.train_once:
             raise SettingsError("strategy=threshold takes neither retrain.gradual nor retrain.train_once")
-
-
-@dataclass(kw_only=True)
-class RetentionSettings(RetentionKind):
-    path: str | None = key("a retention.json written by search")
-    lengths: Any = key("ℓ_1 … ℓ_L as a list, e.g. [153,125,111]; or full")
-    fractions: list[float] | None = key("f_1 … f_L of a relative retention, e.g. [0.75,0.5,0.2]")
-    thresholds: list[float] | None = key("θ_1 … θ_L of strategy=threshold, on significance over its mean")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        given = [name for name in ("path", "lengths", "fractions", "thresholds") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise SettingsError(f"{' and '.join(f'retention.{name}' for name in given)} are given; give one of them")
-        if self.lengths not in (None, "full") and not isinstance(self.lengths, list):
-            raise SettingsError(f"retention.lengths={self.lengths!r} must be a list such as [153,125,111], or full")
-        if self.lengths not in (None, "full") and self.kind == "relative":
-            raise SettingsError("retention.kind=relative takes retention.fractions, not retention.lengths")
-        if self.path and not Path(self.path).is_file():
-            raise SettingsError(f"retention.path={self.path} is not a file; search writes it as retention.json")
-
-
-@dataclass(kw_only=True)
-class RetrainSettings(SearchSettings):
-    retention: RetentionSettings = key("retention configuration (group): searched (default), full, paper/…")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.retention.thresholds is not None and self.strategy != "threshold":
-            raise SettingsError(f"retention.thresholds needs strategy=threshold, not strategy={self.strategy}")
-        if self.retention.lengths not in (None, "full") and self.strategy == "threshold":
-            raise SettingsError("strategy=threshold takes retention.thresholds, not retention.lengths")

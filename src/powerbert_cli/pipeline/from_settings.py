@@ -11,15 +11,23 @@ from ..method.retention import RetentionError
 from ..settings import RetrainSettings, SearchSettings
 from ..store import retention_file
 from ..store.retention_file import RetentionFile
+from .finetune import layers
+from .work import Work
 
 
 class RetentionSettingError(PowerbertError):
     """A retention configuration that cannot be used with these settings."""
 
 
-def unsearched(settings: SearchSettings, layers: int) -> Elimination:
-    """The elimination of these settings before its configuration is searched: nothing is dropped yet."""
-    return from_keys(_keys(settings), layers)
+def unsearched(work: Work[SearchSettings]) -> Elimination:
+    """How these settings eliminate, before the retention configuration is searched: nothing is dropped yet."""
+    elimination = from_keys(_keys(work.settings), layers(work))
+    if not work.settings.protect_separators:
+        return elimination
+    separator = work.tokenizer.sep_token_id
+    if separator is None:
+        raise PowerbertError("protect_separators=true: the tokenizer has no separator; set it to false")
+    return replace(elimination, protected_tokens=(separator,))
 
 
 def _keys(settings: SearchSettings) -> dict[str, Any]:
@@ -44,20 +52,20 @@ def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | N
     Raises:
         RetentionSettingError
     """
-    given, layers, keys = settings.retention, layers_of(config), _keys(settings)
+    given, count, keys = settings.retention, layers_of(config), _keys(settings)
     try:
         if given.path:
             found = retention_file.read(Path(given.path))
             keys |= {name: found.keys[name] for name in ("kind", "lengths", "fractions", "thresholds")}
             kept = found.kept if settings.strategy == "threshold" else None
-            return replace(found, elimination=from_keys(keys).checked(layers), kept=kept)
+            return replace(found, elimination=from_keys(keys).checked(count), kept=kept)
         if given.lengths == "full" or settings.strategy == "none":
-            return RetentionFile(plain(settings.seq_len, layers))
+            return RetentionFile(plain(settings.seq_len, count))
         values = {"thresholds": given.thresholds, "fractions": given.fractions, "lengths": given.lengths}
         chosen = {name: tuple(value) for name, value in values.items() if value is not None}
         if not chosen:
             return None
         keys |= {"kind": "relative" if "fractions" in chosen else "absolute", **chosen}
-        return RetentionFile(from_keys(keys).checked(layers))
+        return RetentionFile(from_keys(keys).checked(count))
     except RetentionError as error:
         raise RetentionSettingError(str(error)) from error

@@ -14,7 +14,7 @@ from torch import nn
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
 from ..method.retention import Thresholds
-from .batches import Batch, make_batches
+from ..tasks.batches import Batch, make_batches
 from .cost import Cost, EncoderShape, Peaks, encoder_cost, roofline_seconds, together, total
 from .engines import DTYPES, Place, Unavailable, runner
 from .timing import Contender
@@ -133,14 +133,14 @@ def batch_cost(batch: Batch, model: nn.Module, engine: str = "eager") -> list[di
     )
     if isinstance(model.elimination.retention, Thresholds):
         device = next(model.parameters()).device
-        flat = {name: part.flatten(0, -2).to(device) for name, part in batch.items()}
+        flat = {name: tensor.flatten(0, -2).to(device) for name, tensor in batch.items()}
         left = [(positions >= 0).sum(dim=-1).tolist() for positions in model.kept_positions(**flat)]
         each = list(zip(sizes, zip(*left, strict=True), strict=True))
     else:
         each = [(size, model.elimination.kept(size)) for size in sizes]
     how = {
         "merges": model.elimination.merges,
-        "chosen_first": model.elimination.chosen_first,
+        "chosen_beforehand": model.elimination.chosen_beforehand,
         "first_only": model.ends_in_first,
     }
     return together([encoder_cost(shape, count, size, kept, **how) for (size, kept), count in Counter(each).items()])

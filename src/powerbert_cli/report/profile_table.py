@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..store.artifacts import whole_file, write_csv
 from .console import console
 from .tables import plain_table
 
@@ -17,6 +18,14 @@ COLORS = {
     "output": "tab:cyan",
     "feed-forward": "tab:green",
 }
+
+
+def write_and_say_profile(profile: pd.DataFrame, batches: int, folder: Path) -> None:
+    """Writes profile.csv and profile.png, and prints the table."""
+    write_csv(folder / "profile.csv", profile)
+    with whole_file(folder / "profile.png") as temporary:
+        draw_profile(profile, batches, temporary)
+    say_profile(profile, batches)
 
 
 def say_profile(profile: pd.DataFrame, batches: int) -> None:

@@ -1,70 +1,60 @@
-"""What can be added to re-training: distillation, gradual shortening, many budgets at once."""
+"""Fine-tuning a classifier with its extract layers, and what re-training can add: distillation, gradual shortening,
+many budgets at once."""
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import TrainerCallback, set_seed
 
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination, between, drawn_between
 from ..settings import RetrainStage
-from ..tasks.tokenizing import InRowOrder, by_length, sorted_batches
-from .diverged import check_finite
-from .trainer import SortedTrainer
+from ..tasks.batches import Answers, Material, last_first
+from .run import Trained, run, shared
+from .trainer import Plan, ReproducibleTrainer, arguments
 
 TEACHER = ("teacher_logits", "teacher_first")
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What a model says of rows.
+def train_classifier(
+    model: ShortenedModel,
+    material: Material,
+    plan: Plan,
+    folder: Path,
+    callbacks: Sequence[TrainerCallback] = (),
+    options: RetrainStage | None = None,
+    teacher: Answers | None = None,
+) -> Trained:
+    """Fine-tunes a model with its extract layers; with full retention that is plain fine-tuning.
 
-    Attributes:
-        logits: (n, C) float32.
-        first: last [CLS] vectors, (n, D) float32 ((n, C, D) of a multiple choice); None if not asked for.
+    With 0 epochs the model is only measured, which shows what elimination does without re-training.
+    The epoch with the best headline metric on dev is kept. A run that was stopped goes on from
+    the last checkpoint in `folder`.
+
+    Args:
+        options: what is added to labels, see `RetrainTrainer`; None for nothing.
+        teacher: the fine-tuned model's answers on the training rows, if `options` distils.
     """
+    set_seed(plan.seed)
+    if teacher is not None:
+        material = replace(material, train=with_teacher(material.train, teacher))
+    keep_best_by = material.metric if plan.best_by == "metric" else plan.best_by
 
-    logits: np.ndarray
-    first: np.ndarray | None
+    def make(plan: Plan) -> ReproducibleTrainer:
+        given = {
+            "model": model,
+            "args": arguments(plan, folder, keep_best_by),
+            **shared(material, plan, callbacks),
+        }
+        return ReproducibleTrainer(**given) if options is None else RetrainTrainer(options=options, **given)
 
-
-@torch.no_grad()
-def answers_of(
-    model: ShortenedModel, rows: datasets.Dataset, collate: Any, batch_size: int, precision: str, first: bool
-) -> Answers:
-    """What a model says of tokenised rows, in length-sorted batches; in the order of the rows."""
-    model.eval()
-    device, order = next(model.parameters()).device, by_length(rows)
-    logits, firsts = InRowOrder(order), InRowOrder(order)
-    with autocast(precision, device):
-        for batch in sorted_batches(rows, collate, batch_size):
-            given = {name: part.to(device) for name, part in batch.items()}
-            output = model(**given, output_hidden_states=first)
-            logits.add(output.logits.float().cpu().numpy())
-            if first:
-                firsts.add(last_first(output, given).float().cpu().numpy())
-    check_finite(logits.values, "the model's logits", "its weights are damaged, or made for another precision")
-    return Answers(logits.values, firsts.values if first else None)
-
-
-def last_first(output: Any, inputs: dict[str, Tensor]) -> Tensor:
-    """The last [CLS] vectors of outputs with hidden states: (B, D), or (B, C, D) of a multiple choice."""
-    first: Tensor = output.hidden_states[-1][:, 0]
-    return first.view(*inputs["input_ids"].shape[:-1], -1)
-
-
-@contextlib.contextmanager
-def autocast(precision: str, device: torch.device) -> Iterator[None]:
-    """Mixed precision as the Trainer has it: bf16 or fp16; fp32 is none."""
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    with torch.autocast(device.type, dtype, enabled=dtype is not None):
-        yield
+    return run(make, plan, material, folder)
 
 
 def with_teacher(rows: datasets.Dataset, answers: Answers) -> datasets.Dataset:
@@ -93,7 +83,7 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float, probl
     return temperature**2 * divergence
 
 
-class RetrainTrainer(SortedTrainer):
+class RetrainTrainer(ReproducibleTrainer):
     """Trains a shortened model on labels and what `options` adds.
 
     The rows have the columns of `with_teacher` if `options` distils.

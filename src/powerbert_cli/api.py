@@ -1,0 +1,39 @@
+"""The verbs as functions: settings in, records of what was made out; see docs/python.md."""
+
+from typing import Any
+
+from . import usage
+from .cli import conf_dir
+from .commands.prepare import prepared
+from .pipeline.bench import Timed, bench
+from .pipeline.chain import retrain
+from .pipeline.finetune import finetune
+from .pipeline.search import search
+from .settings import VERBS, SettingsError
+from .store.shipped import load_shortened
+from .store.stages import Stage
+
+__all__ = ["Stage", "Timed", "bench", "finetune", "load_shortened", "retrain", "search", "settings"]
+
+
+def settings(verb: str, *overrides: str) -> Any:
+    """The typed settings of a verb, as `powerbert VERB OVERRIDE …` has them: `auto` is settled, all checks are made.
+
+    Args:
+        overrides: "task=rte", "lambda=3e-4" …
+
+    Raises:
+        PowerbertError: with what the command line says.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if verb not in VERBS:
+        raise SettingsError(usage.unknown_verb(verb))
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            composed = compose(verb, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SettingsError(usage.explain_hydra(error, verb, list(overrides), conf_dir())) from error
+    return prepared(composed, VERBS[verb]).settings

@@ -1,0 +1,231 @@
+"""Timing the shortened model against the plain one."""
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..bench.contenders import NUMBER_BYTES, TORCH_ENGINES, Field, Skipped, build_contenders, models_of, prepared
+from ..bench.cost import Peaks
+from ..bench.engines import DTYPES, Place, Runner
+from ..bench.peaks import measure_peaks
+from ..bench.profile import profile
+from ..bench.table import compared, table
+from ..bench.timing import Contender, measure, warm_up
+from ..encoder.loading import host_config
+from ..encoder.shortened import ShortenedModel
+from ..errors import PowerbertError
+from ..method.elimination import to_keys
+from ..method.retention import Thresholds
+from ..settings import BenchSettings
+from ..store.artifacts import write_csv, write_json
+from ..store.environment import capture
+from ..store.retention_file import RetentionFile
+from ..tasks.batches import answers, choose_rows, make_batches
+from .chain import shortened_model
+from .from_settings import given_retention
+from .work import Work
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """
+    Attributes:
+        model: the shortened one.
+        retention: its configuration.
+        timing: see `bench.table.table`.
+    """
+
+    model: ShortenedModel
+    retention: RetentionFile
+    timing: pd.DataFrame
+
+
+def bench(settings: BenchSettings, work: Work[BenchSettings] | None = None, folder: Path | None = None) -> Timed:
+    """Times the shortened model of these settings; trains it first where it has to be trained and is not.
+
+    Args:
+        folder: gets retention.json, timing.csv and timing.json.
+    """
+    work = work or Work(settings)
+    model, retention, trained = contender_model(work)
+    if folder is not None:
+        retention.write(folder / "retention.json")
+    return Timed(model, retention, time_model(work, model, folder, trained))
+
+
+def contender_model(work: Work[BenchSettings]) -> tuple[ShortenedModel, RetentionFile, bool]:
+    """What is timed, and whether it is trained: with given lengths or fractions speed does not depend on the weights.
+
+    Raises:
+        PowerbertError: thresholds are given without trained weights, on which the number that passes depends.
+    """
+    settings, given = work.settings, None
+    if not (settings.shortened or settings.checkpoint):
+        given = given_retention(settings, host_config(settings.model))
+    if given is None:
+        return *shortened_model(work), True
+    if isinstance(given.elimination.retention, Thresholds):
+        raise PowerbertError(
+            "strategy=threshold: how many word-vectors reach a threshold, and so the speed, depends on the weights; "
+            "give trained ones with checkpoint=MODEL or shortened=RUN/model, or leave the retention configuration out"
+        )
+    log.info("the weights of %s are not trained for this: speed does not depend on them", settings.model.label)
+    return ShortenedModel(work.new_host(), given.elimination), given, False
+
+
+def time_model(
+    work: Work[BenchSettings], model: ShortenedModel, folder: Path | None, trained: bool = True
+) -> pd.DataFrame:
+    """Times all contenders at each number of threads, length and batch size; measures the answers of those not exact.
+
+    Args:
+        folder: gets timing.csv and timing.json, anew after each, so that a run that is stopped leaves what it has.
+        trained: the weights are, so that answers mean something.
+    """
+    options, before = work.settings.bench, torch.get_num_threads()
+    about = {"elimination": to_keys(model.elimination), "environment": capture(work.device)}
+    timing, records = pd.DataFrame(), []
+    measured = _Answers(work, model) if trained else None
+    with tempfile.TemporaryDirectory() as files:
+        try:
+            for threads in options.threads or [before]:
+                torch.set_num_threads(threads)
+                place = Place(work.device, threads, Path(files))
+                peaks = {p: measure_peaks(work.device, DTYPES[p]) for p in options.precisions if p in DTYPES}
+                _say_peaks(peaks, threads)
+                for seq_len in options.seq_lens or [work.settings.seq_len]:
+                    for batch_size in options.batch_sizes or [work.settings.batch_size]:
+                        timed, record = _time_at(work, model, place, peaks, seq_len, batch_size, measured)
+                        timing = pd.concat([timing, timed], ignore_index=True)
+                        records.append(record)
+                        if folder is not None:
+                            write_csv(folder / "timing.csv", timing)
+                            write_json(folder / "timing.json", {**about, "runs": records})
+        finally:
+            torch.set_num_threads(before)
+    if not len(timing):
+        reasons = dict.fromkeys(skip["reason"] for record in records for skip in record["skipped"])
+        raise PowerbertError("bench: no contender can run here; " + "; ".join(reasons))
+    return timing
+
+
+def _say_peaks(peaks: dict[str, Peaks], threads: int) -> None:
+    for precision, peak in peaks.items():
+        log.info(
+            "bench: this device reaches %.1f GFLOP/s in %s and reads %.1f GB/s, with %d threads",
+            *(peak.flops_per_s / 1e9, precision, peak.bytes_per_s / 1e9, threads),
+        )
+
+
+def _time_at(
+    work: Work[BenchSettings],
+    model: ShortenedModel,
+    place: Place,
+    peaks: dict[str, Peaks],
+    seq_len: int,
+    batch_size: int,
+    measured: "_Answers | None",
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table of one number of threads, length and batch size, and its record for timing.json."""
+    settings, options, material = work.settings, work.settings.bench, work.material
+    drawn = choose_rows(len(material.dev), options.examples, batch_size, settings.seed)
+    chosen = [material.dev[i] for i in drawn]
+    field = Field(options.models, options.engines, options.paddings, options.precisions)
+    contenders, skipped = build_contenders(
+        models_of(model), chosen, material.collator("max"), field, batch_size, seq_len, place, peaks
+    )
+    contenders, too_large = warm_up(contenders, place.device)
+    skipped += [Skipped(c.model, c.engine, c.precision, f"out of memory, padding {c.padding}") for c in too_large]
+    for (where, reason), group in groupby(skipped, key=lambda skip: (f"{skip.engine}/{skip.precision}", skip.reason)):
+        log.warning("bench: %s skipped (%s): %s", where, ", ".join(skip.model for skip in group), reason)
+    if contenders:
+        log.info(
+            "bench: %d contenders, %d examples each, batches of %d, %d threads",
+            *(len(contenders), len(chosen), batch_size, place.threads),
+        )
+    rounds = measure(contenders, options.rounds, options.max_seconds, place.device, settings.seed) if contenders else 0
+    timing = table(contenders, batch_size, seq_len)
+    if measured is not None:
+        timing = measured.beside(timing, contenders, seq_len)
+    return timing, {
+        "rounds": rounds,
+        "threads": place.threads,
+        "batch_size": batch_size,
+        "seq_len": seq_len,
+        "examples": len(chosen),
+        "mean_length": sum(min(row["length"], seq_len) for row in chosen) / len(chosen),
+        "peaks": {precision: asdict(peak) for precision, peak in peaks.items()},
+        "contenders": [{k: None if pd.isna(v) else v for k, v in row.items()} for row in timing.to_dict("records")],
+        "skipped": [asdict(skip) for skip in skipped],
+        "calls_s": {contender.name: contender.calls for contender in contenders},
+    }
+
+
+class _Answers:
+    """Answers on dev of each way to run a model, beside the same model's in float32; each measured once."""
+
+    def __init__(self, work: Work[BenchSettings], model: ShortenedModel) -> None:
+        self.work, self.settings, self.models = work, work.settings, models_of(model)
+        self._exact: dict[tuple[str, int], np.ndarray] = {}
+        self._known: dict[tuple[str, str, str, int], dict[str, Any]] = {}
+
+    def beside(self, timing: pd.DataFrame, contenders: Sequence[Contender], seq_len: int) -> pd.DataFrame:
+        """The timing table with the columns of `bench.accuracy.compared` where `bench.accuracy` wants them."""
+        wanted, rows = self.settings.bench.accuracy, []
+        for c in contenders:
+            measured = wanted is True or (wanted == "auto" and c.precision != "fp32")
+            rows.append(self._of(c, seq_len) if measured else {})
+        columns = ["metric", "value", "value_fp32", "answers_differ", "logits_differ"]
+        return pd.concat([timing, pd.DataFrame(rows, index=timing.index).reindex(columns=columns)], axis=1)
+
+    def _of(self, c: Contender, seq_len: int) -> dict[str, Any]:
+        known = (c.model, c.engine, c.precision, seq_len)
+        if known not in self._known:
+            log.info("bench: the answers of %s/%s/%s on dev", c.model, c.engine, c.precision)
+            device = self.work.device if c.engine in TORCH_ENGINES else "cpu"
+            logits = self._logits(c.run, seq_len, device, c.engine == "compile")
+            labels, task = np.asarray(self.work.material.dev["labels"]), self.settings.task
+            self._known[known] = compared(logits, self._exact_of(c.model, seq_len), labels, task.metric, task.kind)
+        return self._known[known]
+
+    def _exact_of(self, name: str, seq_len: int) -> np.ndarray:
+        if (name, seq_len) not in self._exact:
+            ((_, model),) = prepared({name: self.models[name]}, "eager", "fp32", self.work.device)
+            self._exact[name, seq_len] = self._logits(model, seq_len, self.work.device, False)
+        return self._exact[name, seq_len]
+
+    def _logits(self, run: Runner, seq_len: int, device: str, buckets: bool) -> np.ndarray:
+        material, size = self.work.material, self.settings.batch_size
+        pad = material.collator("max")
+        return answers(run, material.dev, pad, size, device, seq_len=seq_len, buckets=buckets).logits
+
+
+def profiled(work: Work[BenchSettings], model: ShortenedModel) -> tuple[pd.DataFrame, int]:
+    """Where the time goes in eager PyTorch, at the first precision and padding, and over how many batches."""
+    settings, options, device, material = work.settings, work.settings.bench, work.device, work.material
+    precision = next((p for p in options.precisions if p in DTYPES), "fp32")
+    models = {name: one for name, one in models_of(model).items() if name != "full"}
+    drawn = choose_rows(len(material.dev), options.examples, settings.batch_size, settings.seed)
+    rows = [material.dev[i] for i in drawn]
+    batches = make_batches(
+        rows, options.paddings[0], settings.batch_size, material.collator("max"), device, settings.seq_len
+    )
+    found = profile(
+        dict(prepared(models, "eager", precision, device)),
+        batches,
+        options.rounds,
+        device,
+        measure_peaks(device, DTYPES[precision]),
+        NUMBER_BYTES[precision],
+    )
+    return found, len(batches)

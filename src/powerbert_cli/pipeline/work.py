@@ -1,0 +1,183 @@
+"""What the stages of one set of settings work on: data, tokenizer and models, each loaded once, on first use."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..encoder.loading import PROBLEMS, build_host, load_tokenizer, tokenizer_digest
+from ..encoder.shortened import ShortenedModel
+from ..report.progress import TrainingProgress
+from ..settings import FinetuneSettings, StageSettings
+from ..store.artifacts import write_json
+from ..store.environment import capture, versions
+from ..store.model_dir import fingerprint, load_plain, name_classes
+from ..store.stages import Stage, StageStore, export
+from ..tasks.batches import Answers, Material, answers
+from ..tasks.sources import TaskData, load_task
+from ..tasks.tokenizing import build_tokenizer, texts_of, tokenize
+from ..training.diverged import Diverged, check_finite
+from ..training.trainer import Plan, autocast, resolve_device
+from .record import Record
+
+log = logging.getLogger(__name__)
+S_co = TypeVar("S_co", bound=FinetuneSettings, covariant=True)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A fine-tuned model to start from, and the stage that made it; None of one that was given."""
+
+    model_dir: Path
+    stage: Stage | None = None
+
+    @cached_property
+    def identity(self) -> str:
+        """Of its content."""
+        return fingerprint(self.model_dir)
+
+
+class Work(Generic[S_co]):
+    """
+    Attributes:
+        start: the fine-tuned model, once `pipeline.finetune.finetuned` has found it.
+    """
+
+    def __init__(self, settings: S_co) -> None:
+        self.settings = settings
+        self.store = StageStore(Path(settings.output_dir))
+        self.start: Start | None = None
+
+    def of(self, settings: Any) -> "Work[Any]":
+        """The work of other settings of the same task, model and fine-tuning: what is loaded stays loaded."""
+        other = Work(settings)
+        other.start = self.start
+        same = settings.seq_len == self.settings.seq_len
+        kept = ("data", "tokenizer", *(["material"] if same else []))
+        vars(other).update({name: vars(self)[name] for name in kept if name in vars(self)})
+        return other
+
+    @cached_property
+    def data(self) -> TaskData:
+        data = load_task(self.settings.task, self.settings.predict_test)
+        tests = f", {len(data.test)} test rows" if data.test is not None else ""
+        counts = f"{len(data.train)} training rows, {len(data.dev)} dev rows{tests}"
+        log.info("task %s: %s", self.settings.task.name, counts)
+        return data
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        model = self.settings.start_model
+        return load_tokenizer(model) or build_tokenizer(texts_of(self.data.train.rows), model.vocab_size or 30000)
+
+    @cached_property
+    def material(self) -> Material:
+        task, seq_len = self.settings.task, self.settings.seq_len
+        train, dev = (tokenize(split.rows, self.tokenizer, seq_len) for split in (self.data.train, self.data.dev))
+        longest = max(train["length"])
+        log.info("word-pieces: mean %.1f, longest %d, ℓ=%d", float(np.mean(train["length"])), longest, seq_len)
+        return Material(train, dev, self.tokenizer, seq_len, task.metric, task.kind)
+
+    @property
+    def device(self) -> str:
+        return resolve_device(self.settings.device)
+
+    def new_host(self) -> PreTrainedModel:
+        """The model before fine-tuning."""
+        settings = self.settings
+        return build_host(settings.model, self.tokenizer, settings.task.kind, settings.task.label_names, settings.seed)
+
+    def host(self, model_dir: Path) -> PreTrainedModel:
+        """A fine-tuned classifier, with the loss of this task: configs of others may not say which."""
+        host = load_plain(model_dir)
+        host.config.problem_type = PROBLEMS[self.settings.task.kind]  # type: ignore[assignment]
+        return host
+
+    def answers(
+        self, model: ShortenedModel, rows: Any, precision: str = "fp32", padding: str = "longest", first: bool = False
+    ) -> Answers:
+        """What a model says of tokenised rows; see `tasks.batches.answers`.
+
+        Raises:
+            Diverged: a logit is not finite.
+        """
+        model.to(self.device)
+        with autocast(precision, next(model.parameters()).device):
+            pad = self.material.collator(padding)
+            found = answers(model, rows, pad, self.settings.batch_size, self.device, padding=padding, first=first)
+        check_finite(found.logits, "the model's logits", "its weights are damaged, or made for another precision")
+        return found
+
+    def common(self) -> dict[str, Any]:
+        """The fields of every record."""
+        return {
+            "versions": versions(),
+            "train": self.data.train.content,
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "seq_len": self.settings.seq_len,
+        }
+
+    def measured(self, stage: StageSettings | None, scores: bool = False) -> dict[str, Any]:
+        """The fields of a `MeasuredRecord`.
+
+        Args:
+            stage: None for one that does not train.
+            scores: it scores significance, on which padding bears if its queries count.
+        """
+        settings, training = self.settings, asdict(self.settings.training)
+        if not (scores and settings.variant.pad_queries):
+            del training["padding"]
+        given = {name: value for name, value in training.items() if value is not None}
+        return {
+            **self.common(),
+            "dev": self.data.dev.content,
+            "kind": settings.task.kind,
+            "classes": len(settings.task.label_names or ()),
+            "metric": settings.task.metric,
+            "best_by": settings.variant.best_by,
+            "batch_size": settings.batch_size,
+            "seed": settings.seed,
+            "training": {"precision": given["precision"]} if stage is None else given,
+        }
+
+    def ensure(self, record: Record, make: Callable[[Path, Path], None], fresh: bool = False) -> Stage:
+        """The finished stage of a record, with the environment of the process that made it.
+
+        Args:
+            make: (result folder, checkpoint folder) → writes the artifacts into the first.
+            fresh: make it anew even if it is finished.
+        """
+
+        def made(result: Path, checkpoints: Path) -> None:
+            make(result, checkpoints)
+            write_json(result / "environment.json", capture(self.device))
+
+        return self.store.ensure(record.STAGE, record.decides(), made, fresh)
+
+    def export(self, stage: Stage, run_dir: Path) -> None:
+        """Puts a stage's artifacts into a run directory; the model there calls its classes as the task does."""
+        export(stage.folder, run_dir)
+        if self.settings.task.kind in ("classification", "multi_label"):
+            name_classes(run_dir / "model", self.settings.task.label_names)
+
+    def plan(self, stage: StageSettings) -> Plan:
+        settings = self.settings
+        how = (settings.batch_size, settings.seed, settings.training, settings.device, settings.runtime.workers)
+        return Plan(stage.lr, stage.epochs, *how, settings.variant.best_by, settings.runtime.save_minutes)
+
+    @contextmanager
+    def progress(self, stage: str) -> Iterator[TrainingProgress]:
+        """A progress display that is off the screen afterwards whatever happens."""
+        shown = TrainingProgress(stage, self.settings.task.metric, self.settings.runtime.log_seconds)
+        try:
+            yield shown
+        except Diverged as error:
+            raise Diverged(f"{stage}: {error}") from error
+        finally:
+            shown.close()

@@ -1,0 +1,282 @@
+"""Batches of tokenised rows: in what order, how padded, and what is found in them back in the rows' own order.
+
+Training, evaluation, prediction and timing take theirs from here.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+from transformers import DataCollatorForMultipleChoice, DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from .. import processes
+from ..errors import PowerbertError
+
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+Batch = dict[str, torch.Tensor]
+Pad = Callable[[list[dict[str, Any]]], Any]  # a collator of transformers: rows → tensors padded on the right
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training reads: tokenised rows (input_ids, labels, length) and how to batch them."""
+
+    train: datasets.Dataset
+    dev: datasets.Dataset
+    tokenizer: PreTrainedTokenizerBase
+    seq_len: int
+    metric: str
+    kind: str
+
+    def collator(self, padding: str) -> Pad:
+        """padding: longest (of the batch) or max (ℓ)."""
+        cls = DataCollatorForMultipleChoice if self.kind == "multiple_choice" else DataCollatorWithPadding
+        if padding == "max":
+            return cls(self.tokenizer, padding="max_length", max_length=self.seq_len)
+        return cls(self.tokenizer, padding="longest")
+
+
+def lengths_of(rows: datasets.Dataset) -> np.ndarray:
+    """Word-pieces of each tokenised row, (n,)."""
+    return np.asarray(rows.with_format("numpy")["length"][:])
+
+
+def by_length(rows: datasets.Dataset) -> np.ndarray:
+    """Indices of tokenised rows, the longest first, of equal ones the earlier: the order of length-sorted batches."""
+    return np.argsort(-lengths_of(rows), kind="stable")
+
+
+class OrderSampler(Sampler[int]):
+    """Rows in a given order, (n,) indices; a list of these integers would take five times the array's memory."""
+
+    def __init__(self, order: np.ndarray) -> None:
+        self._order = order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[int]:
+        return map(int, self._order)
+
+
+class InRowOrder:
+    """Collects what batches in some order of the rows give, in the rows' own order.
+
+    In one array from the start: small ones kept from each batch would pin the memory between them.
+
+    Args:
+        order: the row of each result, (n,).
+    """
+
+    def __init__(self, order: np.ndarray) -> None:
+        self._order, self._filled = order, 0
+        self.values = np.empty(0)
+
+    def add(self, found: np.ndarray) -> None:
+        """The next batch's results, (b, …)."""
+        if self._filled == 0:
+            self.values = np.empty((len(self._order), *found.shape[1:]), found.dtype)
+        self.values[self._order[self._filled : self._filled + len(found)]] = found
+        self._filled += len(found)
+
+
+def restored(values: Any, order: np.ndarray) -> np.ndarray:
+    """What was computed for the rows in this order, back in the rows' own."""
+    values = np.asarray(values)
+    back = np.empty_like(values)
+    back[order] = values
+    return back
+
+
+class EpochBatches(Sampler[list[int]]):
+    """Micro-batches of one process, in an order that follows from seed and epoch alone.
+
+    transformers' own samplers draw from the global generator: a run that goes on in the middle of an
+    epoch would draw another order, and so would each of several processes. Each batch of
+    `batch_size` rows is cut into equal parts: the first micro-batch of each process, the second
+    of each, and so on; so that however it is cut, the same rows make an optimiser step. What is
+    left for an epoch's last batch is cut into parts that differ by one row at most.
+
+    Args:
+        rows: how many there are.
+        batch_size: rows of one optimiser step, of all micro-batches and processes.
+        accumulation: micro-batches of one optimiser step.
+        lengths: of each row, to batch rows of about the same length; None for any order.
+
+    Raises:
+        PowerbertError: if an epoch's last batch has fewer rows than there are processes.
+    """
+
+    def __init__(
+        self, rows: int, batch_size: int, accumulation: int, seed: int, lengths: list[int] | None = None
+    ) -> None:
+        self.rows, self.batch_size, self.accumulation = rows, batch_size, accumulation
+        self.seed, self.lengths, self.epoch = seed, lengths, 0
+        self.process, self.processes = processes.number(), processes.count()
+        left = rows % batch_size
+        if 0 < left < self.processes:
+            raise PowerbertError(
+                f"{rows} training rows leave {left} for the last batch of batch_size={batch_size}, fewer than the "
+                f"{self.processes} processes; set task.max_train={rows - left}, or another batch_size"
+            )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.rows // self.batch_size * self.accumulation + self._parts_of(self.rows % self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self._order()
+        for start in range(0, self.rows, self.batch_size):
+            batch = order[start : start + self.batch_size]
+            pieces = self._parts_of(len(batch)) * self.processes
+            cuts = [len(batch) * piece // pieces for piece in range(pieces + 1)]
+            for piece in range(self.process, pieces, self.processes):
+                yield batch[cuts[piece] : cuts[piece + 1]]
+
+    def _parts_of(self, rows: int) -> int:
+        """Micro-batches of each process that a batch of so many rows makes; each has a row in every process."""
+        return min(math.ceil(rows * self.accumulation / self.batch_size), rows // self.processes)
+
+    def _order(self) -> list[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        if self.lengths is None:
+            return torch.randperm(self.rows, generator=generator).tolist()
+        return get_length_grouped_indices(self.lengths, self.batch_size, generator=generator)
+
+
+class EpochLoader(DataLoader):
+    """A data loader that hands the epoch's number on to its batches."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        assert isinstance(self.batch_sampler, EpochBatches)
+        self.batch_sampler.set_epoch(epoch)
+
+
+def choose_rows(count: int, examples: int, batch_size: int, seed: int) -> list[int]:
+    """Indices of the rows to time: whole batches, drawn with a seed, in the order drawn; repeated if there are too few.
+
+    The first rows of a file may be its shortest, or of one class.
+    """
+    wanted = max(batch_size, examples // batch_size * batch_size)
+    order = np.random.default_rng(seed).permutation(count).tolist()
+    return [order[i % count] for i in range(wanted)]
+
+
+def bucket(length: int) -> int:
+    """The length that a compiled model pads to: the next power of two, or one and a half of one, from 8 on.
+
+    So an engine that compiles for each length does so a few times only.
+    """
+    size = 8
+    while size < length:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size
+
+
+def make_batches(
+    rows: Sequence[dict[str, Any]],
+    padding: str,
+    batch_size: int,
+    pad: Pad,
+    device: Any,
+    seq_len: int | None = None,
+    buckets: bool = False,
+) -> list[Batch]:
+    """Batches on the device.
+
+    Args:
+        rows: tokenised examples (input_ids and what else the tokenizer gives).
+        padding: max (as `pad` pads), longest (of the batch, rows in given order), packed (the same, for an encoder
+            that takes the padding out again), or sorted (by length, then as longest).
+        pad: to ℓ for max and for buckets.
+        seq_len: no input is longer: ℓ, or less to cut; None cuts nothing.
+        buckets: longest and sorted pad on to the next `bucket`.
+
+    Returns:
+        Batches of the same rows whatever the padding; a batch without padding has no
+        attention_mask, for every contender alike.
+    """
+    if padding == "sorted":
+        rows = sorted(rows, key=lambda row: row["length"], reverse=True)
+    batches = []
+    for start in range(0, len(rows), batch_size):
+        given = [{name: row[name] for name in MODEL_INPUTS if name in row} for row in rows[start : start + batch_size]]
+        given = [{"labels": 0, **row} for row in given]  # transformers' collator of multiple choices insists on them
+        batch = {name: tensor[..., :seq_len] for name, tensor in pad(given).items() if name in MODEL_INPUTS}
+        if padding != "max":
+            longest = int(batch["attention_mask"].sum(dim=-1).max())
+            length = bucket(longest) if buckets else longest
+            batch = {name: tensor[..., :length] for name, tensor in batch.items()}
+        if bool(batch["attention_mask"].all()):
+            del batch["attention_mask"]
+        batches.append({name: tensor.contiguous().to(device) for name, tensor in batch.items()})
+    return batches
+
+
+def in_length_order(rows: datasets.Dataset, batch_size: int, pad: Pad, device: Any, **how: Any) -> Iterator[Batch]:
+    """Tokenised rows in batches of the order of `by_length`; one batch is in memory at a time.
+
+    Args: as of `make_batches`; `how` are its others, padding is longest unless given.
+    """
+    order, padding = by_length(rows), how.pop("padding", "longest")
+    inputs = rows.select_columns([name for name in MODEL_INPUTS if name in rows.column_names])
+    for start in range(0, len(order), batch_size):
+        columns = inputs[order[start : start + batch_size]]
+        given = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        yield from make_batches(given, padding, batch_size, pad, device, **how)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of rows.
+
+    Attributes:
+        logits: (n, C) float32.
+        first: last [CLS] vectors, (n, D) float32 ((n, C, D) of a multiple choice); None if not asked for.
+    """
+
+    logits: np.ndarray
+    first: np.ndarray | None = None
+
+
+@torch.inference_mode()
+def answers(
+    model: Callable[..., Any], rows: datasets.Dataset, pad: Pad, batch_size: int, device: Any = "cpu", **how: Any
+) -> Answers:
+    """What a model says of tokenised rows, in length-sorted batches; in the order of the rows.
+
+    Args:
+        model: a classifier on the device, or any other way of running one (`bench.engines.Runner`).
+        how: first=True asks for the last [CLS] vectors too; the others are those of `make_batches`.
+    """
+    states = {"output_hidden_states": True} if how.pop("first", False) else {}
+    if isinstance(model, torch.nn.Module):
+        model.eval()
+    order = by_length(rows)
+    logits, vectors = InRowOrder(order), InRowOrder(order)
+    for batch in in_length_order(rows, batch_size, pad, device, **how):
+        output = model(**batch, **states)
+        logits.add(_array(getattr(output, "logits", output)))
+        if states:
+            vectors.add(_array(last_first(output, batch)))
+    return Answers(logits.values, vectors.values if states else None)
+
+
+def _array(values: Any) -> np.ndarray:
+    return torch.as_tensor(values).float().cpu().numpy()
+
+
+def last_first(output: Any, inputs: Batch) -> torch.Tensor:
+    """The last [CLS] vectors of outputs with hidden states: (B, D), or (B, C, D) of a multiple choice."""
+    first: torch.Tensor = output.hidden_states[-1][:, 0]
+    return first.view(*inputs["input_ids"].shape[:-1], -1)

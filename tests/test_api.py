@@ -1,0 +1,77 @@
+"""The verbs as Python functions: the same stages as the command line's, and the page that explains them."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from powerbert_cli import api
+from powerbert_cli.cli import dispatch
+from powerbert_cli.errors import PowerbertError
+
+SMALL = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32", "model.config.num_hidden_layers=2"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_functions_and_verbs_share_their_stages(here):
+    fine = api.finetune(api.settings("finetune", *SMALL))
+    assert fine.made and fine.value == fine.metrics["value"] and (fine.model_dir / "model.safetensors").is_file()
+    assert dispatch(["search", *SMALL]) == 0
+    given = api.settings("search", *SMALL)
+    found = api.search(given)
+    assert not found.made and len(found.retention.configuration) == 2
+    other = api.search(replace(given, regularizer_weight=0.5))
+    assert other.made and other.identity != found.identity
+    short = api.retrain(api.settings("retrain", *SMALL))
+    assert short.made and short.retention.configuration == found.retention.configuration
+    model = api.load_shortened(short.model_dir)
+    assert model.elimination == short.retention.elimination
+    assert dispatch(["retrain", *SMALL]) == 0
+    assert len(list(Path("outputs/stages").glob("retrain-*"))) == 1
+
+
+def test_bench_returns_the_timing_table_and_writes_it_where_it_is_told(here, tmp_path):
+    given = api.settings("bench", *SMALL, "retention.lengths=[9,4]", "bench.rounds=3", "bench.examples=32")
+    timed = api.bench(given)
+    assert not list(tmp_path.rglob("timing.csv"))
+    assert set(timed.timing["model"]) == {"plain", "full", "shortened"}
+    assert timed.retention.configuration == (9, 4) == timed.model.elimination.retention.values
+    api.bench(given, folder=tmp_path / "there")
+    assert {path.name for path in (tmp_path / "there").iterdir()} == {"retention.json", "timing.csv", "timing.json"}
+
+
+def test_auto_is_settled(here):
+    settings = api.settings("search", *SMALL, "seq_len=auto", "lr_soft=auto")
+    assert settings.seq_len == 64 and isinstance(settings.lr_soft, float)
+
+
+@pytest.mark.parametrize(
+    ("verb", "override", "said"),
+    [
+        ("serch", "seed=0", "did you mean 'search'"),
+        ("search", "lamda=3", "did you mean 'lambda'"),
+        ("search", "lambda=abc", "lambda=abc must be a number"),
+        ("search", "task=cora", "did you mean 'cola'"),
+        ("bench", "checkpoint=nowhere", "is no model directory"),
+    ],
+)
+def test_mistakes_are_named_as_on_the_command_line(here, capfd, verb, override, said):
+    with pytest.raises(PowerbertError, match=said) as error:
+        api.settings(verb, override)
+    assert dispatch([verb, override]) == 2
+    assert str(error.value) in capfd.readouterr().err
+
+
+def test_the_pages_code_runs(here):
+    page = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "shortened" in done.stdout and Path("outputs/stages").is_dir()
