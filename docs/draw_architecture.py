@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 
 STAGES = [
     ("finetune", "plain model\nmetrics, predictions"),
+    ("compress", "smaller model\n(where it is\nasked for)"),
     ("search", "retention.json\nmass over steps, or\nconfigurations tried"),
     ("retrain", "model directory:\nsafetensors +\nretention.json"),
     ("bench", "timing.csv\nFLOPs and roofline\nbeside it"),
@@ -26,7 +27,11 @@ LAYERS = [  # an import goes from a row to a lower one only; tests/test_docs.py 
     ],
     [("jobs", "of a multirun: gathered, failed, gone on with")],
     [("pipeline", "one file for each stage: its record, and how it becomes a folder")],
-    [("report", "tables, pictures"), ("search", "calibrate, evolve, budgets")],
+    [
+        ("report", "tables, pictures"),
+        ("search", "calibrate, evolve, budgets"),
+        ("compress", "model in, smaller model out"),
+    ],
     [("bench", "contenders, clocks, the timing table"), ("training", "Trainer + regulariser, distillation")],
     [("store", "stages, artifacts, model directories"), ("tasks", "data, batches, metrics")],
     [("encoder", "the shortened encoder; families")],
@@ -51,7 +56,7 @@ def main() -> None:
         ax.set(xlim=(0, 100), ylim=(0, 100))
         ax.axis("off")
     top.set_title("Stages: each made once for its settings, resumed when stopped, shared by parallel jobs", size=10)
-    width, gap = 20, 6.6
+    width, gap = 16.4, 4.4
     for i, (verb, leaves) in enumerate(STAGES):
         x = i * (width + gap)
         _box(top, x, 55, width, 30, verb, "", "#dbe9f4")
@@ -59,7 +64,7 @@ def main() -> None:
         if i < len(STAGES) - 1:
             arrow = dict(arrowstyle="-|>", color=ACCENT, linewidth=1.6)
             top.annotate("", (x + width + gap, 70), (x + width, 70), arrowprops=arrow)
-    top.annotate("", (3 * (width + gap) + 4, 88), (width / 2, 88), arrowprops=dict(arrowstyle="-|>", color=INK))
+    top.annotate("", (4 * (width + gap) + 4, 88), (width / 2, 88), arrowprops=dict(arrowstyle="-|>", color=INK))
     top.text(50, 92, "the plain model, trained on as long: the baseline", ha="center", size=8.5)
     bottom.set_title("Packages: imports go downwards only", size=10)
     height = 100 / len(LAYERS)

@@ -7,13 +7,14 @@ from .cli import conf_dir
 from .commands.prepare import prepared
 from .pipeline.bench import Timed, bench
 from .pipeline.chain import retrain
+from .pipeline.compress import compress
 from .pipeline.finetune import finetune
 from .pipeline.search import search
 from .settings import VERBS, SettingsError
 from .store.shipped import load_shortened
 from .store.stages import Stage
 
-__all__ = ["Stage", "Timed", "bench", "finetune", "load_shortened", "retrain", "search", "settings"]
+__all__ = ["Stage", "Timed", "bench", "compress", "finetune", "load_shortened", "retrain", "search", "settings"]
 
 
 def settings(verb: str, *overrides: str) -> Any:

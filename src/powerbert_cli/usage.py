@@ -13,6 +13,7 @@ from .settings import RENAMED, VERBS, RetrainSettings, SweepSettings
 
 SUMMARY = {
     "finetune": "fine-tune a classifier and measure it on dev",
+    "compress": "remove layers and feed-forward neurons of the fine-tuned model, without labels or training",
     "search": "learn with soft-extract layers how many word-vectors each layer must keep",
     "retrain": "re-train with extract layers that really drop the rest; write a model directory",
     "bench": "time the shortened model against the plain one, alternating in one process",
@@ -21,6 +22,10 @@ SUMMARY = {
 }
 EXAMPLES = {
     "finetune": ["powerbert finetune", "powerbert finetune task=rte task.data_dir=FOLDER model.name_or_path=FOLDER"],
+    "compress": [
+        "powerbert compress compress.flops=0.6",
+        "powerbert compress compress.ffn=0.4 checkpoint=RUN/model",
+    ],
     "search": [
         "powerbert search lambda=3e-3",
         "powerbert search task=rte lambda=3e-4 checkpoint=RUN/model",
@@ -31,6 +36,7 @@ EXAMPLES = {
         "powerbert retrain",
         "powerbert retrain retention.path=RUN/retention.json",
         "powerbert retrain retention.lengths=[20,12,6,2]",
+        "powerbert retrain method=kcm compress.flops=0.7",
         "powerbert retrain strategy=head retention.lengths=[20,12,6,2] retrain.epochs=0",
     ],
     "bench": [
@@ -48,6 +54,7 @@ EXAMPLES = {
     "export": ["powerbert export shortened=RUN/model", "powerbert export shortened=RUN/model export.int8=true"],
 }
 DETAILS = {
+    "compress": "Later verbs take compress.* too: what it names is removed first, then word-vectors are eliminated.",
     "search": "Without checkpoint= the finished fine-tune of the same settings is used, or made.",
     "retrain": "Without a retention configuration that of the finished search of the same settings is used, or made.",
     "bench": "With given lengths or fractions nothing is trained: speed does not depend on the weights; thresholds\n"
@@ -153,7 +160,7 @@ def groups(verb: str, conf: Path) -> dict[str, list[str]]:
     """Config groups of a verb and their options."""
     cls = VERBS[verb]
     wanted = ["task", "model", "variant", "experiment"]
-    wanted += ["retention"] if issubclass(cls, RetrainSettings) else []
+    wanted += ["retention", "method"] if issubclass(cls, RetrainSettings) else []
     wanted += ["grid"] if issubclass(cls, SweepSettings) else []
     return {
         group: sorted(

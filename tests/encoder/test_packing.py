@@ -84,7 +84,7 @@ def test_no_row_is_padding(host, batch):
     model = ShortenedModel(host, short("attention", "relative")).eval()
     seen = []
     with torch.no_grad():
-        model._encode(model._start(batch["input_ids"], batch["attention_mask"], None), lambda rows: seen.append(rows))
+        model._encode(model.start(batch["input_ids"], batch["attention_mask"], None), lambda rows: seen.append(rows))
     sizes = batch["attention_mask"].sum(1).tolist()
     by_layer = [sum(model.elimination.kept(n)[j] for n in sizes) for j in range(2)]
     assert [len(rows.vectors) for rows in seen] == [*by_layer, 4]  # the last answers for [CLS]

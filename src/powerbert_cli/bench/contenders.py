@@ -49,14 +49,15 @@ class Skipped:
     reason: str
 
 
-def models_of(shortened: ShortenedModel) -> dict[str, nn.Module]:
+def models_of(shortened: ShortenedModel, whole: nn.Module | None = None) -> dict[str, nn.Module]:
     """The models that contend, around one set of weights.
 
-    plain is transformers' own classifier. full is this encoder with all word-vectors kept: what it gains on
-    plain, by its own products and by a last layer that answers for [CLS] only, is no elimination.
+    plain is transformers' own classifier: `whole`, of which a compressed model was made, or that with these weights.
+    full is this encoder with all word-vectors kept: what it gains on plain, by its own products, by a last layer that
+    answers for [CLS] only and by compression, is no elimination.
     """
     full = ShortenedModel(shortened.host, plain(shortened.seq_len, shortened.layers)).eval()
-    return {"plain": shortened.host, "full": full, "shortened": shortened}
+    return {"plain": whole or shortened.host, "full": full, "shortened": shortened}
 
 
 def build_contenders(

@@ -17,6 +17,6 @@ def run(cfg: Any) -> float:
     say_retention(found.retention)
     say_timing(found.timing)
     if work.settings.bench.profile:
-        write_and_say_profile(*profiled(work, found.model), run_dir)
+        write_and_say_profile(*profiled(work, found), run_dir)
     say_run_dir(run_dir)
     return headline(found.timing)

@@ -20,11 +20,13 @@ from ..encoder.shortened import is_multiple_choice
 from ..errors import PowerbertError, nearest
 from ..method.kernels import triton_kernels, use_kernel
 from ..method.soft_extract import learning_rate_for_reach
+from ..pipeline.compress import check_compressible
 from ..pipeline.from_settings import given_retention
 from ..pipeline.work import Work
 from ..settings import (
     AUTO,
     RENAMED,
+    CompressSettings,
     ExportSettings,
     FinetuneSettings,
     RetrainSettings,
@@ -202,6 +204,8 @@ def check(work: Work) -> None:
     _check_classes(settings, config)
     if isinstance(settings, ExportSettings):
         check_exportable(settings.strategy, settings.task.kind == "multiple_choice", also=["onnxruntime"])
+    if isinstance(settings, CompressSettings) and settings.compress.given:
+        check_compressible(work, config)
     if isinstance(settings, RetrainSettings):
         given_retention(settings, config)
     elif isinstance(settings, SearchSettings) and settings.strategy == "none":

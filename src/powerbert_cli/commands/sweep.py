@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from ..bench.table import by_padding
 from ..errors import PowerbertError
 from ..jobs.gather import RESULT, sweep_token
-from ..pipeline.bench import time_model
+from ..pipeline.bench import time_model, whole_of
 from ..pipeline.chain import retention_for
 from ..pipeline.retrain import baselines, better, drop_of, retrained
 from ..pipeline.tested import tested
@@ -74,7 +74,8 @@ def _job(cfg: Any) -> dict[str, Any]:
     work.export(stage, run_dir)
     say_retention(retention)
     value = say_metrics(run_dir / "metrics.json", _target_text(cfg) or f"λ={settings.regularizer_weight:g}")
-    timing = time_model(work, load_shortened(stage.model_dir), run_dir)
+    model = load_shortened(stage.model_dir)
+    timing = time_model(work, model, run_dir, whole=whole_of(work, model))
     say_timing(timing)
     drop = drop_of(settings.task.metric, baseline, stage, settings.max_drop)
     return {

@@ -33,7 +33,11 @@ class Family:
         reads_first_only: (config, whether it is a multiple-choice model) → whether the head reads
             the hidden state of [CLS] alone.
         layers: config → L.
-        feed_forward: config → F of a block with two feed-forward matrices of the same cost.
+        neurons_key: what its config calls the number of feed-forward neurons.
+        pairs: of feed-forward matrices; a gated part has one and a half.
+        whole_neurons: why its feed-forward neurons cannot be removed layer by layer; None if they can.
+        stack: host → its list of layers; None where layers are one, run several times.
+        cuts: config → whether layers can be removed.
         rotary: keys are turned by position, so that none can do without.
         position_offset: config → rows of the position embeddings that no input uses.
     """
@@ -44,9 +48,17 @@ class Family:
     choice_head: Head
     reads_first_only: Callable[[Any, bool], bool] = lambda config, choice: True
     layers: Callable[[Any], int] = lambda config: config.num_hidden_layers
-    feed_forward: Callable[[Any], float] = lambda config: config.intermediate_size
+    neurons_key: str = "intermediate_size"
+    pairs: float = 1.0
     position_offset: Callable[[Any], int] = lambda config: 0
+    whole_neurons: str | None = None
+    stack: Callable[[Any], nn.ModuleList] | None = None
+    cuts: Callable[[Any], bool] = lambda config: True
     rotary: bool = False
+
+    def feed_forward(self, config: Any) -> float:
+        """F of a block with two feed-forward matrices of the same cost."""
+        return self.pairs * float(getattr(config, self.neurons_key))
 
 
 class UnsupportedModelError(ValueError):
@@ -91,6 +103,10 @@ def _bert_blocks(base: str, host: Any) -> tuple[Block, ...]:
     return tuple(_bert_block(layer, host.config) for layer in getattr(host, base).encoder.layer)
 
 
+def _bert_stack(base: str, host: Any) -> nn.ModuleList:
+    return getattr(host, base).encoder.layer
+
+
 def _bert_embed(base: str, host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
     return getattr(host, base).embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
 
@@ -108,6 +124,7 @@ _BERT = Family(
     blocks=partial(_bert_blocks, "bert"),
     head=partial(_pooled_head, "bert"),
     choice_head=partial(_pooled_head, "bert"),
+    stack=partial(_bert_stack, "bert"),
 )
 _ROBERTA = Family(
     embed=partial(_bert_embed, "roberta"),
@@ -115,6 +132,7 @@ _ROBERTA = Family(
     head=_sequence_head,
     choice_head=partial(_pooled_head, "roberta"),
     position_offset=_after_padding,
+    stack=partial(_bert_stack, "roberta"),
 )
 
 # ELECTRA
@@ -135,6 +153,7 @@ _ELECTRA = Family(
     _sequence_head,
     _electra_choice,
     reads_first_only=lambda config, choice: not choice or config.summary_type == "first",
+    stack=partial(_bert_stack, "electra"),
 )
 
 # ALBERT: the layers of a group share their weights
@@ -185,6 +204,8 @@ _ALBERT = Family(
     _albert_head,
     _albert_head,
     layers=lambda config: config.num_hidden_layers * config.inner_group_num,
+    whole_neurons="its layers share one feed-forward part",
+    cuts=lambda config: config.num_hidden_groups == 1,
 )
 
 # DistilBERT
@@ -225,7 +246,8 @@ _DISTILBERT = Family(
     _distilbert_blocks,
     _distilbert_head,
     _distilbert_head,
-    feed_forward=lambda config: config.hidden_dim,
+    neurons_key="hidden_dim",
+    stack=lambda host: host.distilbert.transformer.layer,
 )
 
 # MPNet: all layers share one bias by relative position
@@ -263,6 +285,7 @@ _MPNET = Family(
     _sequence_head,
     partial(_pooled_head, "mpnet"),
     position_offset=_after_padding,
+    stack=partial(_bert_stack, "mpnet"),
 )
 
 # ModernBERT: norms lead, rotary positions, local windows
@@ -307,7 +330,9 @@ _MODERNBERT = Family(
     _modernbert_head,
     _modernbert_head,
     reads_first_only=lambda config, choice: config.classifier_pooling == "cls",
-    feed_forward=lambda config: 1.5 * config.intermediate_size,  # gated: three matrices
+    pairs=1.5,  # gated: three matrices
+    whole_neurons="its feed-forward parts are gated",
+    stack=lambda host: host.model.layers,
     rotary=True,
 )
 

@@ -143,8 +143,12 @@ class EliminationModel(nn.Module, ABC):
         assert self._priority is not None and positions is not None
         return self._priority[positions].float()
 
-    def _start(
-        self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None, track: bool = False
+    def start(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        track: bool = False,
     ) -> Rows:
         """The embedded word-vectors as rows."""
         n = input_ids.shape[1]
@@ -250,7 +254,7 @@ class EliminationModel(nn.Module, ABC):
             states.append(rows.packing.whole(rows.vectors)[0])
 
         with part("embed"):
-            start = self._start(*(_flat(given) for given in (input_ids, attention_mask, token_type_ids)))
+            start = self.start(*(_flat(given) for given in (input_ids, attention_mask, token_type_ids)))
         if output_hidden_states:
             see(start)
         rows = self._encode(start, see if output_hidden_states else None)
@@ -278,7 +282,7 @@ class EliminationModel(nn.Module, ABC):
             positions, mask = rows.packing.whole(rows.positions)
             trace.append(positions if mask is None else positions.masked_fill(~mask, -1))
 
-        self._encode(self._start(input_ids, attention_mask, token_type_ids, track=True), see, whole=True)
+        self._encode(self.start(input_ids, attention_mask, token_type_ids, track=True), see, whole=True)
         return trace
 
 

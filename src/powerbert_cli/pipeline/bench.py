@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
+from transformers import PreTrainedModel
 
 from ..bench.contenders import NUMBER_BYTES, TORCH_ENGINES, Field, Skipped, build_contenders, models_of, prepared
 from ..bench.cost import Peaks
@@ -20,16 +22,19 @@ from ..bench.profile import profile
 from ..bench.table import compared, table
 from ..bench.timing import Contender, measure, warm_up
 from ..encoder.loading import host_config
+from ..encoder.removing import host_of_sizes
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import to_keys
 from ..method.retention import Thresholds
 from ..settings import BenchSettings
 from ..store.artifacts import write_csv, write_json
+from ..store.compression_file import read_compression
 from ..store.environment import capture
 from ..store.retention_file import RetentionFile
 from ..tasks.batches import answers, choose_rows, make_batches
 from .chain import shortened_model
+from .finetune import finetuned
 from .from_settings import given_retention
 from .work import Work
 
@@ -40,12 +45,13 @@ log = logging.getLogger(__name__)
 class Timed:
     """
     Attributes:
-        model: the shortened one.
+        model: the shortened one. whole: the plain one that a compressed model was made of; None where nothing was.
         retention: its configuration.
         timing: see `bench.table.table`.
     """
 
     model: ShortenedModel
+    whole: PreTrainedModel | None
     retention: RetentionFile
     timing: pd.DataFrame
 
@@ -60,7 +66,17 @@ def bench(settings: BenchSettings, work: Work[BenchSettings] | None = None, fold
     model, retention, trained = contender_model(work)
     if folder is not None:
         retention.write(folder / "retention.json")
-    return Timed(model, retention, time_model(work, model, folder, trained))
+    whole = whole_of(work, model)
+    return Timed(model, whole, retention, time_model(work, model, folder, trained, whole))
+
+
+def whole_of(work: Work[BenchSettings], model: ShortenedModel) -> PreTrainedModel | None:
+    """The plain model that a compressed one is timed against; of one that is given, with random weights."""
+    settings = work.settings
+    if settings.shortened:
+        found = read_compression(Path(settings.shortened))
+        return None if found is None else host_of_sizes(model.host, found.layers, found.neurons[0])
+    return work.host(finetuned(work).model_dir) if settings.compress.given else None
 
 
 def contender_model(work: Work[BenchSettings]) -> tuple[ShortenedModel, RetentionFile, bool]:
@@ -70,7 +86,7 @@ def contender_model(work: Work[BenchSettings]) -> tuple[ShortenedModel, Retentio
         PowerbertError: thresholds are given without trained weights, on which the number that passes depends.
     """
     settings, given = work.settings, None
-    if not (settings.shortened or settings.checkpoint):
+    if not (settings.shortened or settings.checkpoint or settings.compress.given):
         given = given_retention(settings, host_config(settings.model))
     if given is None:
         return *shortened_model(work), True
@@ -84,18 +100,23 @@ def contender_model(work: Work[BenchSettings]) -> tuple[ShortenedModel, Retentio
 
 
 def time_model(
-    work: Work[BenchSettings], model: ShortenedModel, folder: Path | None, trained: bool = True
+    work: Work[BenchSettings],
+    model: ShortenedModel,
+    folder: Path | None,
+    trained: bool = True,
+    whole: PreTrainedModel | None = None,
 ) -> pd.DataFrame:
     """Times all contenders at each number of threads, length and batch size; measures the answers of those not exact.
 
     Args:
         folder: gets timing.csv and timing.json, anew after each, so that a run that is stopped leaves what it has.
         trained: the weights are, so that answers mean something.
+        whole: see `whole_of`.
     """
     options, before = work.settings.bench, torch.get_num_threads()
     about = {"elimination": to_keys(model.elimination), "environment": capture(work.device)}
-    timing, records = pd.DataFrame(), []
-    measured = _Answers(work, model) if trained else None
+    timing, records, models = pd.DataFrame(), [], models_of(model, whole)
+    measured = _Answers(work, models) if trained else None
     with tempfile.TemporaryDirectory() as files:
         try:
             for threads in options.threads or [before]:
@@ -105,7 +126,7 @@ def time_model(
                 _say_peaks(peaks, threads)
                 for seq_len in options.seq_lens or [work.settings.seq_len]:
                     for batch_size in options.batch_sizes or [work.settings.batch_size]:
-                        timed, record = _time_at(work, model, place, peaks, seq_len, batch_size, measured)
+                        timed, record = _time_at(work, models, place, peaks, seq_len, batch_size, measured)
                         timing = pd.concat([timing, timed], ignore_index=True)
                         records.append(record)
                         if folder is not None:
@@ -129,7 +150,7 @@ def _say_peaks(peaks: dict[str, Peaks], threads: int) -> None:
 
 def _time_at(
     work: Work[BenchSettings],
-    model: ShortenedModel,
+    models: dict[str, nn.Module],
     place: Place,
     peaks: dict[str, Peaks],
     seq_len: int,
@@ -142,7 +163,7 @@ def _time_at(
     chosen = [material.dev[i] for i in drawn]
     field = Field(options.models, options.engines, options.paddings, options.precisions)
     contenders, skipped = build_contenders(
-        models_of(model), chosen, material.collator("max"), field, batch_size, seq_len, place, peaks
+        models, chosen, material.collator("max"), field, batch_size, seq_len, place, peaks
     )
     contenders, too_large = warm_up(contenders, place.device)
     skipped += [Skipped(c.model, c.engine, c.precision, f"out of memory, padding {c.padding}") for c in too_large]
@@ -174,8 +195,8 @@ def _time_at(
 class _Answers:
     """Answers on dev of each way to run a model, beside the same model's in float32; each measured once."""
 
-    def __init__(self, work: Work[BenchSettings], model: ShortenedModel) -> None:
-        self.work, self.settings, self.models = work, work.settings, models_of(model)
+    def __init__(self, work: Work[BenchSettings], models: dict[str, nn.Module]) -> None:
+        self.work, self.settings, self.models = work, work.settings, models
         self._exact: dict[tuple[str, int], np.ndarray] = {}
         self._known: dict[tuple[str, str, str, int], dict[str, Any]] = {}
 
@@ -210,17 +231,17 @@ class _Answers:
         return answers(run, material.dev, pad, size, device, seq_len=seq_len, buckets=buckets).logits
 
 
-def profiled(work: Work[BenchSettings], model: ShortenedModel) -> tuple[pd.DataFrame, int]:
+def profiled(work: Work[BenchSettings], found: Timed) -> tuple[pd.DataFrame, int]:
     """Where the time goes in eager PyTorch, at the first precision and padding, and over how many batches."""
     settings, options, device, material = work.settings, work.settings.bench, work.device, work.material
     precision = next((p for p in options.precisions if p in DTYPES), "fp32")
-    models = {name: one for name, one in models_of(model).items() if name != "full"}
+    models = {name: one for name, one in models_of(found.model, found.whole).items() if name != "full"}
     drawn = choose_rows(len(material.dev), options.examples, settings.batch_size, settings.seed)
     rows = [material.dev[i] for i in drawn]
     batches = make_batches(
         rows, options.paddings[0], settings.batch_size, material.collator("max"), device, settings.seq_len
     )
-    found = profile(
+    parts = profile(
         dict(prepared(models, "eager", precision, device)),
         batches,
         options.rounds,
@@ -228,4 +249,4 @@ def profiled(work: Work[BenchSettings], model: ShortenedModel) -> tuple[pd.DataF
         measure_peaks(device, DTYPES[precision]),
         NUMBER_BYTES[precision],
     )
-    return found, len(batches)
+    return parts, len(batches)

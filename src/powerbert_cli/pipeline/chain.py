@@ -12,7 +12,7 @@ from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
 from ..store.shipped import load_shortened
 from ..store.stages import Stage
-from .finetune import finetuned
+from .compress import compressed
 from .from_settings import given_retention, unsearched
 from .retrain import retrained, start_after
 from .search import searched
@@ -44,7 +44,7 @@ def retention_for(work: Work[RetrainSettings]) -> tuple[RetentionFile, Start]:
         if beside is not None and (beside / "config.json").is_file():
             return given, Start(beside)
         log.warning("variant.retrain_from=searched, but no search model is at hand; starting from the fine-tuned one")
-    return given, finetuned(work)
+    return given, compressed(work)
 
 
 def shortened_model(work: Work[ShortenedSettings]) -> tuple[ShortenedModel, RetentionFile]:

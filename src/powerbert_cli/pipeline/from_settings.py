@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoConfig
+
 from ..encoder.families import layers_of
 from ..errors import PowerbertError
 from ..method.elimination import Elimination, draw_random_order, from_keys, plain
@@ -11,7 +13,7 @@ from ..method.retention import RetentionError
 from ..settings import RetrainSettings, SearchSettings
 from ..store import retention_file
 from ..store.retention_file import RetentionFile
-from .finetune import layers
+from .compress import compressed
 from .work import Work
 
 
@@ -21,7 +23,8 @@ class RetentionSettingError(PowerbertError):
 
 def unsearched(work: Work[SearchSettings]) -> Elimination:
     """How these settings eliminate, before the retention configuration is searched: nothing is dropped yet."""
-    elimination = from_keys(_keys(work.settings), layers(work))
+    layers = layers_of(AutoConfig.from_pretrained(compressed(work).model_dir))
+    elimination = from_keys(_keys(work.settings), layers)
     if not work.settings.protect_separators:
         return elimination
     separator = work.tokenizer.sep_token_id
@@ -52,7 +55,7 @@ def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | N
     Raises:
         RetentionSettingError
     """
-    given, count, keys = settings.retention, layers_of(config), _keys(settings)
+    given, count, keys = settings.retention, settings.compress.layers or layers_of(config), _keys(settings)
     try:
         if given.path:
             found = retention_file.read(Path(given.path))

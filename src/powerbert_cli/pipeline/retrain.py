@@ -12,9 +12,11 @@ import pandas as pd
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain, to_keys
 from ..settings import RetrainStage, SearchSettings
+from ..store.compression_file import read_compression
 from ..store.retention_file import RetentionFile
 from ..store.stages import Stage
 from ..tasks.metrics import Drop, paired_drop
+from .compress import compressed
 from .finetune import finetuned, layers
 from .record import MeasuredRecord
 from .teacher import teacher
@@ -47,8 +49,8 @@ def retrained(
     stage: RetrainStage | None = None,
     fresh: bool = False,
 ) -> Stage:
-    """Re-training with a retention configuration, of the fine-tuned model unless another start is given."""
-    begin, how = start or finetuned(work), stage or work.settings.retrain
+    """Re-training with a retention configuration, of the fine-tuned or compressed model unless told another start."""
+    begin, how = start or compressed(work), stage or work.settings.retrain
     record = RetrainRecord(
         **work.measured(how, scores=True),
         start=begin.identity,
@@ -71,11 +73,13 @@ def _make(
     answers = teacher(work, first=how.distill_cls > 0) if how.distills and how.epochs else None
     train(work, model, "retrain", how, result, checkpoints, retention, answers)
     retention.write(result / "retention.json")
+    if compression := read_compression(begin.model_dir):
+        compression.write(result / "model")
 
 
 def start_after(work: Work[SearchSettings], search: Stage) -> Start:
-    """What re-training starts from: the fine-tuned model, or with variant.retrain_from=searched the search's."""
-    return Start(search.model_dir) if work.settings.variant.retrain_from == "searched" else finetuned(work)
+    """What re-training starts from: what search did, or with variant.retrain_from=searched what it ended with."""
+    return Start(search.model_dir) if work.settings.variant.retrain_from == "searched" else compressed(work)
 
 
 def baselines(work: Work[SearchSettings]) -> tuple[Stage, Stage]:
@@ -83,8 +87,9 @@ def baselines(work: Work[SearchSettings]) -> tuple[Stage, Stage]:
     settings = work.settings
     full = RetentionFile(plain(settings.seq_len, layers(work)), task=settings.task.name)
     longer = settings.retrain.plain()
-    as_it_is = finetuned(work).stage or retrained(work, full, stage=replace(longer, epochs=0))
-    return as_it_is, retrained(work, full, stage=longer)
+    start = finetuned(work)
+    as_it_is = start.stage or retrained(work, full, start, replace(longer, epochs=0))
+    return as_it_is, retrained(work, full, start, longer)
 
 
 def better(stages: Sequence[Stage]) -> Stage:

@@ -26,7 +26,7 @@ from ..store.stages import Stage
 from ..training.soft_search import Searched, mean_kept, search_retention, search_steps
 from ..training.trainer import Plan
 from .calibrated import calibrated, write_retention
-from .finetune import finetuned
+from .compress import compressed
 from .from_settings import unsearched
 from .record import MeasuredRecord
 from .targets import Target, budget_of, cost_weights
@@ -76,7 +76,7 @@ def search_record(work: Work[SearchSettings]) -> SearchRecord:
     timed = target.speedup is not None or settings.word_vector_cost == "latency"
     return SearchRecord(
         **work.measured(settings.search if soft else re_trained, scores=True),
-        start=finetuned(work).identity,
+        start=compressed(work).identity,
         elimination=to_keys(unsearched(work)),
         rounding=settings.variant.rounding,
         searcher=settings.searcher,
@@ -140,7 +140,7 @@ def _soft(work: Work[SearchSettings], record: SearchRecord, result: Path, checkp
 
 
 def _search_model(work: Work[SearchSettings]) -> SearchModel:
-    host, elimination = work.host(finetuned(work).model_dir), unsearched(work)
+    host, elimination = work.host(compressed(work).model_dir), unsearched(work)
     if isinstance(elimination.retention, Thresholds):
         return SoftThresholdModel(host, elimination)
     return SoftExtractModel(host, elimination, work.settings.variant.shield_cls, work.settings.retention.bins)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import AutoConfig
 
 from ..bench.contenders import Field, build_contenders, models_of
 from ..bench.cost import EncoderShape
@@ -24,6 +25,7 @@ from ..settings import SearchSettings
 from ..store.artifacts import write_json
 from ..tasks.batches import choose_rows
 from ..training.controller import Controller
+from .compress import compressed
 from .finetune import finetuned
 from .from_settings import unsearched
 from .work import Work
@@ -138,13 +140,21 @@ class Target:
             against this encoder with everything kept.
         """
         settings, material, device = self.settings, self.work.material, self.work.device
-        model = ShortenedModel(self.work.host(finetuned(self.work).model_dir), elimination).eval()
+        model = ShortenedModel(self.work.host(compressed(self.work).model_dir), elimination).eval()
+        whole = self.work.host(finetuned(self.work).model_dir)
         drawn = choose_rows(len(material.dev), _EXAMPLES, settings.batch_size, settings.seed)
         rows = [material.dev[i] for i in drawn]
         field = Field(["plain", "full", "shortened"], ["eager"], ["sorted"], [settings.precision])
         place = Place(device, torch.get_num_threads(), Path("."))
         contenders, _ = build_contenders(
-            models_of(model), rows, material.collator("max"), field, settings.batch_size, settings.seq_len, place, {}
+            models_of(model, whole),
+            rows,
+            material.collator("max"),
+            field,
+            settings.batch_size,
+            settings.seq_len,
+            place,
+            {},
         )
         warm_up(contenders, device)
         measure(contenders, _ROUNDS, _MAX_SECONDS, device, settings.seed)
@@ -154,17 +164,17 @@ class Target:
 
 
 def full_model(work: Work[SearchSettings]) -> ShortenedModel:
-    """The fine-tuned model with extract layers of the settings' strategy that keep everything."""
-    return ShortenedModel(work.host(finetuned(work).model_dir), unsearched(work)).eval()
+    """The model to search in, with extract layers of the settings' strategy that keep everything."""
+    return ShortenedModel(work.host(compressed(work).model_dir), unsearched(work)).eval()
 
 
 def budget_of(work: Work[SearchSettings], kind: str) -> Budget:
     """In flops or latency, on the real lengths of the training inputs."""
     lengths, model = work.material.train["length"], full_model(work)
     if kind == "flops":
-        shape = EncoderShape.of(model.config)
-        elimination = model.elimination
-        return FlopsBudget(shape, lengths, model.ends_in_first, elimination.merges, elimination.chosen_beforehand)
+        shape, how = EncoderShape.of(model.config), model.elimination
+        whole = EncoderShape.of(AutoConfig.from_pretrained(finetuned(work).model_dir))
+        return FlopsBudget(shape, lengths, model.ends_in_first, how.merges, how.chosen_beforehand, whole)
     log.info("measuring how long a layer takes on this device, in batches of %d", work.settings.batch_size)
     model.to(work.device, DTYPES[work.settings.precision])
     return measure_latency(model, lengths, work.settings.batch_size)

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
+from ..method.elimination import plain
 from ..settings import RetrainStage, StageSettings, TaskSettings
 from ..store.artifacts import write_csv, write_json
 from ..store.model_dir import save_model_dir
@@ -46,6 +48,13 @@ def train(
         trained = train_classifier(model, material, plan, checkpoints, [progress], options, teacher)
     save_model_dir(result / "model", model.host, work.tokenizer, retention)
     write_results(trained, work.settings.task, work.settings.seed, result, best_of=stage.epochs)
+
+
+def measure(work: Work, model_dir: Path, folder: Path) -> None:
+    """Measures a plain classifier on dev as it is: metrics.json and predictions.csv."""
+    model = ShortenedModel(host := work.host(model_dir), plain(work.settings.seq_len, layers_of(host.config)))
+    logits = work.answers(model, work.material.dev).logits.astype(np.float64)
+    write_results(Trained(logits, work.data.dev.labels, pd.DataFrame()), work.settings.task, work.settings.seed, folder)
 
 
 def write_results(

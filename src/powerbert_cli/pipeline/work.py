@@ -46,18 +46,21 @@ class Start:
 class Work(Generic[S_co]):
     """
     Attributes:
-        start: the fine-tuned model, once `pipeline.finetune.finetuned` has found it.
+        start, compressed: the fine-tuned and the compressed model, once their stages have found them.
     """
 
     def __init__(self, settings: S_co) -> None:
         self.settings = settings
         self.store = StageStore(Path(settings.output_dir))
         self.start: Start | None = None
+        self.compressed: Start | None = None
 
     def of(self, settings: Any) -> "Work[Any]":
         """The work of other settings of the same task, model and fine-tuning: what is loaded stays loaded."""
         other = Work(settings)
         other.start = self.start
+        if getattr(settings, "compress", None) == getattr(self.settings, "compress", None):
+            other.compressed = self.compressed
         same = settings.seq_len == self.settings.seq_len
         kept = ("data", "tokenizer", *(["material"] if same else []))
         vars(other).update({name: vars(self)[name] for name in kept if name in vars(self)})

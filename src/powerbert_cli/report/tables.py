@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ..method.retention import Thresholds
 from ..store.artifacts import read_json
+from ..store.compression_file import read_compression
 from ..store.retention_file import RetentionFile
 from .console import console
 
@@ -48,6 +49,17 @@ def say_retention(retention: RetentionFile) -> float:
         f"{joined(retention.configuration)} keeps {share:.1%} of{of} word-vectors{average}"
     )
     return share
+
+
+def say_compression(model_dir: Path) -> None:
+    """Prints what was removed of a model, if anything was."""
+    found = read_compression(model_dir)
+    if found is not None:
+        (neurons, kept), (before, after) = found.neurons, found.parameters
+        console.print(
+            f"compressed: {len(found.kept_layers)} of {found.layers} layers, {kept} of {neurons} feed-forward neurons "
+            f"in each, {found.flops:.3f} of the FLOPs, {after / 1e6:.2f} of {before / 1e6:.2f} million parameters"
+        )
 
 
 def joined(configuration: Sequence[float]) -> str:

@@ -79,7 +79,11 @@ class Budget(ABC):
 
 
 class FlopsBudget(Budget):
-    """In FLOPs, see `bench.cost.layer_cost`."""
+    """In FLOPs, see `bench.cost.layer_cost`.
+
+    Args:
+        whole: of the model that shares are of; None for the same.
+    """
 
     def __init__(
         self,
@@ -88,9 +92,12 @@ class FlopsBudget(Budget):
         ends_in_first: bool = True,
         merges: bool = False,
         chosen_beforehand: bool = False,
+        whole: EncoderShape | None = None,
     ) -> None:
         self.shape, self.how = shape, {"merges": merges, "chosen_beforehand": chosen_beforehand}
         super().__init__(lengths, shape.layers, ends_in_first)
+        if whole is not None and whole != shape:
+            self._plain = FlopsBudget(whole, lengths)._plain
 
     def layer(self, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
         cost = layer_cost(self.shape, 1, n, kept, first_only=first_only, **self.how)  # type: ignore[arg-type]

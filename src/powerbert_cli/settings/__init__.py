@@ -5,6 +5,7 @@ can be known to be wrong from the config itself is refused here.
 """
 
 from .bench import BENCH_MODELS, BenchSettings, ExportSettings, ShortenedSettings, SweepSettings
+from .compress import CompressOptions, CompressSettings
 from .finetune import FinetuneSettings, StageSettings, TrainingSettings
 from .retrain import RetrainSettings
 from .rules import SettingsError
@@ -17,6 +18,7 @@ RENAMED = {"lambda": "regularizer_weight"}
 
 VERBS: dict[str, type[FinetuneSettings]] = {
     "finetune": FinetuneSettings,
+    "compress": CompressSettings,
     "search": SearchSettings,
     "retrain": RetrainSettings,
     "bench": BenchSettings,

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..method.names import KINDS, STRATEGIES
-from .finetune import FinetuneSettings, StageSettings
+from .compress import CompressSettings
+from .finetune import StageSettings
 from .rules import SettingsError, at_least_one, fraction, key, one_of, positive
 
 REGULARIZERS = ("loss", "decoupled")
@@ -131,7 +132,7 @@ class RetrainStage(StageSettings):
 
 
 @dataclass(kw_only=True)
-class SearchSettings(FinetuneSettings):
+class SearchSettings(CompressSettings):
     regularizer_weight: float = key("weight λ of the regulariser Σ_j j · mass_j")
     lr_soft: float = key("learning rate of the retention parameters; auto fits it to the number of steps")
     strategy: str = key("word-vector selection: " + ", ".join(STRATEGIES))

@@ -1,0 +1,1 @@
+"""One file for each way to make an encoder smaller: model in, smaller model out."""

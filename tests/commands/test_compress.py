@@ -1,0 +1,113 @@
+"""powerbert compress, and the verbs after it, as whole commands."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from transformers import AutoConfig
+
+from powerbert_cli import api
+from powerbert_cli.cli import dispatch
+
+SMALL = ["experiment=smoke", "task.synthetic.train=96", "task.synthetic.dev=48", "model.config.num_hidden_layers=2"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def newest(verb: str) -> Path:
+    return max(Path("outputs", verb).glob("*/*"))
+
+
+def test_a_smaller_model_that_every_later_verb_starts_from(here, capfd):
+    assert dispatch(["compress", *SMALL, "compress.ffn=0.5"]) == 0
+    run = newest("compress")
+    assert AutoConfig.from_pretrained(run / "model").intermediate_size == 128
+    about = json.loads((run / "model/compression.json").read_text())
+    assert about["neurons"] == [256, 128] and about["how"]["score"] == "variance" and 0.5 < about["flops"] < 1
+    assert json.loads((run / "metrics.json").read_text())["n"] == 48
+    assert "2 of 2 layers, 128 of 256 feed-forward neurons in each" in capfd.readouterr().out
+    assert dispatch(["retrain", *SMALL, "compress.ffn=0.5", "retention.lengths=[9,4]"]) == 0
+    assert "compress" in capfd.readouterr().out  # finished already, using it
+    short = newest("retrain") / "model"
+    assert AutoConfig.from_pretrained(short).intermediate_size == 128 and (short / "compression.json").is_file()
+    assert api.load_shortened(short).elimination.retention.values == (9, 4)
+    for given in ([f"shortened={short}"], ["compress.ffn=0.5", "retention.lengths=[9,4]"]):
+        assert dispatch(["bench", *SMALL, *given, "bench.rounds=3", "bench.examples=32", "bench.paddings=[max]"]) == 0
+        timing = pd.read_csv(newest("bench") / "timing.csv").set_index("model")
+        assert timing.loc["full", "flops_ratio"] > 1.3  # plain is the whole model
+    assert len(list(Path("outputs/stages").glob("compress-*"))) == 1
+
+
+def test_targets_mean_the_share_of_the_whole_model(here):
+    target = ["searcher=calibrate", "calibrate.by=significance", "target.flops=0.4"]
+    kept = []
+    for given in ([], ["compress.ffn=0.5"]):
+        stage = api.search(api.settings("search", *SMALL, *target, *given))
+        report = json.loads((stage.folder / "target.json").read_text())
+        assert 0.3 < report["share"] <= 0.4
+        kept.append(stage.retention.kept_share)
+    assert kept[1] > kept[0]  # a smaller model may keep more word-vectors
+
+
+def test_labels_are_not_read(here):
+    """A given model, the same texts with other labels: the same stage."""
+    rows = pd.DataFrame({"text": [f"a b c {i % 7} d" for i in range(40)], "label": [i % 2 for i in range(40)]})
+    for name in ("one", "other"):
+        Path(name).mkdir()
+        for split in ("train", "dev"):
+            rows.assign(label=rows["label"] if name == "one" else 1 - rows["label"]).to_csv(
+                f"{name}/{split}.csv", index=False
+            )
+    own = ["task=custom", "epochs=1", "batch_size=8", "seq_len=16"]
+    model = api.finetune(api.settings("finetune", *own, "task.data_dir=one")).model_dir
+    made = []
+    for name in ("one", "other"):
+        given = api.settings("compress", *own, f"task.data_dir={name}", f"checkpoint={model}", "compress.flops=0.6")
+        made.append(api.compress(given))
+    assert made[0].made and not made[1].made and made[0].folder == made[1].folder
+
+
+def test_the_preset_kcm_is_stacked_by_overriding(here):
+    alone = api.settings("retrain", *SMALL, "method=kcm")
+    assert (alone.compress.flops, alone.compress.score, alone.compress.tune) == (0.6, "r2d2", "scale")
+    assert alone.retention.lengths == "full" and alone.retrain.epochs == 0
+    both = api.settings("retrain", *SMALL, "method=kcm", "retention=searched", "retrain.epochs=2")
+    assert both.retention.lengths is None and both.compress.given and both.retrain.epochs == 2
+
+
+def test_fewer_layers_and_fewer_neurons(here):
+    """The student is trained with soft labels of the whole model; retention configurations are of its layers."""
+    own = [*SMALL, "compress.layers=1", "compress.ffn=0.5", "retrain.distill=0.5"]
+    stage = api.retrain(api.settings("retrain", *own, "retention.lengths=[9]"))
+    model = api.load_shortened(stage.model_dir)
+    assert (
+        model.layers == 1 and model.config.intermediate_size == 128 and list(Path("outputs/stages").glob("teacher-*"))
+    )
+    about = json.loads((stage.model_dir / "compression.json").read_text())
+    assert (about["layers"], about["kept_layers"], about["neurons"]) == (2, [0], [256, 128])
+    timed = api.bench(api.settings("bench", *own, "retention.lengths=[9]", "bench.rounds=3", "bench.examples=32"))
+    assert timed.timing.set_index("model").loc["full", "flops_ratio"].min() > 2
+    assert len(api.search(api.settings("search", *own)).retention.configuration) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "compress removes nothing: give compress.flops=0.6"),
+        (["compress.flops=0.6", "compress.ffn=0.5"], "are given; give one of them"),
+        (["compress.layers=3"], "compress.layers=3: the model has 2; set fewer"),
+        (["compress.ffn=1"], "must be above 0 and below 1"),
+        (["compress.flops=0.05"], "it still costs 0."),
+        (["compress.flops=0.6", "compress.score=taylr"], "compress.score=taylr is none of variance, r2d2, magnitude"),
+        (["compress.flops=0.6", "model=albert-base-random"], "its layers share one feed-forward part"),
+    ],
+)
+def test_mistakes_are_refused_before_any_training(here, capfd, given, said):
+    small = SMALL[:3] if "model=albert-base-random" in given else SMALL  # that has other keys
+    assert dispatch(["compress", *small, *given]) == 2
+    assert said in capfd.readouterr().err
+    assert not list(Path("outputs").glob("stages/finetune-*")) or not given
