@@ -10,6 +10,7 @@ from transformers import AutoConfig
 from powerbert_cli import api
 from powerbert_cli.cli import dispatch
 
+TIMED = ["bench.examples=32", "bench.paddings=[max]", "bench.accuracy=true"]
 SMALL = ["experiment=smoke", "task.synthetic.train=96", "task.synthetic.dev=48", "model.config.num_hidden_layers=2"]
 
 
@@ -36,10 +37,19 @@ def test_a_smaller_model_that_every_later_verb_starts_from(here, capfd):
     assert AutoConfig.from_pretrained(short).intermediate_size == 128 and (short / "compression.json").is_file()
     assert api.load_shortened(short).elimination.retention.values == (9, 4)
     for given in ([f"shortened={short}"], ["compress.ffn=0.5", "retention.lengths=[9,4]"]):
-        assert dispatch(["bench", *SMALL, *given, "bench.rounds=3", "bench.examples=32", "bench.paddings=[max]"]) == 0
+        assert dispatch(["bench", *SMALL, *given, "bench.rounds=3", *TIMED]) == 0
         timing = pd.read_csv(newest("bench") / "timing.csv").set_index("model")
         assert timing.loc["full", "flops_ratio"] > 1.3  # plain is the whole model
+        # beside a finished model it has random weights, whose answers mean nothing
+        assert pd.isna(timing.loc["plain", "value"]) == (given[0] != "compress.ffn=0.5")
+        assert timing.loc["shortened", "value"] > 0
     assert len(list(Path("outputs/stages").glob("compress-*"))) == 1
+
+
+def test_a_finished_model_is_not_compressed_once_more(here, capfd):
+    assert dispatch(["retrain", *SMALL, "retention.lengths=[9,4]"]) == 0
+    assert dispatch(["bench", *SMALL, f"shortened={newest('retrain')}/model", "compress.ffn=0.5"]) == 2
+    assert "is a finished model, compress.* is for one that this command makes" in capfd.readouterr().err
 
 
 def test_targets_mean_the_share_of_the_whole_model(here):

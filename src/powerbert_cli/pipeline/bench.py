@@ -116,7 +116,9 @@ def time_model(
     options, before = work.settings.bench, torch.get_num_threads()
     about = {"elimination": to_keys(model.elimination), "environment": capture(work.device)}
     timing, records, models = pd.DataFrame(), [], models_of(model, whole)
-    measured = _Answers(work, models) if trained else None
+    random_plain = work.settings.shortened is not None and whole is not None
+    with_weights = {name: one for name, one in models.items() if not (random_plain and name == "plain")}
+    measured = _Answers(work, with_weights) if trained else None
     with tempfile.TemporaryDirectory() as files:
         try:
             for threads in options.threads or [before]:
@@ -204,7 +206,7 @@ class _Answers:
         """The timing table with the columns of `bench.accuracy.compared` where `bench.accuracy` wants them."""
         wanted, rows = self.settings.bench.accuracy, []
         for c in contenders:
-            measured = wanted is True or (wanted == "auto" and c.precision != "fp32")
+            measured = c.model in self.models and (wanted is True or (wanted == "auto" and c.precision != "fp32"))
             rows.append(self._of(c, seq_len) if measured else {})
         columns = ["metric", "value", "value_fp32", "answers_differ", "logits_differ"]
         return pd.concat([timing, pd.DataFrame(rows, index=timing.index).reindex(columns=columns)], axis=1)

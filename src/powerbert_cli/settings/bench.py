@@ -78,6 +78,11 @@ class ShortenedSettings(RetrainSettings):
                 f"shortened={self.shortened} is no re-trained model directory (no retention.json in it); "
                 "give the folder 'model' of a finished retrain run"
             )
+        if self.shortened and self.compress.given:
+            raise SettingsError(
+                f"shortened={self.shortened} is a finished model, compress.* is for one that this command makes; give "
+                "one of them"
+            )
 
     @property
     def start_model(self) -> ModelSettings:
