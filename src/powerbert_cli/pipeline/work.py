@@ -57,11 +57,11 @@ class Work(Generic[S_co]):
 
     def of(self, settings: Any) -> "Work[Any]":
         """The work of other settings of the same task, model and fine-tuning: what is loaded stays loaded."""
-        other = Work(settings)
-        other.start = self.start
-        if getattr(settings, "compress", None) == getattr(self.settings, "compress", None):
+        other, same = Work(settings), settings.seq_len == self.settings.seq_len
+        if same:
+            other.start = self.start
+        if same and getattr(settings, "compress", None) == getattr(self.settings, "compress", None):
             other.compressed = self.compressed
-        same = settings.seq_len == self.settings.seq_len
         kept = ("data", "tokenizer", *(["material"] if same else []))
         vars(other).update({name: vars(self)[name] for name in kept if name in vars(self)})
         return other
