@@ -12,7 +12,7 @@ from hosts import FAMILIES, described, make_host
 
 from powerbert_cli.bench import energy, engines
 from powerbert_cli.bench.contenders import Field, build_contenders, models_of
-from powerbert_cli.bench.cost import EncoderShape, Peaks, encoder_flops
+from powerbert_cli.bench.cost import Peaks, encoder_flops, shape_of
 from powerbert_cli.bench.engines import Place
 from powerbert_cli.bench.profile import profile
 from powerbert_cli.bench.table import compared, speedup, table
@@ -131,7 +131,7 @@ def test_packed_rows_stand_against_transformers_sorted_batches_and_the_best_that
     best = min(full["median_s"], *timing[timing["model"] == "plain"]["median_s"])
     assert short["speedup_vs_best"] == pytest.approx(best / short["median_s"])
     flops = {c.name: c.flops for c in contenders}
-    shape = EncoderShape.of(host.config)
+    shape = shape_of(host)
     each = sum(encoder_flops(shape, n, (8, 5, 2), first_only=True) for n in (4, 9, 2, 16))
     assert flops["shortened/packed/eager/fp32"] == flops["shortened/max/eager/fp32"] == pytest.approx(each)
     assert short["flops_ratio"] == pytest.approx(flops["plain/sorted/eager/fp32"] / each)

@@ -3,7 +3,7 @@ import torch
 
 from powerbert_cli.bench.cost import (
     Cost,
-    EncoderShape,
+    LayerShape,
     Peaks,
     encoder_cost,
     encoder_flops,
@@ -14,12 +14,13 @@ from powerbert_cli.bench.cost import (
 )
 from powerbert_cli.bench.peaks import measure_peaks
 
-BASE = EncoderShape(12, 768, 3072)
+BASE = (LayerShape(768, 768, 3072),) * 12
+TINY = LayerShape(2, 2, 8)
 
 
 def test_layer_cost_by_hand():
     """D=2, F=8, n=3, kept 1: qkv 6·3·4, scores 2·9·2 and A·V 2·1·3·2, output 2·1·4, feed-forward 4·1·2·8."""
-    parts = layer_cost(EncoderShape(1, 2, 8), 1, 3, 1)
+    parts = layer_cost(TINY, 1, 3, 1)
     assert {name: cost.flops for name, cost in parts.items()} == {
         "project": 72,
         "attention": 36 + 12,
@@ -33,14 +34,23 @@ def test_layer_cost_by_hand():
 
 def test_head_and_random_have_queries_of_the_kept_ones_only():
     """As above with one query in place of three: project (2 + 4·3)·4, scores 2·3·2 and A·V 2·3·2."""
-    parts = layer_cost(EncoderShape(1, 2, 8), 1, 3, 1, chosen_beforehand=True)
+    parts = layer_cost(TINY, 1, 3, 1, chosen_beforehand=True)
     assert [cost.flops for cost in parts.values()] == [56, 12 + 12, 8, 64]
-    whole = layer_cost(EncoderShape(1, 2, 8), 1, 3, 3, chosen_beforehand=True)
-    assert whole == layer_cost(EncoderShape(1, 2, 8), 1, 3, 3)
+    whole = layer_cost(TINY, 1, 3, 3, chosen_beforehand=True)
+    assert whole == layer_cost(TINY, 1, 3, 3)
+
+
+def test_fewer_heads_cost_less_by_hand():
+    """As above with one of two heads of size 1: query, key, value 6·3·2·1, scores 2·9 and A·V 2·3, output 2·1·2."""
+    parts = layer_cost(LayerShape(2, 1, 8), 1, 3, 1)
+    assert [cost.flops for cost in parts.values()] == [36, 18 + 6, 4, 64]
+    assert [cost.weights for cost in parts.values()] == [6, 0, 2, 32]
+    none = layer_cost(LayerShape(2, 0, 8), 1, 3, 1)
+    assert [cost.flops for cost in none.values()] == [0, 0, 0, 64]
 
 
 def test_cost_of_a_batch_reads_the_weights_once():
-    one, many = (total(layer_cost(BASE, batch, 64, 17)) for batch in (1, 32))
+    one, many = (total(layer_cost(BASE[0], batch, 64, 17)) for batch in (1, 32))
     assert (many.flops, many.activations) == (32 * one.flops, 32 * one.activations)
     assert many.weights == one.weights == 12 * 768 * 768
 
@@ -54,7 +64,7 @@ def test_last_layer_for_cls_only_costs_one_query_and_one_row():
 
 def test_last_layer_for_cls_only_without_keys_and_values_by_hand():
     """D=2, F=8, H=1, n=3: W_q 2·4; W_k and W_v 4·4, scores and means 4·3·1·2; output 2·4; feed-forward 4·2·8."""
-    parts = layer_cost(EncoderShape(1, 2, 8, heads_for_first=1), 1, 3, 3, first_only=True)
+    parts = layer_cost(LayerShape(2, 2, 8, heads_for_first=1), 1, 3, 3, first_only=True)
     assert [cost.flops for cost in parts.values()] == [8, 16 + 24, 8, 64]
     assert sum(cost.weights for cost in parts.values()) == 4 * 4 + 2 * 2 * 8  # each matrix is read once
 
@@ -90,6 +100,9 @@ def test_flops_ratios_of_the_published_configurations():
 
 def test_scoring_pays_by_hand():
     """D=2, F=8: a dropped word-vector saves 8·4 + 4·16 = 96, scores of n cost 4·n²."""
-    shape = EncoderShape(1, 2, 8)
-    assert scoring_pays(shape, 4, 3) and not scoring_pays(shape, 5, 4) and scoring_pays(shape, 5, 3)
-    assert not scoring_pays(shape, 4, 4)
+    shape = (TINY,)
+    assert scoring_pays(shape, 0, 4, 3) and not scoring_pays(shape, 0, 5, 4) and scoring_pays(shape, 0, 5, 3)
+    assert not scoring_pays(shape, 0, 4, 4)
+    # one of two heads in the next layer: its query, key and value cost half, which leaves 84; 7 neurons here: 80
+    assert scoring_pays((TINY, LayerShape(2, 1, 8)), 0, 4, 3)
+    assert not scoring_pays((LayerShape(2, 2, 4), LayerShape(2, 1, 8)), 0, 4, 3)

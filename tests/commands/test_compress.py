@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from powerbert_cli import api
 from powerbert_cli.cli import dispatch
@@ -104,6 +104,45 @@ def test_fewer_layers_and_fewer_neurons(here):
     assert len(api.search(api.settings("search", *own)).retention.configuration) == 1
 
 
+def test_heads_and_widths_by_layer(here, capfd):
+    """The trained and the shortened model have what was left; plain transformers loads them, filled up with zeros."""
+    own = ["compress.heads=0.5", "compress.ffn=0.5", "compress.widths=layer", "compress.score=taylor"]
+    assert dispatch(["retrain", *SMALL, *own, "retention.lengths=[9,4]"]) == 0
+    assert "by the gradient of the loss" in capfd.readouterr().out
+    made = newest("retrain") / "model"
+    about = json.loads((made / "compression.json").read_text())
+    layers = about["per_layer_config"].values()
+    assert sum(layer["num_attention_heads"] for layer in layers) == 4
+    assert sum(layer["intermediate_size"] for layer in layers) == 256 and about["how"]["widths"] == "layer"
+    model = api.load_shortened(made)
+    assert model.host.num_parameters() == about["parameters"][1] < about["parameters"][0]
+    assert AutoModelForSequenceClassification.from_pretrained(made).num_parameters() > about["parameters"][1]
+    assert dispatch(["bench", *SMALL, f"shortened={made}", "bench.rounds=3", *TIMED]) == 0
+    timing = pd.read_csv(newest("bench") / "timing.csv").set_index("model")
+    assert timing.loc["full", "flops_ratio"] > 1.3 and timing.loc["shortened", "value"] > 0
+    assert dispatch(["compress", *SMALL, f"checkpoint={made}", "compress.ffn=0.5"]) == 2
+    assert "its layers differ in heads or neurons already" in capfd.readouterr().err
+
+
+def test_labels_are_read_for_heads(here):
+    """Other labels, another stage."""
+    stages = [
+        api.compress(api.settings("compress", *SMALL, f"task.synthetic.seed={seed}", "compress.heads=0.5"))
+        for seed in (0, 1)
+    ]
+    assert stages[0].folder != stages[1].folder
+
+
+def test_flops_by_heads(here, capfd):
+    """The best heads within a share of the FLOPs; of the preset a layer may lose all."""
+    preset = api.settings("retrain", *SMALL, "method=head-prune", "compress.flops=0.85", "compress.rounds=2")
+    assert preset.compress.least_heads == 0 and preset.retention.lengths == "full" and preset.retrain.epochs == 0
+    about = json.loads((api.compress(preset).model_dir / "compression.json").read_text())
+    assert 0.7 < about["flops"] <= 0.85
+    assert dispatch(["search", *SMALL, "compress.heads=0.5", "compress.least_heads=0"]) == 2
+    assert "compress.least_heads=0 may leave a layer without heads" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -113,7 +152,10 @@ def test_fewer_layers_and_fewer_neurons(here):
         (["compress.ffn=1"], "must be above 0 and below 1"),
         (["compress.flops=0.05"], "it still costs 0."),
         (["compress.flops=0.6", "compress.score=taylr"], "compress.score=taylr is none of variance, r2d2, magnitude"),
-        (["compress.flops=0.6", "model=albert-base-random"], "its layers share one feed-forward part"),
+        (["compress.heads=0.1"], "leaves 1 of 8 heads, fewer than compress.least_heads=1 in each of 2 layers"),
+        (["compress.flops=0.5", "compress.by=heads"], "so few still cost 0."),
+        (["compress.heads=0.5", "compress.flops=0.5", "compress.by=heads"], "compress.heads and compress.flops are"),
+        (["compress.flops=0.6", "model=albert-base-random"], "its layers share their weights"),
     ],
 )
 def test_mistakes_are_refused_before_any_training(here, capfd, given, said):

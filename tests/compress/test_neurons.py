@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification
 from powerbert_cli.compress import neurons
 from powerbert_cli.compress.neurons import How, fewer_neurons
 from powerbert_cli.encoder import removing
-from powerbert_cli.encoder.removing import NotRemovable, feed_forwards, host_of_sizes
+from powerbert_cli.encoder.removing import NotRemovable, host_of_sizes, open_blocks
 from powerbert_cli.method import pruning
 from powerbert_cli.store.model_dir import save_model_dir
 from powerbert_cli.tasks.tokenizing import build_tokenizer
@@ -38,7 +38,7 @@ def logits_of(host, batches):
 
 
 def width(host):
-    return feed_forwards(host)[0].up.out_features
+    return open_blocks(host)[0].up.out_features
 
 
 @pytest.mark.parametrize("how", [How("r2d2", "refit"), How("variance", "scale"), How("magnitude", "none")])
@@ -55,7 +55,7 @@ def test_removed_and_zeroed_neurons_give_the_same_logits(family):
     """Magnitude, untuned: the same as rows and columns of zeros in the whole model (every activation of 0 is 0)."""
     host, batches = make_host(family), texts()
     zeroed, keep = copy.deepcopy(host), width(host) // 2
-    for block in feed_forwards(zeroed):
+    for block in open_blocks(zeroed):
         gone = torch.ones(width(zeroed), dtype=torch.bool)
         gone[pruning.kept(pruning.by_magnitude(block.down.weight.T), keep)] = False
         with torch.no_grad():
@@ -63,7 +63,7 @@ def test_removed_and_zeroed_neurons_give_the_same_logits(family):
     before = host.num_parameters()
     fewer_neurons(host, batches, 16, keep, How("magnitude", "none"))
     assert torch.allclose(logits_of(host, batches), logits_of(zeroed, batches), atol=1e-6)
-    layers, hidden = len(feed_forwards(host)), host.config.hidden_size
+    layers, hidden = len(open_blocks(host)), host.config.hidden_size
     assert before - host.num_parameters() == layers * (keep * (2 * hidden + 1))  # half of all go
     whole = host_of_sizes(host, layers, 2 * keep)
     assert whole.num_parameters() == before and logits_of(whole, batches).shape == logits_of(host, batches).shape

@@ -1,4 +1,4 @@
-"""Scores of feed-forward neurons and what is done to those that stay. Expected values are computed by hand."""
+"""Scores of heads and neurons, and what is done to those that stay. Expected values are computed by hand."""
 
 import math
 
@@ -11,9 +11,11 @@ from powerbert_cli.method.pruning import (
     by_r2d2,
     by_variance,
     kept,
+    of_all_layers,
     r2,
     refitted,
     scales,
+    sensitivity,
     width_for,
 )
 
@@ -112,3 +114,23 @@ def test_width_for_a_share_is_the_published_count():
     assert width_for(0.6, cost, 36864, 16) == 14131 // 16 * 16
     with pytest.raises(ValueError, match="still costs 0.352"):
         width_for(0.35, cost, 36864, 16)
+
+
+def test_sensitivity_by_hand():
+    """Two word-pieces of one input with x · ∂L/∂x of +1 and -1: 2 as the program, 0 as printed; a second head 3 · 1."""
+    values = torch.tensor([[1.0, 0.0, 1.0, 2.0], [0.0, 1.0, 0.0, 0.0]])
+    gradients = torch.tensor([[1.0, 5.0, 1.0, 1.0], [5.0, -1.0, 1.0, 1.0]])
+    assert sensitivity(values, gradients, 2).tolist() == [2.0, 3.0]
+    assert sensitivity(values, gradients, 2, torch.tensor([0, 0])).tolist() == [0.0, 3.0]
+    assert sensitivity(values, gradients, 2, torch.tensor([0, 1])).tolist() == [2.0, 3.0]
+
+
+def test_the_best_of_all_layers_by_hand():
+    scores = [torch.tensor([5.0, 1.0, 4.0, 2.0]), torch.tensor([0.1, 0.3, 0.2, 0.2])]
+    found = of_all_layers(scores, 4, least=1)
+    assert [index.tolist() for index in found] == [[0, 2, 3], [1]]
+    assert [index.tolist() for index in of_all_layers(scores, 3, least=0)] == [[0, 2, 3], []]
+    # in blocks of two: (5, 4) before (2, 1) before (0.3, 0.2)
+    assert [index.tolist() for index in of_all_layers(scores, 4, 0, 2)] == [[0, 1, 2, 3], []]
+    assert [index.tolist() for index in of_all_layers(scores, 4, 2, 2)] == [[0, 2], [1, 2]]
+    assert sum(map(len, of_all_layers(scores, 8, 0))) == 8

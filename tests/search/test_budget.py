@@ -2,11 +2,11 @@ import pytest
 import torch
 from hosts import described
 
-from powerbert_cli.bench.cost import EncoderShape, encoder_flops
-from powerbert_cli.search.budget import FlopsBudget, LatencyBudget
+from powerbert_cli.bench.cost import LayerShape, encoder_flops
+from powerbert_cli.search.budget import FlopsBudget, LatencyBudget, LatencyTable
 from powerbert_cli.search.space import Space
 
-SHAPE = EncoderShape(3, 8, 32)
+SHAPE = (LayerShape(8, 8, 32),) * 3
 LENGTHS = [4, 4, 10, 16]
 OPEN = described(None, 16, kind="relative")
 
@@ -38,7 +38,7 @@ def test_cost_has_a_gradient_in_every_layer():
 @pytest.mark.parametrize("open_", [OPEN, described(None, 16), described(None, 64)])
 def test_prices_of_a_word_vector(open_):
     """About the same in each layer; one that keeps more than the layer before it has its price too."""
-    wide = FlopsBudget(EncoderShape(3, 4096, 16384), LENGTHS, ends_in_first=False)
+    wide = FlopsBudget((LayerShape(4096, 4096, 16384),) * 3, LENGTHS, ends_in_first=False)
     n = float(open_.seq_len)
     for masses in ([n, n, n], [n - 1, n, n], [n / 2, n, n]):
         prices = wide.prices(torch.tensor(masses), open_)
@@ -53,10 +53,15 @@ def test_latency_is_read_off_the_table_and_between_its_entries():
     grid = [2, 4, 8]
     seconds = torch.tensor([[float(a + b) for b in grid] for a in grid])
     plain, first = torch.tensor([4.0, 8.0, 16.0]), torch.tensor([2.0, 4.0, 8.0])
-    found = LatencyBudget(grid, seconds, plain, first, [3, 8], layers=2, ends_in_first=True)
+    table = LatencyTable(grid, seconds, plain, first)
+    found = LatencyBudget([table] * 2, [3, 8])
     kept = torch.tensor([[2.0, 1.0], [3.0, 1.0]], dtype=torch.float64)
     # inputs of 3 and 8; plain: 2 · 6 + 2 · 16; shortened: 3 + 2 and for [CLS] 2, 8 + 3 and for [CLS] 3
     assert float(found.share(kept)) == pytest.approx((5 + 2 + 11 + 3) / 44)
+    # beside a whole model of three layers, each twice as slow
+    slow = LatencyTable(grid, 2 * seconds, 2 * plain, 2 * first)
+    beside = LatencyBudget([table] * 2, [3, 8], whole=[slow] * 3)
+    assert float(beside.share(kept)) == pytest.approx((5 + 2 + 11 + 3) / (3 * 2 * 22))
 
 
 @pytest.mark.parametrize("open_", [OPEN, described(None, 16)])

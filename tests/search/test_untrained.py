@@ -2,7 +2,7 @@ import pytest
 import torch
 from hosts import described, make_host
 
-from powerbert_cli.bench.cost import EncoderShape
+from powerbert_cli.bench.cost import LayerShape
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.search.budget import FlopsBudget
 from powerbert_cli.search.judges import LogitsJudge, SignificanceJudge
@@ -25,7 +25,7 @@ class Fragile:
 
 @pytest.fixture
 def space():
-    return Space(OPEN, FlopsBudget(EncoderShape(3, 8, 32), [40, 64], ends_in_first=False), 64)
+    return Space(OPEN, FlopsBudget((LayerShape(8, 8, 32),) * 3, [40, 64], ends_in_first=False), 64)
 
 
 def test_calibration_spares_the_layer_that_is_needed(space):
@@ -51,7 +51,7 @@ def test_evolution_finds_the_layer_that_is_needed(space):
 
 
 def test_a_last_layer_for_cls_alone_is_not_searched(space):
-    ends = Space(OPEN, FlopsBudget(EncoderShape(3, 8, 32), [40, 64], ends_in_first=True), 64)
+    ends = Space(OPEN, FlopsBudget((LayerShape(8, 8, 32),) * 3, [40, 64], ends_in_first=True), 64)
     for shares, tried in (calibrate(ends, Fragile(), 0.6), evolve(ends, Fragile(), 0.6, 8, 4, seed=0)):
         assert ends.cost(shares) <= 0.6
         assert {one.shares[-1] for one in tried} == {1e-4}

@@ -15,7 +15,7 @@ from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
 from ..method.retention import Thresholds
 from ..tasks.batches import Batch, make_batches
-from .cost import Cost, EncoderShape, Peaks, encoder_cost, roofline_seconds, together, total
+from .cost import Cost, Peaks, encoder_cost, roofline_seconds, shape_of, together, total
 from .engines import DTYPES, Place, Unavailable, runner
 from .timing import Contender
 
@@ -123,7 +123,7 @@ def prepared(models: dict[str, nn.Module], engine: str, precision: str, device: 
 
 def batch_cost(batch: Batch, model: nn.Module, engine: str = "eager") -> list[dict[str, Cost]]:
     """Of each layer on a batch, at the length that it is padded to; where rows are packed, each input at its own."""
-    shape = EncoderShape.of(model.config)
+    shape = shape_of(model.host if isinstance(model, ShortenedModel) else model)
     ids = batch["input_ids"]
     n, inputs = ids.shape[-1], math.prod(ids.shape[:-1])
     if not isinstance(model, ShortenedModel):

@@ -1,33 +1,53 @@
 """What an encoder should cost, from shapes alone: FLOPs, bytes, and the roofline time of a device."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..encoder.families import family_of_config
+from ..encoder.families import family_of, family_of_config
 
 
 @dataclass(frozen=True)
-class EncoderShape:
-    """Sizes that decide the cost of an encoder: L layers, hidden D, feed-forward F.
-
-    F is that of two matrices D × F; a gated feed-forward part counts as one and a half.
+class LayerShape:
+    """Sizes that decide the cost of a layer.
 
     Attributes:
+        hidden: D.
+        attended: A, of all heads together: H times the size of a head. D where no head was removed.
+        feed_forward: F, of two matrices D × F; a gated feed-forward part counts as one and a half.
         heads_for_first: H where a last layer for [CLS] alone does without keys and values of the others, as this
             encoder's does in inference; 0 where it cannot (rotary positions).
     """
 
-    layers: int
     hidden: int
+    attended: float
     feed_forward: float
     heads_for_first: int = 0
 
-    @classmethod
-    def of(cls, config: Any) -> "EncoderShape":
-        family = family_of_config(config)
-        heads = 0 if family.rotary else config.num_attention_heads
-        return cls(family.layers(config), config.hidden_size, family.feed_forward(config), heads)
+
+EncoderShape = tuple[LayerShape, ...]  # from the first layer to the last
+
+
+def shape_of_config(config: Any) -> EncoderShape:
+    """Of a model from which neither heads nor neurons of single layers were removed."""
+    family = family_of_config(config)
+    heads = 0 if family.rotary else config.num_attention_heads
+    layer = LayerShape(config.hidden_size, config.hidden_size, family.feed_forward(config), heads)
+    return (layer,) * family.layers(config)
+
+
+def shape_of(host: Any) -> EncoderShape:
+    """Of a host as it is."""
+    family = family_of(host)
+    return tuple(
+        replace(
+            layer,
+            attended=block.heads * block.head_size,
+            feed_forward=family.pairs * block.neurons,
+            heads_for_first=min(layer.heads_for_first, block.heads),
+        )
+        for layer, block in zip(shape_of_config(host.config), family.blocks(host), strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -67,7 +87,7 @@ class Peaks:
 
 
 def layer_cost(
-    shape: EncoderShape,
+    shape: LayerShape,
     batch: int,
     n: int,
     kept: int,
@@ -91,43 +111,44 @@ def layer_cost(
     Returns:
         project, attention (with the scores of significance), output, feed-forward.
     """
-    d = shape.hidden
+    d, a = shape.hidden, shape.attended
     queries, kept = (1, 1) if first_only else (kept if chosen_beforehand else n, kept)
     if first_only and shape.heads_for_first:
         # W_q, then (W_kᵀq)·x and Σ a·x for each head, then W_v
-        attention = batch * (4 * d * d + 4 * n * shape.heads_for_first * d)
+        attention = batch * (4 * d * a + 4 * n * shape.heads_for_first * d)
         return {
-            "project": Cost(batch * 2 * d * d, d * d, batch * 2 * d),
-            "attention": Cost(attention, 2 * d * d, batch * (2 * n + 2) * d),
+            "project": Cost(batch * 2 * d * a, d * a, batch * (d + a)),
+            "attention": Cost(attention, 2 * d * a, batch * (2 * n * d + 2 * a)),
             **_after_attention(shape, batch, 1, 1),
         }
     rows = n if merges else kept
     alike = 2 * n * kept * d if merges and kept < n else 0
     return {
-        "project": Cost(batch * (2 * queries + 4 * n) * d * d, 3 * d * d, batch * (n + queries + 2 * n) * d),
+        "project": Cost(batch * (2 * queries + 4 * n) * d * a, 3 * d * a, batch * (n * d + (queries + 2 * n) * a)),
         "attention": Cost(
-            batch * (2 * queries * n * d + 2 * rows * n * d + alike), 0, batch * (queries + 2 * n + rows) * d
+            batch * (2 * queries * n * a + 2 * rows * n * a + alike), 0, batch * (queries + 2 * n + rows) * a
         ),
         **_after_attention(shape, batch, rows, kept),
     }
 
 
-def _after_attention(shape: EncoderShape, batch: int, rows: int, kept: int) -> dict[str, Cost]:
-    d, f = shape.hidden, shape.feed_forward
+def _after_attention(shape: LayerShape, batch: int, rows: int, kept: int) -> dict[str, Cost]:
+    d, a, f = shape.hidden, shape.attended, shape.feed_forward
     return {
-        "output": Cost(batch * 2 * rows * d * d, d * d, batch * 3 * rows * d),
+        "output": Cost(batch * 2 * rows * d * a, d * a, batch * rows * (2 * d + a)),
         "feed-forward": Cost(batch * 4 * kept * d * f, 2 * d * f, batch * kept * (2 * d + 2 * f)),
     }
 
 
-def scoring_pays(shape: EncoderShape, n: float, kept: float) -> bool:
-    """Whether dropping n - kept of n word-vectors saves more FLOPs than significance costs as a pass of its own.
+def scoring_pays(shape: EncoderShape, j: int, n: float, kept: float) -> bool:
+    """Whether dropping n - kept of n word-vectors in layer j saves more FLOPs than significance costs by itself.
 
     A dropped one saves the output projection, the feed-forward part and the next layer's query, key and value; scores
-    are n × n products of queries and keys.
+    are n × n products of queries and keys. The last layer counts as if one like it followed.
     """
-    d, f = shape.hidden, shape.feed_forward
-    return (n - kept) * (8 * d * d + 4 * d * f) > 2 * n * n * d
+    own, after = shape[j], shape[min(j + 1, len(shape) - 1)]
+    saved = 2 * own.hidden * own.attended + 4 * own.hidden * own.feed_forward + 6 * after.hidden * after.attended
+    return (n - kept) * saved > 2 * n * n * own.attended
 
 
 def encoder_cost(
@@ -148,11 +169,11 @@ def encoder_cost(
         merges, chosen_beforehand: see `layer_cost`.
     """
     costs, n = [], seq_len
-    for j, keep in enumerate(lengths if lengths is not None else [seq_len] * shape.layers):
+    for j, keep in enumerate(lengths if lengths is not None else [seq_len] * len(shape)):
         kept = min(keep, n)
-        last = first_only and j == shape.layers - 1
+        last = first_only and j == len(shape) - 1
         costs.append(
-            layer_cost(shape, batch, n, kept, merges=merges, first_only=last, chosen_beforehand=chosen_beforehand)
+            layer_cost(shape[j], batch, n, kept, merges=merges, first_only=last, chosen_beforehand=chosen_beforehand)
         )
         n = kept
     return costs

@@ -1,4 +1,4 @@
-"""Fewer feed-forward neurons, without labels or gradients: KCM and what does better."""
+"""Fewer feed-forward neurons: KCM, which needs no labels, and what does better."""
 
 import copy
 import logging
@@ -11,11 +11,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..encoder.attention import attend, keep_all
-from ..encoder.removing import feed_forwards, keep_neurons, neurons_of, set_width
+from ..encoder.removing import keep_neurons, neurons_of, open_blocks, set_width
 from ..encoder.shortened import ShortenedModel
 from ..method import pruning
 from ..method.elimination import ByAttention, plain
 from ..tasks.batches import Batch
+from .sensitivity import by_loss
 
 log = logging.getLogger(__name__)
 
@@ -24,26 +25,30 @@ log = logging.getLogger(__name__)
 class How:
     """
     Attributes:
-        score: r2d2, variance or magnitude. tune: refit, scale or none.
+        score: r2d2, variance, magnitude or taylor. tune: refit, scale or none.
         steps, stop: of R2, see `pruning.r2`.
+        by_layer: layers may keep different numbers: the best of all layers.
+        multiple: by which these differ.
     """
 
     score: str
     tune: str
     steps: int = 1
     stop: str = "steps"
+    by_layer: bool = False
+    multiple: int = 1
 
 
 class _Stream:
     """A model's word-vectors on the calibration texts, layer after layer."""
 
     def __init__(self, host: PreTrainedModel, batches: Sequence[Batch], seq_len: int) -> None:
-        self.model = ShortenedModel(host, plain(seq_len, len(feed_forwards(host)))).eval()
+        self.model = ShortenedModel(host, plain(seq_len, len(open_blocks(host)))).eval()
         flat: list[dict[str, Any]] = [
-            {name: tensor.flatten(0, -2) for name, tensor in batch.items()} for batch in batches
+            {name: tensor.flatten(0, -2) for name, tensor in batch.items() if name != "labels"} for batch in batches
         ]
         self.rows = [self.model.start(**given) for given in flat]
-        self.blocks = feed_forwards(host)
+        self.blocks = open_blocks(host)
 
     def attended(self, j: int) -> list[Tensor]:
         """What the feed-forward part of layer j receives, by batch."""
@@ -63,35 +68,51 @@ class _Stream:
 
 @torch.no_grad()
 def fewer_neurons(
-    host: PreTrainedModel, batches: Sequence[Batch], seq_len: int, keep: int, how: How, between: int | None = None
+    host: PreTrainedModel,
+    batches: Sequence[Batch],
+    seq_len: int,
+    keep: int,
+    how: How,
+    between: int | None = None,
+    whole: PreTrainedModel | None = None,
 ) -> None:
-    """Leaves each layer of a classifier its best `keep` neurons, in place; the config says so.
+    """Leaves the layers of a classifier their best neurons, in place; the config says so.
 
     Args:
         host: on the device of the batches, in float32.
-        batches: unlabelled texts, as `tasks.batches.make_batches` makes them.
+        batches: texts, as `tasks.batches.make_batches` makes them; with labels for score=taylor.
+        keep: neurons of each layer; with `how.by_layer` of all layers together.
         between: with tune=scale, neurons of the model that is imitated: one pruned half as far, as published.
+        whole: with tune=refit, the model that is imitated; None for the host as it was.
 
     Raises:
         NotRemovable
     """
     host.eval()
-    blocks = feed_forwards(host)
+    blocks = open_blocks(host)
     moments = _moments(host, batches, seq_len)
-    chosen = [
-        pruning.kept(_scores(block.down.weight.T, own, how), keep) for block, own in zip(blocks, moments, strict=True)
-    ]
-    teacher = copy.deepcopy(host)
+    if how.score == "taylor":
+        scores = by_loss(host, batches, seq_len, "neurons")
+    else:
+        scores = [_scores(block.down.weight.T, own, how) for block, own in zip(blocks, moments, strict=True)]
+    teacher = copy.deepcopy(host if whole is None or how.tune == "scale" else whole)
     if how.tune == "scale" and between is not None:
-        for block, own in zip(feed_forwards(teacher), moments, strict=True):
-            keep_neurons(block, pruning.kept(_scores(block.down.weight.T, own, how), between))
-    for block, own, index in zip(blocks, moments, chosen, strict=True):
+        for block, index in zip(open_blocks(teacher), _chosen(scores, between, how), strict=True):
+            keep_neurons(block, index)
+    for block, own, index in zip(blocks, moments, _chosen(scores, keep, how), strict=True):
         if how.score == "variance":
             _fold(block, own, index)
         keep_neurons(block, index)
-    set_width(host, keep)
+    set_width(host)
     if how.tune != "none":
         _tune(host, teacher, batches, seq_len, how.tune)
+
+
+def _chosen(scores: Sequence[Tensor], keep: int, how: How) -> list[Tensor]:
+    """Of each layer the neurons that stay."""
+    if how.by_layer:
+        return pruning.of_all_layers(scores, keep, how.multiple, how.multiple)
+    return [pruning.kept(own, keep) for own in scores]
 
 
 def _moments(host: PreTrainedModel, batches: Sequence[Batch], seq_len: int) -> list[pruning.Moments]:

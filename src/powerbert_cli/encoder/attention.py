@@ -3,7 +3,8 @@
 Modified from the usual block in one respect: after self-attention word-vectors can be dropped (extract), before the
 feed-forward part. Then A·V, the output projection and the residual are computed for the kept rows only.
 
-Legend: T rows, T' those that go on, B inputs, b inputs of a group, n word-vectors, K kept, H heads, D hidden.
+Legend: T rows, T' those that go on, B inputs, b inputs of a group, n word-vectors, K kept, H heads, D hidden, A
+numbers of all heads together.
 """
 
 from collections.abc import Callable, Sequence
@@ -69,7 +70,7 @@ class _Weighing:
     """Attention of a group's inputs over all of their word-vectors.
 
     Args:
-        qkv: queries (b, H, n or K, D/H), keys and values (b, H, n, D/H).
+        qkv: queries (b, H, n or K, A/H), keys and values (b, H, n, A/H).
         mask: (b, n) bool of the keys; None if nothing is padded.
         bias: added to the scaled scores, (b or 1, H or 1, n or K, n); None for nothing.
     """
@@ -86,8 +87,10 @@ class _Weighing:
         return self._weights
 
     def context(self, index: Tensor | None = None) -> Tensor:
-        """A·V for the word-vectors at `index` (b, K), or all: (b, K, D)."""
+        """A·V for the word-vectors at `index` (b, K), or all: (b, K, A)."""
         heads = self.q.shape[1]
+        if not heads:
+            return self.q.new_zeros(self.q.shape[0], self.q.shape[2] if index is None else index.shape[1], 0)
         if self._weights_serve:
             weights = self.weights().flatten(0, 1) if index is None else rows_of_heads(self.weights(), index)
             return torch.bmm(weights, self.v.flatten(0, 1)).unflatten(0, (-1, heads)).transpose(1, 2).flatten(2)
@@ -193,7 +196,7 @@ def attend(
 
 
 def _by_head(table: Tensor) -> tuple[Tensor, ...]:
-    """(b, n, P, H, D/H) → P times (b, H, n, D/H)."""
+    """(b, n, P, H, A/H) → P times (b, H, n, A/H)."""
     parts = table.permute(2, 0, 3, 1, 4)
     return (parts.contiguous() if _in_eager_cpu_inference(table) else parts).unbind()
 
@@ -280,7 +283,7 @@ def _varlen_serves(block: Block, rows: Rows, qkv: Tensor, dropout: float, merges
         and qkv.dtype in (torch.bfloat16, torch.float16)
         and not rows.packing.padding_is_rows
         and rows.log_survival is None
-        and not (block.biased or dropout or merges)
+        and not (block.biased or dropout or merges or not block.heads)
         and uses_triton(qkv, has_bias=False)
     )
 

@@ -1,6 +1,7 @@
 """The parts of one encoder block that the shortened encoder calls, whatever the model family.
 
-Legend: T rows, Q those with queries, B inputs, N word-vectors, H heads, D hidden.
+Legend: T rows, Q those with queries, B inputs, N word-vectors, H heads, D hidden, A numbers of all heads together (D
+where none was removed).
 """
 
 from abc import ABC, abstractmethod
@@ -24,11 +25,13 @@ class Block(ABC):
     Elimination takes place between `join` and `feed_forward`.
 
     Attributes:
-        heads: H.
+        heads: H; 0 where all were removed, and attention gives nothing but the output's bias.
+        head_size: D/H of the whole model.
         attention_dropout: probability, in training.
     """
 
     heads: int
+    head_size: int
     attention_dropout: float
 
     @abstractmethod
@@ -40,16 +43,16 @@ class Block(ABC):
             positions: (T,), places in the input; None where nothing asks for them.
 
         Returns:
-            (T, 3, H, D/H).
+            (T, 3, H, A/H), A/H the size of a head.
         """
 
     @abstractmethod
     def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """The queries (Q, 1, H, D/H) of the rows at `queries` (Q,) only, and keys and values (T, 2, H, D/H) of all."""
+        """The queries (Q, 1, H, A/H) of the rows at `queries` (Q,) only, and keys and values (T, 2, H, A/H) of all."""
 
     @abstractmethod
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
-        """Output projection, residual and norm: A·V and block input, (Q, D) each → (Q, D)."""
+        """Output projection, residual and norm: A·V (Q, A) and block input (Q, D) → (Q, D)."""
 
     @abstractmethod
     def feed_forward(self, x: Tensor, training: bool) -> Tensor:
@@ -66,6 +69,11 @@ class Block(ABC):
     def for_inference(self) -> "Block":
         """The same block, arranged to answer faster; true as long as its sources do not change."""
         return self
+
+    @property
+    @abstractmethod
+    def neurons(self) -> int:
+        """Of the feed-forward part."""
 
     @property
     def positional(self) -> bool:
@@ -123,7 +131,7 @@ class PostNormBlock(Block):
         return tuple(tensor for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None)
 
     def for_inference(self) -> "Block":
-        if not self.sources():
+        if not self.sources() or not self.heads:
             return self
         weight, bias = joined(self.query, self.key, self.value)
         size = len(self.query.weight)
@@ -139,12 +147,12 @@ class PostNormBlock(Block):
 
     def project(self, x: Tensor, positions: Tensor | None) -> Tensor:
         if self.joined is not None:
-            return _heads(self.joined(x), 3, self.heads)
-        return _heads(torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1), 3, self.heads)
+            return _heads(self.joined(x), 3, self.head_size)
+        return _heads(torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1), 3, self.head_size)
 
     def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
         kv = torch.cat((self.key(x), self.value(x)), dim=-1) if self.joined_kv is None else self.joined_kv(x)
-        return _heads(self.query(x.index_select(0, queries)), 1, self.heads), _heads(kv, 2, self.heads)
+        return _heads(self.query(x.index_select(0, queries)), 1, self.head_size), _heads(kv, 2, self.head_size)
 
     def first_context(self, kv: ArrangedLinear, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
         """A·V for the first word-vector of each input, without keys and values of the others.
@@ -159,10 +167,10 @@ class PostNormBlock(Block):
             bias: (B or 1, H or 1, 1, N) added to the scaled scores; None for nothing.
 
         Returns:
-            (B, D).
+            (B, A).
         """
-        w_k, w_v = kv.weight.unflatten(0, (2, self.heads, -1)).unbind()  # (H, D/H, D)
-        q = self.query(x[:, 0]).unflatten(-1, (self.heads, -1)).transpose(0, 1)  # (H, B, D/H)
+        w_k, w_v = kv.weight.unflatten(0, (2, self.heads, -1)).unbind()  # (H, A/H, D)
+        q = self.query(x[:, 0]).unflatten(-1, (self.heads, -1)).transpose(0, 1)  # (H, B, A/H)
         scores = torch.matmul(torch.bmm(q, w_k).transpose(0, 1), x.mT) * w_k.shape[1] ** -0.5  # (B, H, N)
         if bias is not None:
             scores = scores + bias.squeeze(2)
@@ -173,7 +181,13 @@ class PostNormBlock(Block):
         return context if kv.bias is None else context + kv.bias[len(context[0]) :]
 
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
-        return self.norm1(residual + F.dropout(self.output(context), self.output_dropout, training))
+        # without heads the product is over nothing, which some engines do not take
+        attended = self.output(context) if self.heads else self.output.bias.expand_as(residual)  # type: ignore[attr-defined]
+        return self.norm1(residual + F.dropout(attended, self.output_dropout, training))
+
+    @property
+    def neurons(self) -> int:
+        return int(self.up.out_features)  # type: ignore[attr-defined]
 
     def feed_forward(self, x: Tensor, training: bool) -> Tensor:
         down = self.down(self.activation(self.up(x)))
@@ -212,16 +226,16 @@ class ModernBlock(Block):
         }
 
     def project(self, x: Tensor, positions: Tensor | None) -> Tensor:
-        qkv = _heads(self.attention.Wqkv(self.norm1(x)), 3, self.heads)
+        qkv = _heads(self.attention.Wqkv(self.norm1(x)), 3, self.head_size)
         turned = _rotate(qkv[:, :2], *self._turns(x, positions))
         return torch.cat((turned, qkv[:, 2:]), dim=1)
 
     def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
         normed, turns = self.norm1(x), self._turns(x, positions)
-        weight, bias, size = self.attention.Wqkv.weight, self.attention.Wqkv.bias, x.shape[-1]
+        weight, bias, size = self.attention.Wqkv.weight, self.attention.Wqkv.bias, self.heads * self.head_size
         of_q, of_kv = (None, None) if bias is None else (bias[:size], bias[size:])
-        q = _heads(F.linear(normed.index_select(0, queries), weight[:size], of_q), 1, self.heads)
-        kv = _heads(F.linear(normed, weight[size:], of_kv), 2, self.heads)
+        q = _heads(F.linear(normed.index_select(0, queries), weight[:size], of_q), 1, self.head_size)
+        kv = _heads(F.linear(normed, weight[size:], of_kv), 2, self.head_size)
         kv = torch.cat((_rotate(kv[:, :1], *turns), kv[:, 1:]), dim=1)
         return _rotate(q, *(turn[queries] for turn in turns)), kv
 
@@ -232,6 +246,10 @@ class ModernBlock(Block):
 
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
         return residual + self.attention.out_drop(self.attention.Wo(context))
+
+    @property
+    def neurons(self) -> int:
+        return int(self.mlp.Wo.in_features)  # type: ignore[attr-defined]
 
     def feed_forward(self, x: Tensor, training: bool) -> Tensor:
         return x + self.mlp(self.norm2(x))
@@ -252,9 +270,15 @@ class ModernBlock(Block):
         return weight.new_zeros(()).expand(far.shape).masked_fill(far, 0.5 * torch.finfo(weight.dtype).min).unsqueeze(1)
 
 
-def _heads(x: Tensor, parts: int, heads: int) -> Tensor:
-    """(T, P·D) → (T, P, H, D/H), a view."""
-    return x.unflatten(-1, (parts, heads, -1))
+def kept_heads(query: Any) -> tuple[int, ...] | None:
+    """Which of its heads a block still has, 0-based, as its query layer notes; None for all."""
+    found: tuple[int, ...] | None = getattr(query, "kept_heads", None)
+    return found
+
+
+def _heads(x: Tensor, parts: int, size: int) -> Tensor:
+    """(T, P·A) → (T, P, H, A/H), a view; A/H is the size of a head."""
+    return x.unflatten(-1, (parts, x.shape[-1] // parts // size, size))
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

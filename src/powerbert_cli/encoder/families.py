@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .block import Block, ModernBlock, PostNormBlock
+from .block import Block, ModernBlock, PostNormBlock, kept_heads
 
 Embed = Callable[[Any, Tensor, Tensor | None], Tensor]
 Head = Callable[[Any, Tensor, Tensor | None], Tensor]
@@ -35,7 +35,7 @@ class Family:
         layers: config → L.
         neurons_key: what its config calls the number of feed-forward neurons.
         pairs: of feed-forward matrices; a gated part has one and a half.
-        whole_neurons: why its feed-forward neurons cannot be removed layer by layer; None if they can.
+        whole: why its heads and feed-forward neurons cannot be removed layer by layer; None if they can.
         stack: host → its list of layers; None where layers are one, run several times.
         cuts: config → whether layers can be removed.
         rotary: keys are turned by position, so that none can do without.
@@ -51,7 +51,7 @@ class Family:
     neurons_key: str = "intermediate_size"
     pairs: float = 1.0
     position_offset: Callable[[Any], int] = lambda config: 0
-    whole_neurons: str | None = None
+    whole: str | None = None
     stack: Callable[[Any], nn.ModuleList] | None = None
     cuts: Callable[[Any], bool] = lambda config: True
     rotary: bool = False
@@ -73,10 +73,15 @@ def _after_padding(config: Any) -> int:
 # BERT, RoBERTa and those with the same block
 
 
+def _heads(query: Any, config: Any) -> dict[str, Any]:
+    """Of a block: as many as its query has outputs for."""
+    size = config.hidden_size // config.num_attention_heads
+    return {"heads": query.out_features // size, "head_size": size}
+
+
 def _beside_attention(layer: Any, config: Any) -> dict[str, Any]:
     """What BERT's relatives name alike in a block: all but the attention's own parts."""
     return {
-        "heads": config.num_attention_heads,
         "attention_dropout": config.attention_probs_dropout_prob,
         "up": layer.intermediate.dense,
         "activation": layer.intermediate.intermediate_act_fn,
@@ -95,6 +100,7 @@ def _bert_block(layer: Any, config: Any) -> Block:
         value=attention.self.value,
         output=attention.output.dense,
         norm1=attention.output.LayerNorm,
+        **_heads(attention.self.query, config),
         **_beside_attention(layer, config),
     )
 
@@ -167,7 +173,7 @@ def _albert_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -
 def _albert_block(layer: Any, config: Any) -> Block:
     attention = layer.attention
     return PostNormBlock(
-        heads=config.num_attention_heads,
+        **_heads(attention.query, config),
         attention_dropout=config.attention_probs_dropout_prob,
         query=attention.query,
         key=attention.key,
@@ -204,7 +210,7 @@ _ALBERT = Family(
     _albert_head,
     _albert_head,
     layers=lambda config: config.num_hidden_layers * config.inner_group_num,
-    whole_neurons="its layers share one feed-forward part",
+    whole="its layers share their weights",
     cuts=lambda config: config.num_hidden_groups == 1,
 )
 
@@ -219,7 +225,7 @@ def _distilbert_blocks(host: Any) -> tuple[Block, ...]:
     config = host.config
     return tuple(
         PostNormBlock(
-            heads=config.n_heads,
+            **_heads(layer.attention.q_lin, config),
             attention_dropout=config.attention_dropout,
             query=layer.attention.q_lin,
             key=layer.attention.k_lin,
@@ -257,10 +263,12 @@ def _mpnet_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) ->
     return host.mpnet.embeddings(input_ids=input_ids)
 
 
-def _mpnet_bias(encoder: Any, positions: Tensor) -> Tensor:
+def _mpnet_bias(encoder: Any, query: Any, positions: Tensor) -> Tensor:
     apart = positions[:, None, :] - positions[:, :, None]  # key minus query, (B, N, N)
     buckets = encoder.relative_position_bucket(apart, num_buckets=encoder.config.relative_attention_num_buckets)
-    return encoder.relative_attention_bias(buckets).permute(0, 3, 1, 2)
+    bias = encoder.relative_attention_bias(buckets).permute(0, 3, 1, 2)
+    left = kept_heads(query)
+    return bias if left is None else bias[:, list(left)]
 
 
 def _mpnet_blocks(host: Any) -> tuple[Block, ...]:
@@ -272,7 +280,8 @@ def _mpnet_blocks(host: Any) -> tuple[Block, ...]:
             value=layer.attention.attn.v,
             output=layer.attention.attn.o,
             norm1=layer.attention.LayerNorm,
-            relative_bias=partial(_mpnet_bias, encoder),
+            relative_bias=partial(_mpnet_bias, encoder, layer.attention.attn.q),
+            **_heads(layer.attention.attn.q, config),
             **_beside_attention(layer, config),
         )
         for layer in encoder.layer
@@ -300,6 +309,7 @@ def _modernbert_blocks(host: Any) -> tuple[Block, ...]:
     return tuple(
         ModernBlock(
             heads=config.num_attention_heads,
+            head_size=config.hidden_size // config.num_attention_heads,
             attention_dropout=config.attention_dropout,
             norm1=layer.attn_norm,
             attention=layer.attn,
@@ -331,7 +341,7 @@ _MODERNBERT = Family(
     _modernbert_head,
     reads_first_only=lambda config, choice: config.classifier_pooling == "cls",
     pairs=1.5,  # gated: three matrices
-    whole_neurons="its feed-forward parts are gated",
+    whole="its feed-forward parts are gated, and query, key and value are one matrix",
     stack=lambda host: host.model.layers,
     rotary=True,
 )

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..method.elimination import ByAttention, ByPosition, Elimination, Kept, Sizes, choose, shield_of
+from ..method.retention import RetentionError
 from .attention import Rows, attend, attend_for, attend_for_first, keep_all
 from .block import Block
 from .families import family_of
@@ -299,7 +300,18 @@ class ShortenedModel(EliminationModel):
 
     def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
         super().__init__(host, elimination)
-        self.elimination = elimination.checked(self.layers)
+        self.elimination = self._fitting(elimination)
+
+    def _fitting(self, elimination: Elimination) -> Elimination:
+        checked = elimination.checked(self.layers)
+        if not checked.chosen_beforehand:
+            for j, block in enumerate(self.blocks()):
+                if not block.heads and checked.retention.drops(j, self.seq_len):
+                    raise RetentionError(
+                        f"layer {j + 1} has no heads, whose attention would say which word-vectors to drop; let it "
+                        "keep as many as the layer before, or make the model with compress.least_heads=1"
+                    )
+        return checked
 
     @contextmanager
     def eliminating(self, elimination: Elimination) -> Iterator[None]:

@@ -1,13 +1,14 @@
-"""Which feed-forward neurons matter, and what is left when some go: R2, D2, variance, Kwon's scaling, least squares.
+"""Which heads and neurons matter, and what is left when some go: gradients, R2, D2, variance, least squares.
 
-KCM is Nova, Dai and Schuurmans, "Gradient-Free Structured Pruning with Unlabeled Data" (2023); the scaling Kwon et al.,
-"A Fast Post-Training Pruning Framework for Transformers" (2022).
+Head-Prune is Michel, Levy and Neubig, "Are Sixteen Heads Really Better than One?" (2019); KCM is Nova, Dai and
+Schuurmans, "Gradient-Free Structured Pruning with Unlabeled Data" (2023); the scaling Kwon et al., "A Fast
+Post-Training Pruning Framework for Transformers" (2022).
 
 Legend: T word-pieces, N neurons, K kept ones, D hidden. W2 is (N, D): row i is what neuron i adds to the output.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -96,6 +97,48 @@ def by_variance(w2: Tensor, moments: Moments) -> Tensor:
 def by_magnitude(w2: Tensor) -> Tensor:
     """‖W2_i‖, (N,)."""
     return w2.double().cpu().norm(dim=1)
+
+
+def sensitivity(values: Tensor, gradients: Tensor, parts: int, owner: Tensor | None = None) -> Tensor:
+    """How much a loss would change if a head, or a neuron, gave nothing: |x · ∂L/∂x|, summed (Head-Prune, equation 2).
+
+    Args:
+        values, gradients: (T, P·S), of each word-piece P parts of size S: heads of what attention gives, or neurons.
+        owner: (T,) int64, the input of each word-piece: then as printed, the absolute value of each input's sum; None
+            for what the authors' code does, that of each word-piece.
+
+    Returns:
+        (P,) float64.
+    """
+    dots = (values.double() * gradients.double()).unflatten(-1, (parts, -1)).sum(dim=-1)
+    if owner is not None:
+        dots = dots.new_zeros(int(owner.max()) + 1, parts).index_add(0, owner, dots)
+    return dots.abs().sum(dim=0).cpu()
+
+
+def of_all_layers(scores: Sequence[Tensor], keep: int, least: int, multiple: int = 1) -> list[Tensor]:
+    """The best `keep` of all layers together, by layer, ascending; of equal ones the earlier.
+
+    Args:
+        scores: of each layer (P,). They are compared as they are.
+        least: that each layer keeps in any case.
+        multiple: in blocks of so many, the best ones of a layer in its first block.
+    """
+    order = [torch.sort(own, descending=True, stable=True).indices for own in scores]
+    rank, layer, block = [], [], []
+    for j, (own, by_rank) in enumerate(zip(scores, order, strict=True)):
+        for b, part in enumerate(own[by_rank].split(multiple)):
+            rank.append(math.inf if b * multiple < least else float(part.mean()))
+            layer.append(j)
+            block.append(b)
+    best = sorted(range(len(rank)), key=lambda i: -rank[i])
+    counts, left = [0] * len(scores), keep
+    for i in best:
+        size = min(multiple, len(scores[layer[i]]) - block[i] * multiple)
+        if size <= left:
+            counts[layer[i]] += size
+            left -= size
+    return [by_rank[:count].sort().values for by_rank, count in zip(order, counts, strict=True)]
 
 
 def kept(scores: Tensor, keep: int) -> Tensor:

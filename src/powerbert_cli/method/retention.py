@@ -177,6 +177,10 @@ class Retention(ABC):
     def keeps_all(self, j: int, n: int) -> bool:
         """Whether layer j surely keeps all of n word-vectors."""
 
+    def drops(self, j: int, seq_len: int) -> bool:
+        """Whether layer j may drop of what the layer before it kept."""
+        return bool(self.values[j] < (self.values[j - 1] if j else self.whole(seq_len)))
+
     def everything(self, seq_len: int, layers: int) -> "Retention":
         """The same kind, keeping all word-vectors."""
         return type(self)((self.whole(seq_len),) * layers)
@@ -248,6 +252,9 @@ class Thresholds(Retention):
 
     def most(self, j: int, longest: Any, now: Any) -> Any:
         raise RetentionError("strategy=threshold: how many are kept depends on the input, so it is no one graph")
+
+    def drops(self, j: int, seq_len: int) -> bool:
+        return bool(self.values[j] > 0)
 
     def share(self, seq_len: int) -> None:
         return None

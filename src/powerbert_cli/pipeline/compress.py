@@ -1,5 +1,6 @@
 """The compressed model: the fine-tuned one with what `compress.*` removes, or as it is."""
 
+import copy
 import hashlib
 import logging
 import math
@@ -14,18 +15,20 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from ..bench.cost import EncoderShape, encoder_flops
+from ..bench.cost import EncoderShape, encoder_flops, shape_of_config
+from ..compress.heads import fewer_heads
 from ..compress.layers import taken
 from ..compress.neurons import How, fewer_neurons
 from ..encoder.families import family_of_config, layers_of
-from ..encoder.removing import NotRemovable, check_removable, keep_layers
+from ..encoder.removing import NotRemovable, check_removable, fits_config, keep_layers, sizes_of
 from ..errors import PowerbertError
+from ..method.names import BY_ATTENTION
 from ..method.pruning import width_for
-from ..settings import CompressSettings
+from ..settings import CompressOptions, CompressSettings, RetrainSettings, SearchSettings
 from ..store.compression_file import Compression
 from ..store.model_dir import save_model_dir
 from ..store.stages import Stage
-from ..tasks.batches import make_batches
+from ..tasks.batches import Batch, make_batches
 from .finetune import finetuned
 from .record import Record
 from .work import Start, Work
@@ -38,8 +41,8 @@ _MULTIPLE = 16  # of which a layer's neurons are, so that matrix products keep t
 class CompressRecord(Record):
     """
     Attributes:
-        start: content of the fine-tuned model. train: content of the texts that are seen, without their labels; empty
-            where none are.
+        start: content of the fine-tuned model. train: content of the texts that are seen, with their labels where
+            those are read; empty where no text is.
         options: what is removed and how.
     """
 
@@ -56,7 +59,10 @@ def compress(settings: CompressSettings, work: Work[CompressSettings] | None = N
         PowerbertError: nothing is to be removed.
     """
     if not settings.compress.given:
-        raise PowerbertError("compress removes nothing: give compress.flops=0.6, compress.ffn=0.4 or compress.layers=6")
+        raise PowerbertError(
+            "compress removes nothing: give compress.flops=0.6, compress.ffn=0.4, "
+            "compress.heads=0.5 or compress.layers=6"
+        )
     stage = compressed(work or Work(settings), settings.fresh).stage
     assert stage is not None
     return stage
@@ -71,8 +77,10 @@ def compressed(work: Work[CompressSettings], fresh: bool = False) -> Start:
 
 def _start(work: Work[CompressSettings], fresh: bool) -> Start:
     options, texts = work.settings.compress, ""
-    if options.narrows:
-        texts = hashlib.sha256(repr(_calibration(work)["input_ids"][:]).encode()).hexdigest()[:16]
+    if options.narrows or options.removes_heads:
+        rows = _calibration(work)
+        seen: list[Any] = [rows["input_ids"][:], *([rows["labels"][:]] if options.reads_labels else [])]
+        texts = hashlib.sha256(repr(seen if options.reads_labels else seen[0]).encode()).hexdigest()[:16]
     record = CompressRecord(
         **{**work.common(), "train": texts}, start=finetuned(work).identity, options=options.decides()
     )
@@ -87,31 +95,72 @@ def _calibration(work: Work[CompressSettings]) -> datasets.Dataset:
 
 
 def _make(work: Work[CompressSettings], result: Path, checkpoints: Path) -> None:
-    options, host = work.settings.compress, work.host(finetuned(work).model_dir)
+    settings, options, start = work.settings, work.settings.compress, finetuned(work)
+    host = work.host(start.model_dir)
+    if not fits_config(host):
+        raise PowerbertError(
+            f"checkpoint={settings.checkpoint}: its layers differ in heads or neurons already; give the model that it "
+            "was made of, and all that is to be removed in one command"
+        )
     sizes, before = Sizes.of(work, host.config), host.num_parameters()
     if options.layers is not None:
-        log.info("compress: layers %s of %d", ", ".join(str(i + 1) for i in sizes.kept), sizes.shape.layers)
+        log.info("compress: layers %s of %d", ", ".join(str(i + 1) for i in sizes.kept), len(sizes.whole))
         keep_layers(host, sizes.kept)
-    keep = sizes.neurons_for(options)
+    whole, batches = host, _batches(work) if options.narrows or options.removes_heads else []
+    if options.removes_heads:
+        whole, keep = copy.deepcopy(host), sizes.heads_for(options)
+        log.info("compress: %d of %d heads by the gradient of the loss", keep, sizes.heads * len(sizes.kept))
+        torch.nn.Module.to(host, work.device)
+        printed = options.head_score == "paper"
+        fewer_heads(host, batches, settings.seq_len, keep, options.least_heads, options.rounds, printed)
+        sizes = replace(sizes, heads_left=keep)
+    neurons = sizes.neurons_for(options)
     if options.narrows:
-        log.info("compress: %d of %d feed-forward neurons of each layer, by %s", keep, sizes.neurons, options.score)
-        _narrow(work, host, sizes, keep)
-    save_model_dir(result / "model", host.cpu(), work.tokenizer)
-    parameters, neurons = (before, host.num_parameters()), (sizes.neurons, keep)
-    made = Compression(sizes.shape.layers, sizes.kept, neurons, sizes.share(keep), parameters, options.decides())
-    made.write(result / "model")
+        where = "of all layers" if options.widths == "layer" else "of each layer"
+        log.info("compress: %d of %d feed-forward neurons %s, by %s", neurons, sizes.neurons, where, options.score)
+        _narrow(work, host, whole, sizes, neurons, batches)
+    host = host.cpu()
+    host.compression = Compression(  # type: ignore[assignment]
+        len(sizes.whole),
+        sizes.kept,
+        (sizes.neurons, max(size.neurons for size in sizes_of(host))),
+        sizes.share(neurons, options),
+        (before, host.num_parameters()),
+        options.decides(),
+        () if fits_config(host) else sizes_of(host),
+    )
+    save_model_dir(result / "model", host, work.tokenizer)
 
 
-def _narrow(work: Work[CompressSettings], host: PreTrainedModel, sizes: "Sizes", keep: int) -> None:
-    """Leaves each layer `keep` neurons."""
-    settings, options = work.settings, work.settings.compress
+def _batches(work: Work[CompressSettings]) -> list[Batch]:
+    """The texts that are seen, the longest first, with their labels."""
+    settings, rows = work.settings, sorted(_calibration(work), key=lambda row: -row["length"])
     pad = work.material.collator("max")
-    batches = make_batches(list(_calibration(work)), "sorted", settings.batch_size, pad, work.device, settings.seq_len)
-    torch.nn.Module.to(host, work.device)
-    how = How(options.score, options.tune, options.steps, options.stop)
-    begun = sizes.share(sizes.neurons)
-    half_way = sizes.within(begun * math.sqrt(sizes.share(keep) / begun))
-    fewer_neurons(host, batches, settings.seq_len, keep, how, half_way)
+    batches = make_batches(rows, "sorted", settings.batch_size, pad, work.device, settings.seq_len)
+    if settings.compress.reads_labels:
+        labels = [row["labels"] for row in rows]
+        for batch, start in zip(batches, range(0, len(rows), settings.batch_size), strict=True):
+            batch["labels"] = torch.tensor(labels[start : start + settings.batch_size], device=work.device)
+    return batches
+
+
+def _narrow(
+    work: Work[CompressSettings],
+    host: PreTrainedModel,
+    whole: PreTrainedModel,
+    sizes: "Sizes",
+    keep: int,
+    batches: list[Batch],
+) -> None:
+    """Leaves the layers `keep` neurons, so that they write what those of the whole model write."""
+    settings, options = work.settings, work.settings.compress
+    for one in (host, whole):
+        torch.nn.Module.to(one, work.device)
+    by_layer = options.widths == "layer"
+    how = How(options.score, options.tune, options.steps, options.stop, by_layer, sizes.multiple)
+    begun = sizes.share(sizes.neurons_of_all(options), options)
+    half_way = sizes.within(begun * math.sqrt(sizes.share(keep, options) / begun), options)
+    fewer_neurons(host, batches, settings.seq_len, keep, how, half_way, None if whole is host else whole)
 
 
 def check_compressible(work: Work[CompressSettings], config: Any) -> None:
@@ -124,61 +173,133 @@ def check_compressible(work: Work[CompressSettings], config: Any) -> None:
     """
     layers, options = layers_of(config), work.settings.compress
     try:
-        check_removable(config, options.layers is not None, options.narrows)
+        check_removable(config, options.layers is not None, options.narrows or options.removes_heads)
     except NotRemovable as error:
-        raise PowerbertError(f"{error}; leave compress.layers, compress.ffn and compress.flops at null") from error
+        raise PowerbertError(
+            f"{error}; leave compress.layers, compress.heads, compress.ffn and compress.flops at null"
+        ) from error
     if options.layers is not None and options.layers > layers:
         raise PowerbertError(f"compress.layers={options.layers}: the model has {layers}; set fewer, or null for all")
-    Sizes.of(work, config).neurons_for(options)
+    if options.removes_heads and not options.least_heads and _ranks_by_attention(work.settings):
+        raise PowerbertError(
+            "compress.least_heads=0 may leave a layer without heads, whose attention would say which word-vectors to "
+            "drop; set compress.least_heads=1, or retention=full to keep all word-vectors"
+        )
+    sizes = Sizes.of(work, config)
+    if options.removes_heads:
+        sizes = replace(sizes, heads_left=sizes.heads_for(options))
+    sizes.neurons_for(options)
+
+
+def _ranks_by_attention(settings: CompressSettings) -> bool:
+    """Whether word-vectors will be eliminated by their significance."""
+    full = isinstance(settings, RetrainSettings) and settings.retention.lengths == "full"
+    return isinstance(settings, SearchSettings) and settings.strategy in BY_ATTENTION and not full
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a model costs by its layers and feed-forward neurons, on the real lengths of the training inputs.
+    """What a model costs by its layers, heads and feed-forward neurons, on the real lengths of the training inputs.
+
+    Without elimination only the sums over layers count.
 
     Attributes:
-        shape: of the whole model. neurons: of a layer of it.
+        whole: the model before. heads, neurons: of a layer of it.
         kept: layers that are left, 0-based.
-        lengths: of the inputs; none where nothing asks for them.
+        heads_left: of all layers that are left.
+        lengths: of the inputs.
     """
 
-    shape: EncoderShape
+    whole: EncoderShape
+    heads: int
     neurons: int
     kept: tuple[int, ...]
+    heads_left: int
     lengths: Counter[int]
 
     @classmethod
     def of(cls, work: Work[CompressSettings], config: Any) -> "Sizes":
-        options, layers = work.settings.compress, layers_of(config)
+        options, layers, heads = work.settings.compress, layers_of(config), config.num_attention_heads
         neurons = int(getattr(config, family_of_config(config).neurons_key))
         kept = taken(layers, options.layers or layers, options.take if options.layers else "first")
-        return cls(EncoderShape.of(config), neurons, kept, Counter(work.material.train["length"]))
+        lengths = Counter(work.material.train["length"])
+        return cls(shape_of_config(config), heads, neurons, kept, heads * len(kept), lengths)
 
-    def cost(self, neurons: int, layers: int | None = None) -> float:
-        wide = self.shape.feed_forward * neurons / self.neurons
-        shape = replace(self.shape, feed_forward=wide, layers=layers or len(self.kept))
+    @property
+    def multiple(self) -> int:
+        """Of which numbers of neurons are multiples."""
+        return _MULTIPLE if self.neurons >= _MULTIPLE else 1
+
+    def cost(self, neurons: float, heads: float | None = None) -> float:
+        """FLOPs of what is left, with so many neurons in each layer and heads in all."""
+        attended = (self.heads_left if heads is None else heads) / (self.heads * len(self.kept))
+        layers = (self.whole[i] for i in self.kept)
+        return self._of(
+            tuple(
+                replace(
+                    layer,
+                    attended=layer.attended * attended,
+                    feed_forward=layer.feed_forward * neurons / self.neurons,
+                )
+                for layer in layers
+            )
+        )
+
+    def _of(self, shape: EncoderShape) -> float:
         return sum(count * encoder_flops(shape, n) for n, count in self.lengths.items())
 
-    def share(self, neurons: int) -> float:
-        """Of the whole model's FLOPs."""
-        return self.cost(neurons) / self.cost(self.neurons, self.shape.layers)
+    def neurons_of_all(self, options: CompressOptions) -> int:
+        """All neurons, as `neurons_for` counts them."""
+        return self.neurons * self._layers_counted(options)
 
-    def within(self, share: float) -> int:
-        """The most neurons within a share of the whole model's FLOPs."""
-        whole, each = self.cost(self.neurons, self.shape.layers), self.cost(self.neurons)
-        return width_for(share * whole / each, self.cost, self.neurons, _MULTIPLE)
+    def _layers_counted(self, options: CompressOptions) -> int:
+        return len(self.kept) if options.widths == "layer" else 1
 
-    def neurons_for(self, options: Any) -> int:
+    def share(self, neurons: float, options: CompressOptions) -> float:
+        """Of the whole model's FLOPs, with neurons counted as `neurons_for` does."""
+        return self.cost(neurons / self._layers_counted(options)) / self._of(self.whole)
+
+    def within(self, share: float, options: CompressOptions) -> int:
+        """The most neurons, counted as `neurons_for` does, within a share of the whole model's FLOPs.
+
+        Raises:
+            ValueError: there are none.
+        """
+        most, layers = self.neurons_of_all(options), self._layers_counted(options)
+        return width_for(
+            share * self._of(self.whole) / self.cost(self.neurons), lambda n: self.cost(n / layers), most, self.multiple
+        )
+
+    def neurons_for(self, options: CompressOptions) -> int:
+        """Neurons that each layer keeps; with widths=layer all layers together."""
+        most = self.neurons_of_all(options)
         if options.ffn is not None:
-            wanted = options.ffn * self.neurons
-            return max(1, round(wanted / _MULTIPLE) * _MULTIPLE if wanted >= _MULTIPLE else round(wanted))
-        if options.flops is None:
-            return self.neurons
+            return max(self.multiple, round(options.ffn * most / self.multiple) * self.multiple)
+        if options.flops is None or options.by != "ffn":
+            return most
         try:
-            return min(self.neurons, self.within(options.flops))
+            return min(most, self.within(options.flops, options))
         except ValueError as error:
-            least = math.ceil(1000 * self.share(0)) / 1000
+            least = math.ceil(1000 * self.share(0, options)) / 1000
             raise PowerbertError(
                 f"compress.flops={options.flops:g}: without any feed-forward neuron it still costs {least:g}; set a "
                 "larger share"
             ) from error
+
+    def heads_for(self, options: CompressOptions) -> int:
+        """Heads that all layers together keep."""
+        most, least = self.heads * len(self.kept), options.least_heads * len(self.kept)
+        if options.heads is not None:
+            keep, given = round(options.heads * most), f"compress.heads={options.heads:g}"
+        else:
+            assert options.flops is not None
+            bare, full = self.cost(self.neurons, 0), self.cost(self.neurons, most)
+            keep = math.floor((options.flops * self._of(self.whole) - bare) / (full - bare) * most + 1e-9)
+            given = f"compress.flops={options.flops:g}"
+        if keep < max(least, 0):
+            lowest = math.ceil(1000 * self.cost(self.neurons, least) / self._of(self.whole)) / 1000
+            raise PowerbertError(
+                f"{given} leaves {max(keep, 0)} of {most} heads, fewer than compress.least_heads={options.least_heads} "
+                f"in each of {len(self.kept)} layers; so few still cost {lowest:g} of the FLOPs; set a larger share"
+            )
+        return min(keep, most)

@@ -12,7 +12,6 @@ import pandas as pd
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain, to_keys
 from ..settings import RetrainStage, SearchSettings
-from ..store.compression_file import read_compression
 from ..store.retention_file import RetentionFile
 from ..store.stages import Stage
 from ..tasks.metrics import Drop, paired_drop
@@ -73,8 +72,6 @@ def _make(
     answers = teacher(work, first=how.distill_cls > 0) if how.distills and how.epochs else None
     train(work, model, "retrain", how, result, checkpoints, retention, answers)
     retention.write(result / "retention.json")
-    if compression := read_compression(begin.model_dir):
-        compression.write(result / "model")
 
 
 def start_after(work: Work[SearchSettings], search: Stage) -> Start:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from ..bench.cost import EncoderShape, scoring_pays
+from ..bench.cost import scoring_pays, shape_of
 from ..encoder.searching import SearchModel, SoftExtractModel, SoftThresholdModel
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination, to_keys
@@ -173,10 +173,10 @@ def _found(
 
 def _worth_their_scores(work: Work[SearchSettings], model: SoftThresholdModel) -> tuple[Elimination, list[float]]:
     """The thresholds, 0 where scoring costs more FLOPs than what is dropped saves, and what they keep on dev."""
-    shape, kept = EncoderShape.of(model.config), _kept_by(work, model, model.thresholds)
+    shape, kept = shape_of(model.host), _kept_by(work, model, model.thresholds)
     before, values = float(np.mean(work.material.dev["length"])), list(model.thresholds)
     for j, after in enumerate(kept):
-        if scoring_pays(shape, before, after):
+        if scoring_pays(shape, j, before, after):
             before = after
         elif values[j]:
             log.info("layer %d keeps all it receives: scoring costs more than what its threshold would save", j + 1)

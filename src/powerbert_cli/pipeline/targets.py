@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig
 
 from ..bench.contenders import Field, build_contenders, models_of
-from ..bench.cost import EncoderShape
+from ..bench.cost import shape_of
 from ..bench.engines import DTYPES, Place
 from ..bench.table import speedup
 from ..bench.timing import measure, warm_up
+from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
-from ..method.elimination import Elimination
+from ..method.elimination import Elimination, plain
 from ..search.budget import Budget, FlopsBudget
 from ..search.latency import measure_latency
 from ..search.space import Space
@@ -169,15 +169,20 @@ def full_model(work: Work[SearchSettings]) -> ShortenedModel:
 
 
 def budget_of(work: Work[SearchSettings], kind: str) -> Budget:
-    """In flops or latency, on the real lengths of the training inputs."""
-    lengths, model = work.material.train["length"], full_model(work)
+    """In flops or latency, on the real lengths of the training inputs, as a share of the fine-tuned model's cost."""
+    lengths, model, whole = work.material.train["length"], full_model(work), None
+    if work.settings.compress.given:
+        host = work.host(finetuned(work).model_dir)
+        whole = ShortenedModel(host, plain(work.settings.seq_len, layers_of(host.config))).eval()
     if kind == "flops":
-        shape, how = EncoderShape.of(model.config), model.elimination
-        whole = EncoderShape.of(AutoConfig.from_pretrained(finetuned(work).model_dir))
-        return FlopsBudget(shape, lengths, model.ends_in_first, how.merges, how.chosen_beforehand, whole)
+        shape, how = shape_of(model.host), model.elimination
+        reference = shape if whole is None else shape_of(whole.host)
+        return FlopsBudget(shape, lengths, model.ends_in_first, how.merges, how.chosen_beforehand, reference)
     log.info("measuring how long a layer takes on this device, in batches of %d", work.settings.batch_size)
-    model.to(work.device, DTYPES[work.settings.precision])
-    return measure_latency(model, lengths, work.settings.batch_size)
+    for one in (model, whole):
+        if one is not None:
+            one.to(work.device, DTYPES[work.settings.precision])
+    return measure_latency(model, lengths, work.settings.batch_size, whole)
 
 
 def cost_weights(budget: Budget, elimination: Elimination) -> Callable[[Tensor], Tensor]:

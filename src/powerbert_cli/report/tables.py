@@ -56,9 +56,15 @@ def say_compression(model_dir: Path) -> None:
     found = read_compression(model_dir)
     if found is not None:
         (neurons, kept), (before, after) = found.neurons, found.parameters
+        widths = f"{kept} of {neurons} feed-forward neurons in each"
+        if found.sizes:
+            heads, each = (
+                joined([of(size) for size in found.sizes]) for of in (lambda s: len(s.heads), lambda s: s.neurons)
+            )
+            widths = f"heads by layer {heads}, feed-forward neurons {each}"
         console.print(
-            f"compressed: {len(found.kept_layers)} of {found.layers} layers, {kept} of {neurons} feed-forward neurons "
-            f"in each, {found.flops:.3f} of the FLOPs, {after / 1e6:.2f} of {before / 1e6:.2f} million parameters"
+            f"compressed: {len(found.kept_layers)} of {found.layers} layers, {widths}, {found.flops:.3f} of the FLOPs, "
+            f"{after / 1e6:.2f} of {before / 1e6:.2f} million parameters"
         )
 
 

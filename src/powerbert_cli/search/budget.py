@@ -29,8 +29,11 @@ class Budget(ABC):
         self._plain = self._cost(everything, first_only=False)
 
     @abstractmethod
-    def layer(self, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
-        """The cost of a layer for an input of n word-vectors of which `kept` go on, both (U,), real-valued → (U,)."""
+    def layer(self, j: int, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
+        """The cost of layer j (0-based) for an input of n word-vectors of which `kept` go on.
+
+        Both are (U,), real-valued; so is the cost.
+        """
 
     def share(self, kept: Tensor) -> Tensor:
         """Cost over the plain model's, a scalar with gradient.
@@ -73,7 +76,7 @@ class Budget(ABC):
     def _cost(self, kept: Tensor, first_only: bool) -> Tensor:
         n, cost = self.sizes, torch.zeros_like(self.sizes)
         for j in range(self.layers):
-            cost = cost + self.layer(n, kept[:, j], first_only and j == self.layers - 1)
+            cost = cost + self.layer(j, n, kept[:, j], first_only and j == self.layers - 1)
             n = kept[:, j]
         return (self.weights * cost).sum()
 
@@ -95,17 +98,17 @@ class FlopsBudget(Budget):
         whole: EncoderShape | None = None,
     ) -> None:
         self.shape, self.how = shape, {"merges": merges, "chosen_beforehand": chosen_beforehand}
-        super().__init__(lengths, shape.layers, ends_in_first)
-        if whole is not None and whole != shape:
+        super().__init__(lengths, len(shape), ends_in_first)
+        if whole is not None:
             self._plain = FlopsBudget(whole, lengths)._plain
 
-    def layer(self, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
-        cost = layer_cost(self.shape, 1, n, kept, first_only=first_only, **self.how)  # type: ignore[arg-type]
+    def layer(self, j: int, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
+        cost = layer_cost(self.shape[j], 1, n, kept, first_only=first_only, **self.how)  # type: ignore[arg-type]
         return torch.as_tensor(total(cost).flops)
 
 
-class LatencyBudget(Budget):
-    """In seconds, by a table that was measured on this device, see `measure_latency`.
+class LatencyTable:
+    """How long a layer takes on this device, see `measure_latency`.
 
     Args:
         grid: (G,) ascending numbers of word-vectors.
@@ -115,25 +118,16 @@ class LatencyBudget(Budget):
         first: (G,), of a layer that answers for [CLS] only.
     """
 
-    def __init__(
-        self,
-        grid: Sequence[int],
-        seconds: Tensor,
-        plain: Tensor,
-        first: Tensor,
-        lengths: Sequence[int],
-        layers: int,
-        ends_in_first: bool = True,
-    ) -> None:
+    def __init__(self, grid: Sequence[int], seconds: Tensor, plain: Tensor, first: Tensor) -> None:
         self.grid = torch.tensor(grid, dtype=torch.float64)
         # above the diagonal nothing can be measured; repeating the diagonal lets cells beside it be interpolated
         diagonal = seconds.double().diagonal()
         upper = torch.triu(torch.ones_like(seconds, dtype=torch.bool), 1)
         self.seconds = torch.where(upper, diagonal.unsqueeze(-1), seconds.double())
         self.plain, self.first = plain.double(), first.double()
-        super().__init__(lengths, layers, ends_in_first)
 
-    def layer(self, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
+    def of(self, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
+        """Seconds for an input of n word-vectors of which `kept` go on, both (U,) → (U,)."""
         row, beyond = self._place(n)
         if first_only:
             return self._between(self.first[row], self.first[row + 1], beyond)
@@ -153,3 +147,27 @@ class LatencyBudget(Budget):
     @staticmethod
     def _between(low: Tensor, high: Tensor, how_far: Tensor) -> Tensor:
         return low + how_far * (high - low)
+
+
+class LatencyBudget(Budget):
+    """In seconds, by tables that were measured on this device.
+
+    Args:
+        tables: of each layer.
+        whole: of each layer of the model that shares are of; None for the same.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[LatencyTable],
+        lengths: Sequence[int],
+        ends_in_first: bool = True,
+        whole: Sequence[LatencyTable] | None = None,
+    ) -> None:
+        self.tables = tables
+        super().__init__(lengths, len(tables), ends_in_first)
+        if whole is not None:
+            self._plain = LatencyBudget(whole, lengths)._plain
+
+    def layer(self, j: int, n: Tensor, kept: Tensor, first_only: bool) -> Tensor:
+        return self.tables[j].of(n, kept, first_only)

@@ -6,38 +6,50 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..bench.cost import LayerShape, shape_of
 from ..bench.peaks import best_seconds
 from ..encoder.attention import Rows, attend_for_first
 from ..encoder.packing import packed
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Sizes
 from ..method.retention import Lengths
-from .budget import LatencyBudget
+from .budget import LatencyBudget, LatencyTable
 
 _GRID = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 _SECONDS = 0.05  # for each entry
 
 
-def measure_latency(model: ShortenedModel, lengths: Sequence[int], batch_size: int) -> LatencyBudget:
-    """Times the first layer of a model, as it is placed and in its precision, at pairs of lengths.
+def measure_latency(
+    model: ShortenedModel, lengths: Sequence[int], batch_size: int, whole: ShortenedModel | None = None
+) -> LatencyBudget:
+    """Times the layers of a model, as it is placed and in its precision, at pairs of lengths; of equal ones the first.
 
     Args:
         lengths: word-vectors of the inputs that the budget is for.
         batch_size: inputs in a batch.
+        whole: the model that shares are of, if it is another.
     """
     longest = max(lengths)
     grid = [n for n in _GRID if n < longest] + [longest]
     if len(grid) == 1:
         grid = [longest, 2 * longest]
-    tables = (table.tolist() for table in _measure(model, grid, batch_size))  # no tensors of inference mode
-    seconds, plain, first = (torch.tensor(table, dtype=torch.float64) / batch_size for table in tables)
-    return LatencyBudget(grid, seconds, plain, first, lengths, model.layers, model.ends_in_first)
+    known: dict[LayerShape, LatencyTable] = {}
+
+    def tables(of: ShortenedModel) -> list[LatencyTable]:
+        shape = shape_of(of.host)
+        for j, layer in enumerate(shape):
+            if layer not in known:
+                found = (table.tolist() for table in _measure(of, j, grid, batch_size))  # no tensors of inference mode
+                known[layer] = LatencyTable(grid, *(torch.tensor(t, dtype=torch.float64) / batch_size for t in found))
+        return [known[layer] for layer in shape]
+
+    return LatencyBudget(tables(model), lengths, model.ends_in_first, None if whole is None else tables(whole))
 
 
 @torch.inference_mode()
-def _measure(model: ShortenedModel, grid: list[int], batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Seconds of a batch: (G, G), (G,), (G,), see `LatencyBudget`."""
-    block = model.blocks()[0]
+def _measure(model: ShortenedModel, j: int, grid: list[int], batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Seconds of a batch in layer j: (G, G), (G,), (G,), see `LatencyTable`."""
+    block = model.blocks()[j]
     weight = next(model.parameters())
 
     def best(work: Callable[[], None]) -> float:
@@ -56,7 +68,7 @@ def _measure(model: ShortenedModel, grid: list[int], batch_size: int) -> tuple[T
 
         def layer(kept: int, rows: Rows = rows) -> None:
             with model.eliminating(replace(model.elimination, retention=Lengths((kept,) * model.layers))):
-                after = model.attention_half(0, block, rows)
+                after = model.attention_half(j, block, rows)
                 block.feed_forward(after.vectors, False)
 
         def for_first(rows: Rows = rows) -> None:

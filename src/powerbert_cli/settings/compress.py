@@ -6,21 +6,36 @@ from typing import Any
 from .finetune import FinetuneSettings
 from .rules import SettingsError, at_least_one, key, one_of
 
-SCORES = ("variance", "r2d2", "magnitude")
+SCORES = ("variance", "r2d2", "magnitude", "taylor")
 TUNES = ("refit", "scale", "none")
 TAKES = ("even", "first")
 STOPS = ("steps", "signed", "magnitude")
+WIDTHS = ("uniform", "layer")
+AXES = ("ffn", "heads")
+SUMS = ("code", "paper")
 
 
 @dataclass(kw_only=True)
 class CompressOptions:
     layers: int | None = key("layers to keep; null keeps all. Train what is left: without training it knows little")
     take: str = key("which layers: even (from the first to the last, at equal steps), or first")
-    ffn: float | None = key("share of the feed-forward neurons to keep, the same number in each layer; null keeps all")
-    flops: float | None = key("in place of ffn: share of the plain model's FLOPs on the data's real lengths, e.g. 0.6")
+    heads: float | None = key("share of the attention heads to keep, the best of all layers by labels; null keeps all")
+    head_score: str = key(
+        "what a head's gradient is summed to: code (the absolute value of each word-piece, as Head-Prune's program) or "
+        "paper (of each input's sum, as printed)"
+    )
+    rounds: int = key("heads: in so many rounds, with gradients anew before each")
+    least_heads: int = key("heads that each layer keeps; a layer without any cannot eliminate word-vectors")
+    ffn: float | None = key("share of the feed-forward neurons to keep; null keeps all")
+    flops: float | None = key("in place of a share: of the plain model's FLOPs on the data's real lengths, e.g. 0.6")
+    by: str = key("what flops is reached by: ffn or heads")
+    widths: str = key(
+        "uniform: each layer keeps as many neurons, so that any program loads the model really smaller; layer: the "
+        "best of all layers, which plain transformers loads filled up with zeros"
+    )
     score: str = key(
         "which neurons stay: variance (of the activation; what the others give on average goes into the bias), r2d2 "
-        "(KCM), magnitude (of what a neuron writes)"
+        "(KCM), magnitude (of what a neuron writes), taylor (what the loss would change by; reads labels)"
     )
     tune: str = key(
         "the output weights of the neurons that stay: refit (least squares on unlabelled texts), scale (Kwon et al.), "
@@ -28,12 +43,13 @@ class CompressOptions:
     )
     steps: int = key("r2d2: steps of R2")
     stop: str = key("r2d2: when R2 ends: after steps, or by the printed rule (signed), or by its size (magnitude)")
-    examples: int = key("unlabelled training texts that scores and tuning see")
+    examples: int = key("training texts that scores and tuning see; labels only for heads and taylor")
 
     def __post_init__(self) -> None:
-        if self.ffn is not None and self.flops is not None:
-            raise SettingsError("compress.ffn and compress.flops are given; give one of them")
-        for name in ("ffn", "flops"):
+        one_of("compress.by", self.by, AXES)
+        if self.flops is not None and getattr(self, self.by) is not None:
+            raise SettingsError(f"compress.{self.by} and compress.flops are given; give one of them")
+        for name in ("heads", "ffn", "flops"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
                 raise SettingsError(f"compress.{name}={value} must be above 0 and below 1 (1 is the whole model)")
@@ -42,29 +58,47 @@ class CompressOptions:
         one_of("compress.score", self.score, SCORES)
         one_of("compress.tune", self.tune, TUNES)
         one_of("compress.stop", self.stop, STOPS)
+        one_of("compress.widths", self.widths, WIDTHS)
+        one_of("compress.head_score", self.head_score, SUMS)
+        at_least_one("compress.rounds", self.rounds)
+        if self.least_heads < 0:
+            raise SettingsError(f"compress.least_heads={self.least_heads} must be at least 0")
         at_least_one("compress.steps", self.steps)
         at_least_one("compress.examples", self.examples)
 
     @property
     def given(self) -> bool:
         """Whether anything is removed."""
-        return self.layers is not None or self.narrows
+        return self.layers is not None or self.narrows or self.removes_heads
 
     @property
     def narrows(self) -> bool:
         """Whether feed-forward neurons are removed, which reads texts."""
-        return self.ffn is not None or self.flops is not None
+        return self.ffn is not None or (self.flops is not None and self.by == "ffn")
+
+    @property
+    def removes_heads(self) -> bool:
+        """Whether attention heads are removed, which reads texts and labels."""
+        return self.heads is not None or (self.flops is not None and self.by == "heads")
+
+    @property
+    def reads_labels(self) -> bool:
+        return self.removes_heads or (self.narrows and self.score == "taylor")
 
     def decides(self) -> dict[str, Any]:
-        """What of it decides a result."""
-        used = asdict(self)
-        if self.layers is None:
-            del used["take"]
-        if not self.narrows:
-            return {name: value for name, value in used.items() if name in ("layers", "take")}
-        if self.score != "r2d2":
-            del used["steps"], used["stop"]
-        return {name: value for name, value in used.items() if value is not None}
+        """What of it decides a result: what is off is left out."""
+        used = {name: value for name, value in asdict(self).items() if value is not None}
+        off = {
+            ("take",): self.layers is None,
+            ("head_score", "rounds", "least_heads"): not self.removes_heads,
+            ("score", "tune"): not self.narrows,
+            ("steps", "stop"): not self.narrows or self.score != "r2d2",
+            ("examples",): not (self.narrows or self.removes_heads),
+            ("widths",): not self.narrows or self.widths == "uniform",
+            ("by",): self.flops is None or self.by == "ffn",
+        }
+        left_out = {name for names, without in off.items() if without for name in names}
+        return {name: value for name, value in used.items() if name not in left_out}
 
 
 @dataclass(kw_only=True)

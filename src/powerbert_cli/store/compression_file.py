@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..encoder.removing import LayerSizes
 from ..errors import PowerbertError
 from .artifacts import read_json, write_json
 
@@ -15,10 +16,12 @@ class Compression:
     """
     Attributes:
         layers: before. kept_layers: those that are left, 0-based.
-        neurons: feed-forward neurons of each layer, before and after.
+        neurons: feed-forward neurons of each layer, before and after; of layers that differ the most of them.
         flops: of the model over those of the whole one, both without elimination, on the data's real lengths.
         parameters: before and after.
         how: the settings that it was made with.
+        sizes: what each layer has, where that is not what config.json says; else empty. In the file it is
+            `per_layer_config`, by transformers' schema for layers that differ, with the heads that are left.
     """
 
     layers: int
@@ -27,25 +30,43 @@ class Compression:
     flops: float
     parameters: tuple[int, int]
     how: dict[str, Any]
+    sizes: tuple[LayerSizes, ...] = ()
 
     def write(self, folder: Path) -> None:
-        write_json(folder / NAME, {"schema": SCHEMA, "version": VERSION, **asdict(self)})
+        content = {"schema": SCHEMA, "version": VERSION, **asdict(self)}
+        del content["sizes"]
+        if self.sizes:
+            content["per_layer_config"] = {str(j): _said(size) for j, size in enumerate(self.sizes)}
+        write_json(folder / NAME, content)
+
+
+def _said(size: LayerSizes) -> dict[str, Any]:
+    heads = {"num_attention_heads": len(size.heads), "kept_heads": list(size.heads)}
+    return {**heads, "intermediate_size": size.neurons}
 
 
 def read_compression(folder: Path) -> Compression | None:
-    """Of a model directory; None of a whole model.
+    """Of a model directory; None of a whole model."""
+    path = folder / NAME
+    return parsed(path) if path.is_file() else None
+
+
+def parsed(path: Path) -> Compression:
+    """The content of a file.
 
     Raises:
-        PowerbertError: the file is none of ours, or damaged.
+        PowerbertError: it is none of ours, or damaged.
     """
-    path = folder / NAME
-    if not path.is_file():
-        return None
     try:
         content = read_json(path)
         if content.pop("schema") != SCHEMA or content.pop("version") != VERSION:
             raise ValueError(f"it is not of schema {SCHEMA}, version {VERSION}")
         before, after = content.pop("neurons")
-        return Compression(neurons=(int(before), int(after)), **content)
+        layers = content.pop("per_layer_config", {})
+        sizes = tuple(
+            LayerSizes(tuple(map(int, one["kept_heads"])), int(one["intermediate_size"]))
+            for one in (layers[str(j)] for j in range(len(layers)))
+        )
+        return Compression(neurons=(int(before), int(after)), sizes=sizes, **content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PowerbertError(f"{path}: is no compression file: {error}") from error

@@ -15,21 +15,30 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import cached_file
 
 from ..encoder.loading import ModelError
+from ..encoder.removing import NotRemovable, filled, fits_config, strip
 from ..encoder.shortened import is_multiple_choice
 from .artifacts import write_json
+from .compression_file import NAME as COMPRESSION
+from .compression_file import Compression, parsed
 from .retention_file import RetentionFile
 
 RETENTION, CONFIG = "retention.json", "config.json"
+# options of from_pretrained that say where files are
+WHERE = ("revision", "token", "cache_dir", "local_files_only", "subfolder", "proxies", "force_download")
 _SAYS_ONLY = ("id2label", "label2id", "transformers_version", "_name_or_path")  # entries that decide no output
 
 
 def save_model_dir(
     folder: Path, host: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, retention: RetentionFile | None = None
 ) -> None:
-    """Writes safetensors, config and tokenizer, and retention.json for a shortened model."""
-    host.save_pretrained(folder)
+    """Writes safetensors, config and tokenizer; retention.json for a shortened model, compression.json as it was read.
+
+    Layers whose heads or neurons are fewer than config.json says are filled up with zeros.
+    """
+    save_host(host, folder)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:  # what the last call cut and padded to is no part of the model
         backend.no_truncation()
@@ -37,6 +46,25 @@ def save_model_dir(
     tokenizer.save_pretrained(folder)
     if retention is not None:
         retention.write(folder / RETENTION)
+
+
+def save_host(host: PreTrainedModel, folder: str | Path, **options: Any) -> None:
+    """Config, weights and, of a compressed model, compression.json.
+
+    Args:
+        options: of transformers' save_pretrained.
+    """
+    if not fits_config(host):
+        options = {**options, "state_dict": filled(host)}
+    host.save_pretrained(folder, **options)
+    if options.get("is_main_process", True) and (found := compression_of(host)) is not None:
+        found.write(Path(folder))
+
+
+def compression_of(host: PreTrainedModel) -> Compression | None:
+    """What was removed of a host, as it was made or loaded; None of a whole one."""
+    found: Compression | None = getattr(host, "compression", None)
+    return found
 
 
 def load_plain(folder: str | Path) -> PreTrainedModel:
@@ -58,7 +86,7 @@ def load_host(name: str, config: Any = None, **options: Any) -> PreTrainedModel:
     Raises:
         ModelError: if there is no complete model.
     """
-    where = {key: options[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in options}
+    where = {key: options[key] for key in WHERE if key in options}
     try:
         choice = is_multiple_choice(config or AutoConfig.from_pretrained(name, **where))
         kind = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
@@ -73,7 +101,33 @@ def load_host(name: str, config: Any = None, **options: Any) -> PreTrainedModel:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{name}: the model cannot be loaded: {str(error).splitlines()[0]}") from error
     _check_whole(name, found)
+    path = found_file(name, COMPRESSION, where)
+    if path is not None:
+        _strip(model, Path(path))
     return model
+
+
+def _strip(model: PreTrainedModel, path: Path) -> None:
+    """Takes out what compression.json says was removed, and keeps what it says beside the model."""
+    found = parsed(path)
+    if found.sizes:
+        try:
+            strip(model, found.sizes)
+        except NotRemovable as error:
+            raise ModelError(f"{path}: {error}; take it and the weights from the same run") from error
+    model.compression = found  # type: ignore[assignment]
+
+
+def found_file(name: str, file: str, where: dict[str, Any]) -> str | None:
+    """A file of a directory or of a repository on the hub, if there is one.
+
+    Args:
+        where: of transformers' options those that say where files are.
+    """
+    found: str | None = cached_file(
+        name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False, **where
+    )
+    return found
 
 
 def _check_whole(folder: str | Path, found: dict[str, Any]) -> None:

@@ -8,19 +8,16 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto import modeling_auto
-from transformers.utils import cached_file
 
 from ..encoder.loading import ModelError
 from ..encoder.shortened import ShortenedModel, is_multiple_choice
 from ..method.elimination import Elimination
 from ..method.retention import RetentionError
-from .model_dir import RETENTION, load_host
+from .model_dir import RETENTION, WHERE, found_file, load_host, save_host
 from .retention_file import RetentionFile
 from .retention_file import read as read_retention
 
 ADAPTER = "adapter_config.json"
-# Options of from_pretrained that say where files are.
-_WHERE = ("revision", "token", "cache_dir", "local_files_only", "subfolder", "proxies", "force_download")
 
 
 class _PowerBertModel(ShortenedModel, PreTrainedModel):
@@ -58,12 +55,12 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
                 unmerged adapters, or is spread over several devices.
         """
         name = str(pretrained_model_name_or_path)
-        where = {key: value for key, value in options.items() if key in _WHERE}
+        where = {key: value for key, value in options.items() if key in WHERE}
         config = AutoConfig.from_pretrained(name, **where)
         if is_multiple_choice(config) != cls._for_choice:
             other = "PowerBertForMultipleChoice" if is_multiple_choice(config) else "PowerBertForSequenceClassification"
             raise ModelError(f"{name}: its architecture is {config.architectures[0]}; load it with {other}")
-        if _file(name, ADAPTER, where) is not None:
+        if found_file(name, ADAPTER, where) is not None:
             raise ModelError(
                 f"{name}: has PEFT adapters ({ADAPTER}), which this encoder does not load; merge them into the model "
                 "with merge_and_unload() and save that"
@@ -78,7 +75,7 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
                 f"{name}: device_map spreads it over {', '.join(sorted(map(str, devices)))}; this encoder runs on one "
                 "device: give one, as device_map='cuda:0'"
             )
-        retention = read_retention(Path(_file(name, RETENTION, where) or Path(name) / RETENTION))
+        retention = read_retention(Path(found_file(name, RETENTION, where) or Path(name) / RETENTION))
         try:
             model = cls(host, retention.elimination)
         except RetentionError as error:
@@ -96,14 +93,17 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
         push_to_hub: bool = False,
         **options: Any,
     ) -> None:
-        """Writes config, weights in safetensors and retention.json; the tokenizer is saved by its own method.
+        """Writes config, weights in safetensors, retention.json and, of a compressed model, compression.json.
+
+        The tokenizer is saved by its own method.
 
         Raises:
             ModelError: if it has adapters that are not merged.
         """
         if any(type(module).__module__.startswith("peft.") for module in self.host.modules()):
             raise ModelError("the model has PEFT adapters that are not merged; save what merge_and_unload() returns")
-        self.host.save_pretrained(save_directory, is_main_process=is_main_process, state_dict=state_dict, **options)
+        given = {} if state_dict is None else {"state_dict": state_dict}
+        save_host(self.host, save_directory, is_main_process=is_main_process, **given, **options)
         if is_main_process:
             replace(self.retention, elimination=self.elimination).write(Path(save_directory) / RETENTION)
         if push_to_hub:
@@ -172,11 +172,3 @@ def load_shortened(folder: str | Path) -> PowerBertForSequenceClassification | P
     host = load_host(str(folder), local_files_only=True)
     cls = PowerBertForMultipleChoice if is_multiple_choice(host.config) else PowerBertForSequenceClassification
     return cls._made(str(folder), host, {"local_files_only": True})
-
-
-def _file(name: str, file: str, where: dict[str, Any]) -> str | None:
-    """A file of a directory or repository, if there is one."""
-    found: str | None = cached_file(
-        name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False, **where
-    )
-    return found
