@@ -99,6 +99,8 @@ def test_fewer_layers_and_fewer_neurons(here):
     )
     about = json.loads((stage.model_dir / "compression.json").read_text())
     assert (about["layers"], about["kept_layers"], about["neurons"]) == (2, [0], [256, 128])
+    patient = api.settings("retrain", *own, "retention.lengths=[9]", "retrain.patient=1", "retrain.distill_cls=0.1")
+    assert api.retrain(patient).folder != stage.folder
     timed = api.bench(api.settings("bench", *own, "retention.lengths=[9]", "bench.rounds=3", "bench.examples=32"))
     assert timed.timing.set_index("model").loc["full", "flops_ratio"].min() > 2
     assert len(api.search(api.settings("search", *own)).retention.configuration) == 1

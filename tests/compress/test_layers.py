@@ -7,7 +7,7 @@ import torch
 from hosts import FAMILIES, make_host
 from transformers import AutoModelForSequenceClassification
 
-from powerbert_cli.compress.layers import taken
+from powerbert_cli.compress.layers import patient_states, taken
 from powerbert_cli.encoder.families import layers_of
 from powerbert_cli.encoder.removing import NotRemovable, host_of_sizes, keep_layers
 from powerbert_cli.store.model_dir import save_model_dir
@@ -62,3 +62,11 @@ def test_plain_transformers_loads_what_is_left(family, batch, tmp_path):
 def test_layers_of_several_groups_are_refused():
     with pytest.raises(NotRemovable, match="of several groups"):
         keep_layers(make_host("albert"), (0, 1))
+
+
+def test_the_layers_that_a_patient_student_imitates():
+    """As published for twelve layers."""
+    assert patient_states(12, 6, "skip") == (2, 4, 6, 8, 10) and patient_states(12, 6, "last") == (7, 8, 9, 10, 11)
+    assert patient_states(12, 3, "skip") == (4, 8) and patient_states(12, 3, "last") == (10, 11)
+    assert patient_states(6, 6, "skip") == patient_states(6, 6, "last") == (1, 2, 3, 4, 5)
+    assert patient_states(12, 1, "last") == ()

@@ -5,17 +5,27 @@ import torch
 from hosts import described, make_host
 from trainings import plan
 
+from powerbert_cli.compress.layers import patient_states
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.settings import RetrainStage
 from powerbert_cli.tasks.batches import answers as answers_of
-from powerbert_cli.training.classifier import distillation_loss, train_classifier
+from powerbert_cli.training.classifier import distillation_loss, patient_loss, train_classifier
 
 SHORT = described((8, 5, 2), 16)
 RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.3, 0.1))
 
 
 def options(**changes):
-    off = {"distill": 0.0, "temperature": 2.0, "distill_cls": 0.0, "gradual": 0.0, "train_once": False}
+    off = {
+        "distill": 0.0,
+        "temperature": 2.0,
+        "distill_cls": 0.0,
+        "patient": 0.0,
+        "patient_layers": "skip",
+        "patient_norm": True,
+        "gradual": 0.0,
+        "train_once": False,
+    }
     return RetrainStage(epochs=1, lr=1e-3, **{**off, **changes})
 
 
@@ -40,8 +50,8 @@ def test_gradient_keeps_its_size_whatever_the_temperature():
 
 def test_a_teachers_answers_are_in_the_order_of_the_rows(material):
     teacher = ShortenedModel(make_host(), described((16, 16, 16), 16))
-    answers = answers_of(teacher, material.train, material.collator("longest"), 4, first=True)
-    assert answers.logits.shape == (24, 2) and answers.first.shape == (24, 32)
+    answers = answers_of(teacher, material.train, material.collator("longest"), 4, states=(-1,))
+    assert answers.logits.shape == (24, 2) and answers.first.shape == (24, 1, 32)
     with torch.no_grad():
         for row, logits in zip(material.train, answers.logits, strict=True):
             alone = teacher(torch.tensor([row["input_ids"]])).logits[0]
@@ -55,7 +65,7 @@ def test_a_student_of_soft_labels_alone_comes_nearer_to_its_teacher(elimination,
     with torch.no_grad():
         teacher.host.classifier.weight *= 20  # surer than the student is at first
     collate = material.collator("longest")
-    answers = answers_of(teacher, material.train, collate, 4, first=True)
+    answers = answers_of(teacher, material.train, collate, 4, states=(-1,))
     student = ShortenedModel(make_host(), elimination)
 
     def distance():
@@ -67,6 +77,32 @@ def test_a_student_of_soft_labels_alone_comes_nearer_to_its_teacher(elimination,
     changed = type(material)(wrong, material.dev, material.tokenizer, material.seq_len, material.metric, material.kind)
     train_classifier(student, changed, given, tmp_path, options=options(distill=1.0, distill_cls=0.1), teacher=answers)
     assert distance() < 0.7 * before
+
+
+def test_patient_loss_by_hand():
+    """[3, 4] is [0.6, 0.8] of length 1: (0.4² + 0.8²) / 2; as they are (2² + 4²) / 2."""
+    student, teacher = torch.tensor([[[3.0, 4.0]]]), torch.tensor([[[1.0, 0.0]]])
+    assert float(patient_loss(student, teacher, True)) == pytest.approx(0.4)
+    assert float(patient_loss(student, teacher, False)) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("also", [{}, {"distill_cls": 0.1, "distill": 0.5}])
+def test_a_patient_students_layers_come_nearer(also, material, tmp_path):
+    """A student of two of three layers: its first imitates the teacher's second."""
+    states = patient_states(3, 2, "skip")
+    teacher, student = ShortenedModel(make_host(), described((16,) * 3, 16)), make_host(num_hidden_layers=2)
+    collate, wanted = material.collator("longest"), (*states, *([-1] if also else []))
+    answers = answers_of(teacher, material.train, collate, 4, states=wanted)
+    student = ShortenedModel(student, described((16,) * 2, 16))
+
+    def distance():
+        found = answers_of(student, material.train, collate, 4, states=(1,)).first
+        return float(patient_loss(torch.from_numpy(found), torch.from_numpy(answers.first[:, :1]), True))
+
+    before = distance()
+    chosen = options(patient=100.0, **also)
+    train_classifier(student, material, plan(epochs=4, batch_size=2), tmp_path, options=chosen, teacher=answers)
+    assert distance() < 0.8 * before
 
 
 def configurations_of_a_training(material, folder, chosen):

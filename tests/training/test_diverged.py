@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hosts import described, make_host
-from trainings import plan
+from trainings import NO_PATIENCE, plan
 
 from powerbert_cli.cli import dispatch
 from powerbert_cli.encoder.searching import SoftExtractModel
@@ -16,7 +16,7 @@ from powerbert_cli.training.soft_search import search_retention
 
 FULL, OPEN, SHORT = described((16,) * 3, 16), described(None, 16), described((8, 5, 2), 16)
 OPTIONS = RetrainStage(
-    epochs=1, lr=1e30, distill=0.0, temperature=1.0, distill_cls=0.0, gradual=0.0, train_once=True
+    epochs=1, lr=1e30, distill=0.0, temperature=1.0, distill_cls=0.0, **NO_PATIENCE, gradual=0.0, train_once=True
 )  # fmt: skip
 
 

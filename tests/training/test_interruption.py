@@ -34,7 +34,16 @@ class SigtermAt(TrainerCallback):
 def retrained(material, folder, callbacks):
     """Six steps in each of two epochs; with dropout, and lengths drawn at random."""
     options = RetrainStage(
-        epochs=2, lr=1e-3, distill=0.0, temperature=2.0, distill_cls=0.0, gradual=0.0, train_once=True
+        epochs=2,
+        lr=1e-3,
+        distill=0.0,
+        temperature=2.0,
+        distill_cls=0.0,
+        patient=0.0,
+        patient_layers="skip",
+        patient_norm=True,
+        gradual=0.0,
+        train_once=True,
     )
     return train_classifier(ShortenedModel(make_host(), RELATIVE), material, plan(epochs=2), folder, callbacks, options)
 

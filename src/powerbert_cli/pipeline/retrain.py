@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from ..compress.layers import patient_states
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain, to_keys
 from ..settings import RetrainStage, SearchSettings
@@ -69,7 +70,10 @@ def _make(
     checkpoints: Path,
 ) -> None:
     model = ShortenedModel(work.host(begin.model_dir), retention.elimination)
-    answers = teacher(work, first=how.distill_cls > 0) if how.distills and how.epochs else None
+    answers = None
+    if how.distills and how.epochs:
+        patient = patient_states(layers(work), model.layers, how.patient_layers) if how.patient else ()
+        answers = teacher(work, (*patient, *((-1,) if how.distill_cls else ())))
     train(work, model, "retrain", how, result, checkpoints, retention, answers)
     retention.write(result / "retention.json")
 

@@ -21,24 +21,24 @@ class TeacherRecord(Record):
     """
     Attributes:
         start: content of the fine-tuned model.
-        first: whether also its last [CLS] vectors are kept.
+        states: hidden states whose [CLS] vectors are kept too, 0 for the embeddings, -1 for the last.
     """
 
     STAGE: ClassVar[str] = "teacher"
 
     start: str
     precision: str
-    first: bool
+    states: tuple[int, ...]
 
 
-def teacher(work: Work, first: bool) -> Answers:
+def teacher(work: Work, states: tuple[int, ...]) -> Answers:
     """Made once, for all re-trainings from it.
 
     Args:
-        first: also its last [CLS] vectors.
+        states: see `TeacherRecord`.
     """
     precision = work.settings.training.precision
-    record = TeacherRecord(**work.common(), start=finetuned(work).identity, precision=precision, first=first)
+    record = TeacherRecord(**work.common(), start=finetuned(work).identity, precision=precision, states=states)
     stage = work.ensure(record, partial(_make, work, record))
     found = load_file(stage.folder / "answers.safetensors")
     return Answers(found["logits"], found.get("first"))
@@ -46,6 +46,6 @@ def teacher(work: Work, first: bool) -> Answers:
 
 def _make(work: Work, record: TeacherRecord, result: Path, checkpoints: Path) -> None:
     log.info("distill: %s answers the training rows", work.settings.start_model.label)
-    answers = work.answers(whole_model(work), work.material.train, record.precision, first=record.first)
+    answers = work.answers(whole_model(work), work.material.train, record.precision, states=record.states)
     given = {"logits": answers.logits, "first": answers.first}
     save_file({name: array for name, array in given.items() if array is not None}, result / "answers.safetensors")

@@ -1,7 +1,7 @@
 """What the stages of one set of settings work on: data, tokenizer and models, each loaded once, on first use."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -103,7 +103,12 @@ class Work(Generic[S_co]):
         return host
 
     def answers(
-        self, model: ShortenedModel, rows: Any, precision: str = "fp32", padding: str = "longest", first: bool = False
+        self,
+        model: ShortenedModel,
+        rows: Any,
+        precision: str = "fp32",
+        padding: str = "longest",
+        states: Sequence[int] = (),
     ) -> Answers:
         """What a model says of tokenised rows; see `tasks.batches.answers`.
 
@@ -113,7 +118,7 @@ class Work(Generic[S_co]):
         model.to(self.device)
         with autocast(precision, next(model.parameters()).device):
             pad = self.material.collator(padding)
-            found = answers(model, rows, pad, self.settings.batch_size, self.device, padding=padding, first=first)
+            found = answers(model, rows, pad, self.settings.batch_size, self.device, padding=padding, states=states)
         check_finite(found.logits, "the model's logits", "its weights are damaged, or made for another precision")
         return found
 

@@ -13,6 +13,7 @@ REGULARIZERS = ("loss", "decoupled")
 SEARCHERS = ("soft", "calibrate", "evolutionary")
 WORD_VECTOR_COSTS = ("index", "flops", "latency")
 JUDGES = ("logits", "significance")
+PATIENT_LAYERS = ("skip", "last")
 
 
 @dataclass(kw_only=True)
@@ -97,6 +98,11 @@ class RetrainStage(StageSettings):
     distill: float = key("weight of the fine-tuned model's logits as soft labels; 1 leaves the labels out")
     temperature: float = key("distill: both models' logits are divided by it")
     distill_cls: float = key("weight of the mean squared distance to the fine-tuned model's last [CLS] vector")
+    patient: float = key(
+        "weight of the mean squared distance of each layer's [CLS] vector to one of the fine-tuned model's (BERT-PKD)"
+    )
+    patient_layers: str = key("patient: which of its layers, below the last: skip (at equal steps) or last")
+    patient_norm: bool = key("patient: vectors are divided by their length first")
     gradual: float = key("share of the steps in which the configuration shrinks from full to its own")
     train_once: bool = key(
         "each batch is trained at full length, at the configuration, and at one drawn between them, so that one model "
@@ -109,6 +115,9 @@ class RetrainStage(StageSettings):
         fraction("retrain.gradual", self.gradual)
         if not (math.isfinite(self.distill_cls) and self.distill_cls >= 0):
             raise SettingsError(f"retrain.distill_cls={self.distill_cls} must be a number ≥ 0")
+        if not (math.isfinite(self.patient) and self.patient >= 0):
+            raise SettingsError(f"retrain.patient={self.patient} must be a number ≥ 0")
+        one_of("retrain.patient_layers", self.patient_layers, PATIENT_LAYERS)
         if self.gradual and self.train_once:
             raise SettingsError("retrain.gradual and retrain.train_once are given; give one of them")
         if self.epochs < 0:
@@ -117,18 +126,23 @@ class RetrainStage(StageSettings):
 
     @property
     def distills(self) -> bool:
-        return self.distill > 0 or self.distill_cls > 0
+        return self.distill > 0 or self.distill_cls > 0 or self.patient > 0
 
     def decides(self) -> dict[str, Any]:
         """What of it decides a result: options that are off are left out."""
         decides = {name: value for name, value in asdict(self).items() if value}
         if not self.distill:
             del decides["temperature"]
+        if self.patient:
+            decides["patient_norm"] = self.patient_norm
+        else:
+            del decides["patient_layers"]
+            decides.pop("patient_norm", None)
         return {**decides, "epochs": self.epochs}
 
     def plain(self) -> "RetrainStage":
         """The same length of training for the plain model: on the labels alone."""
-        return replace(self, distill=0.0, distill_cls=0.0, gradual=0.0, train_once=False)
+        return replace(self, distill=0.0, distill_cls=0.0, patient=0.0, gradual=0.0, train_once=False)
 
 
 @dataclass(kw_only=True)

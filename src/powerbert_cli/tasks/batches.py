@@ -242,7 +242,8 @@ class Answers:
 
     Attributes:
         logits: (n, C) float32.
-        first: last [CLS] vectors, (n, D) float32 ((n, C, D) of a multiple choice); None if not asked for.
+        first: [CLS] vectors of S hidden states, (n, S, D) float32 ((n, C, S, D) of a multiple choice); None if not
+            asked for.
     """
 
     logits: np.ndarray
@@ -257,9 +258,11 @@ def answers(
 
     Args:
         model: a classifier on the device, or any other way of running one (`bench.engines.Runner`).
-        how: first=True asks for the last [CLS] vectors too; the others are those of `make_batches`.
+        how: states=(2, 4, -1) asks for the [CLS] vectors of these hidden states too; the others are those of
+            `make_batches`.
     """
-    states = {"output_hidden_states": True} if how.pop("first", False) else {}
+    wanted = how.pop("states", ())
+    states = {"output_hidden_states": True} if wanted else {}
     if isinstance(model, torch.nn.Module):
         model.eval()
     order = by_length(rows)
@@ -268,7 +271,7 @@ def answers(
         output = model(**batch, **states)
         logits.add(_array(getattr(output, "logits", output)))
         if states:
-            vectors.add(_array(last_first(output, batch)))
+            vectors.add(_array(firsts(output, batch, wanted)))
     return Answers(logits.values, vectors.values if states else None)
 
 
@@ -276,7 +279,7 @@ def _array(values: Any) -> np.ndarray:
     return torch.as_tensor(values).float().cpu().numpy()
 
 
-def last_first(output: Any, inputs: Batch) -> torch.Tensor:
-    """The last [CLS] vectors of outputs with hidden states: (B, D), or (B, C, D) of a multiple choice."""
-    first: torch.Tensor = output.hidden_states[-1][:, 0]
-    return first.view(*inputs["input_ids"].shape[:-1], -1)
+def firsts(output: Any, inputs: Batch, states: Sequence[int]) -> torch.Tensor:
+    """[CLS] vectors of S hidden states of outputs that have them: (B, S, D), or (B, C, S, D) of a multiple choice."""
+    found = torch.stack([output.hidden_states[i][:, 0] for i in states], dim=1)
+    return found.unflatten(0, inputs["input_ids"].shape[:-1])

@@ -15,7 +15,7 @@ from transformers import TrainerCallback, set_seed
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination, between, drawn_between
 from ..settings import RetrainStage
-from ..tasks.batches import Answers, Material, last_first
+from ..tasks.batches import Answers, Material, firsts
 from .run import Trained, run, shared
 from .trainer import Plan, ReproducibleTrainer, arguments
 
@@ -60,7 +60,9 @@ def train_classifier(
 def with_teacher(rows: datasets.Dataset, answers: Answers) -> datasets.Dataset:
     """The rows with the teacher's answers as columns."""
     rows = rows.add_column("teacher_logits", list(answers.logits))
-    return rows if answers.first is None else rows.add_column("teacher_first", list(answers.first))
+    if answers.first is None:
+        return rows
+    return rows.add_column("teacher_first", list(answers.first.reshape(len(rows), -1)))
 
 
 def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float, problem_type: str | None) -> Tensor:
@@ -81,6 +83,20 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float, probl
         return temperature**2 * (F.binary_cross_entropy_with_logits(student, wanted.sigmoid()) - entropy)
     divergence = F.kl_div(student.log_softmax(-1), wanted.log_softmax(-1), reduction="batchmean", log_target=True)
     return temperature**2 * divergence
+
+
+def patient_loss(student: Tensor, teacher: Tensor, normalise: bool) -> Tensor:
+    """How far a student's [CLS] vectors are from its teacher's: the mean square over inputs, layers and dimensions.
+
+    BERT-PKD (Sun et al., 2019), equation 7.
+
+    Args:
+        student, teacher: (…, S, D), of S layers.
+        normalise: vectors are divided by their length first.
+    """
+    if normalise:
+        student, teacher = F.normalize(student, dim=-1), F.normalize(teacher, dim=-1)
+    return F.mse_loss(student, teacher)
 
 
 class RetrainTrainer(ReproducibleTrainer):
@@ -124,7 +140,7 @@ class RetrainTrainer(ReproducibleTrainer):
         teacher = {name: inputs.pop(name) for name in TEACHER if name in inputs}
         if not model.training:
             return super().answer(model, inputs)
-        states = {"output_hidden_states": True} if self.options.distill_cls else {}
+        states = {"output_hidden_states": True} if "teacher_first" in teacher else {}
         outputs, loss = super().answer(model, {**inputs, **states})
         return outputs, self._with_teacher(loss, outputs, inputs, teacher) / self._passes
 
@@ -137,7 +153,13 @@ class RetrainTrainer(ReproducibleTrainer):
             wanted = teacher["teacher_logits"].view_as(outputs.logits)
             soft = distillation_loss(outputs.logits, wanted, options.temperature, problem)
             loss = (1 - options.distill) * loss + options.distill * soft
+        if "teacher_first" not in teacher:
+            return loss
+        patient = range(1, len(outputs.hidden_states) - 1) if options.patient else range(0)
+        own = firsts(outputs, inputs, [*patient, *([-1] if options.distill_cls else [])]).float()
+        wanted, s = teacher["teacher_first"].view_as(own), len(patient)
         if options.distill_cls:
-            first = last_first(outputs, inputs).float()
-            loss = loss + options.distill_cls * F.mse_loss(first, teacher["teacher_first"].view_as(first))
+            loss = loss + options.distill_cls * F.mse_loss(own[..., -1, :], wanted[..., -1, :])
+        if patient:
+            loss = loss + options.patient * patient_loss(own[..., :s, :], wanted[..., :s, :], options.patient_norm)
         return loss
