@@ -16,6 +16,9 @@ def composed(verb, *overrides):
         return compose(verb, overrides=list(overrides))
 
 
+POINTS = sorted(path.stem for path in (conf_dir() / "point").glob("*.yaml"))
+
+
 def options():
     for verb in ("finetune", "bench", "sweep"):  # the fewest keys, and all of them
         for group, names in usage.groups(verb, conf_dir()).items():
@@ -38,7 +41,29 @@ def test_every_yaml_is_an_option_or_a_verb():
     reached = {f"{group}/{name}" for _, group, name in options()} | set(VERBS) | {f"verb/{verb}" for verb in VERBS}
     reached |= {"hydra/job_logging/powerbert"}
     reached |= {f"hydra/launcher/{name}" for name in ("joblib", "ray", "submitit_local", "submitit_slurm")}
+    reached |= {f"point/{name}" for name in POINTS}
     assert found == reached
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_each_point_of_figure_6_is_of_a_curve(name):
+    settings = from_config(composed("sweep", "experiment=paper/figure6", f"point={name}"), VERBS["sweep"])
+    assert settings.compress.given == (not name.startswith("power-0")) and settings.target.speedup is None
+    assert (settings.retention.lengths is None) == name.startswith("power")
+    assert settings.curve == ("power on kcm" if "-on-" in name else None)
+
+
+@pytest.mark.parametrize(
+    ("method", "axis"), [("kcm", "ffn"), ("head-prune", "heads"), ("first", "layers"), ("power", None)]
+)
+def test_a_target_is_for_what_the_method_removes(method, axis):
+    """The share of the whole model, whatever reaches it."""
+    given = ["target.flops=0.8"] if axis else ["target.flops=0.8", "searcher=calibrate"]
+    settings = from_config(composed("sweep", f"method={method}", *given), VERBS["sweep"])
+    assert (settings.compress.flops, settings.compress.by) == ((0.8, axis) if axis else (None, "ffn"))
+    assert settings.compress.layers is None and settings.compress.ffn is None
+    with pytest.raises(SettingsError, match="nothing is removed that could reach it"):
+        from_config(composed("sweep", "retention=full", "target.flops=0.8"), VERBS["sweep"])
 
 
 def test_published_settings_are_the_defaults():

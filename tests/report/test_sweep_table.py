@@ -1,5 +1,8 @@
-from powerbert_cli.report.sweep_picture import draw, pareto_front
-from powerbert_cli.report.sweep_table import best_within, over_seeds, sweep_table, with_settings
+import pandas as pd
+
+from powerbert_cli.report.front import curves_of, dominance, pareto_front, points_of
+from powerbert_cli.report.sweep_picture import draw
+from powerbert_cli.report.sweep_table import best_within, over_seeds, sweep_table, with_settings, write_and_say
 
 
 def result(lam, value, speed, **more):
@@ -81,3 +84,42 @@ def test_a_setting_is_what_sets_a_job_apart():
         settings(job(None, "target.flops=0.3", seed="0"), job(None, "target.flops=0.3", seed="1"))
         == ["target.flops=0.3"] * 2
     )
+
+
+def of_methods():
+    """power has two points on the front and one on it of kcm; each of first's is beaten by one of power's."""
+    points = {
+        "power": [(0.90, 1.5), (0.85, 3.0)],
+        "kcm": [(0.88, 2.0), (0.80, 2.5)],
+        "first": [(0.84, 2.9), (0.7, 3.0)],
+    }
+    more = {"parameters": 2e6, "file_mb": 8.1, "plain_packed_ms": 1.0, "target": None}
+    found = []
+    for name, own in points.items():
+        for value, speed in own:
+            given = {"point": f"{name}-{speed}", "seed": "0"}
+            found.append(result(None, value, speed, curve=name, overrides=given, speedup_packed=speed, **more))
+    return with_settings(found)
+
+
+def test_curves_and_what_lies_above_what():
+    good = of_methods()
+    assert [one["setting"] for one in good][:3] == ["power-1.5", "power-3.0", "kcm-2.0"]
+    assert curves_of(good) == ["power", "kcm", "first"] and len(points_of(good)) == 6
+    assert dominance(good) == [
+        "on the front of metric against speed: power (power-1.5, power-3.0); kcm (kcm-2.0)",
+        "every point of first is beaten by one of power",
+    ]
+    assert dominance(good[:2]) == []
+    # as good and as fast is not beaten
+    assert len(dominance([*good[:2], {**good[0], "curve": "same", "setting": "same"}])) == 1
+
+
+def test_the_table_of_several_methods_has_sizes_and_their_order(tmp_path, capfd):
+    write_and_say(tmp_path, [*of_methods()])
+    table = pd.read_csv(tmp_path / "sweep.csv")
+    assert table["curve"].tolist() == ["first", "first", "kcm", "kcm", "power", "power"]
+    assert (table["parameters"] == 2e6).all() and (table["file_mb"] == 8.1).all()
+    said = capfd.readouterr().out
+    assert "million parameters" in said and "every point of first is beaten by one of power" in said
+    assert (tmp_path / "sweep.png").stat().st_size > 10_000

@@ -170,7 +170,7 @@ def by_padding(timing: pd.DataFrame) -> dict[str, Any]:
     if "shortened_packed_ms" in times:  # what packed rows are compared with
         best = next((name for name in UNPACKED if f"plain_{name}_ms" in times), None)
         times |= {} if best is None else {"plain_packed_ms": times[f"plain_{best}_ms"]}
-    speeds["flops_ratio"] = speeds.get(
-        "flops_ratio_max", next((v for k, v in speeds.items() if k.startswith("flops_ratio_")), None)
-    )
+    # of the padding that counts: against padding up to ℓ this encoder saves what is no removal
+    ratios = (speeds.get(f"flops_ratio_{padding}") for padding in ("sorted", "longest", "max", "packed"))
+    speeds["flops_ratio"] = next((ratio for ratio in ratios if ratio is not None), None)
     return {**speeds, **times}

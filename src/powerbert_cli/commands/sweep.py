@@ -14,7 +14,7 @@ from ..pipeline.chain import retention_for
 from ..pipeline.retrain import baselines, better, drop_of, retrained
 from ..pipeline.tested import tested
 from ..pipeline.work import Work
-from ..report.sweep_picture import speed_of
+from ..report.front import speed_of
 from ..report.tables import say_metrics, say_retention, say_timing
 from ..settings import SweepSettings
 from ..store.artifacts import write_json
@@ -40,7 +40,7 @@ def run(cfg: Any) -> tuple[float, float]:
     head = {
         "sweep": sweep_token(Path(hydra.sweep.dir)),
         "job": hydra.job.num,
-        "lambda": None if target else cfg["lambda"],
+        "lambda": None if target or _given(cfg.retention) else cfg["lambda"],
         "target": target,
         "overrides": dict(given.partition("=")[::2] for given in hydra.overrides.task),
         "seed": cfg.seed,
@@ -57,6 +57,11 @@ def run(cfg: Any) -> tuple[float, float]:
         return float("-inf"), float("-inf")
     write_json(run_dir / RESULT, {**head, "status": "ok", **result})
     return result["value"], speed_of(result)
+
+
+def _given(retention: Any) -> bool:
+    """Whether nothing is searched, so that λ decides nothing."""
+    return any(retention[name] is not None for name in ("path", "lengths", "fractions", "thresholds"))
 
 
 def _target_text(cfg: Any) -> str | None:
@@ -80,6 +85,7 @@ def _job(cfg: Any) -> dict[str, Any]:
     drop = drop_of(settings.task.metric, baseline, stage, settings.max_drop)
     return {
         "task": settings.task.name,
+        "curve": settings.curve or HydraConfig.get().runtime.choices["method"],
         "strategy": settings.strategy,
         "retention": list(retention.configuration),
         "seq_len": settings.seq_len,
@@ -91,6 +97,8 @@ def _job(cfg: Any) -> dict[str, Any]:
         "drop": baseline.value - value,
         **{"drop_low": drop.low, "drop_high": drop.high, "confidence": drop.confidence},
         **by_padding(timing),
+        "parameters": model.host.num_parameters(),
+        "file_mb": sum(path.stat().st_size for path in stage.model_dir.glob("*.safetensors")) / 1e6,
         **_on_test(work, baseline, stage),
         "max_drop": settings.max_drop,
     }

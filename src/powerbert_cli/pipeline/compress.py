@@ -103,7 +103,7 @@ def _make(work: Work[CompressSettings], result: Path, checkpoints: Path) -> None
             "was made of, and all that is to be removed in one command"
         )
     sizes, before = Sizes.of(work, host.config), host.num_parameters()
-    if options.layers is not None:
+    if options.cuts:
         log.info("compress: layers %s of %d", ", ".join(str(i + 1) for i in sizes.kept), len(sizes.whole))
         keep_layers(host, sizes.kept)
     whole, batches = host, _batches(work) if options.narrows or options.removes_heads else []
@@ -173,7 +173,7 @@ def check_compressible(work: Work[CompressSettings], config: Any) -> None:
     """
     layers, options = layers_of(config), work.settings.compress
     try:
-        check_removable(config, options.layers is not None, options.narrows or options.removes_heads)
+        check_removable(config, options.cuts, options.narrows or options.removes_heads)
     except NotRemovable as error:
         raise PowerbertError(
             f"{error}; leave compress.layers, compress.heads, compress.ffn and compress.flops at null"
@@ -195,6 +195,22 @@ def _ranks_by_attention(settings: CompressSettings) -> bool:
     """Whether word-vectors will be eliminated by their significance."""
     full = isinstance(settings, RetrainSettings) and settings.retention.lengths == "full"
     return isinstance(settings, SearchSettings) and settings.strategy in BY_ATTENTION and not full
+
+
+def _layers_for(options: CompressOptions, layers: int) -> int:
+    """How many layers are kept: each costs the same."""
+    if not options.cuts:
+        return layers
+    if options.layers is not None:
+        return options.layers
+    assert options.flops is not None
+    keep = math.floor(options.flops * layers + 1e-9)
+    if not keep:
+        raise PowerbertError(
+            f"compress.flops={options.flops:g}: one layer of {layers} costs {math.ceil(1000 / layers) / 1000:g}; set a "
+            "larger share"
+        )
+    return keep
 
 
 @dataclass(frozen=True)
@@ -221,7 +237,7 @@ class Sizes:
     def of(cls, work: Work[CompressSettings], config: Any) -> "Sizes":
         options, layers, heads = work.settings.compress, layers_of(config), config.num_attention_heads
         neurons = int(getattr(config, family_of_config(config).neurons_key))
-        kept = taken(layers, options.layers or layers, options.take if options.layers else "first")
+        kept = taken(layers, _layers_for(options, layers), options.take if options.cuts else "first")
         lengths = Counter(work.material.train["length"])
         return cls(shape_of_config(config), heads, neurons, kept, heads * len(kept), lengths)
 

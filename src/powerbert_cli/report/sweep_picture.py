@@ -1,9 +1,11 @@
-"""The sweep's front, and its picture of metric against measured time."""
+"""The sweep's picture of metric against measured time."""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from .front import curves_of, pareto_front, points_of
 
 PADDING_TITLES = {
     "max": "padded to ℓ",
@@ -12,32 +14,8 @@ PADDING_TITLES = {
     "packed": "packed rows",
 }
 
-
-def padding_of(result: dict[str, Any]) -> str | None:
-    """The padding whose speed-ups count: length-sorted, as a careful user has it, else the next best that was timed."""
-    timed = (padding for padding in ("sorted", "longest", "max") if result.get(f"speedup_{padding}") is not None)
-    return next(timed, None)
-
-
-def speed_of(result: dict[str, Any]) -> float:
-    """The speed-up against transformers' model at the padding that counts; what a sweep chooses by."""
-    padding = padding_of(result)
-    return 0.0 if padding is None else float(result[f"speedup_{padding}"])
-
-
-def pareto_front(results: list[dict[str, Any]], speed: Any = speed_of) -> list[dict[str, Any]]:
-    """The finished results that no other one beats in both metric and speed."""
-    good = [result for result in results if result["status"] == "ok"]
-
-    def beaten(one: dict[str, Any]) -> bool:
-        return any(
-            other["value"] >= one["value"]
-            and speed(other) >= speed(one)
-            and (other["value"] > one["value"] or speed(other) > speed(one))
-            for other in good
-        )
-
-    return [result for result in good if not beaten(result)]
+_COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive")
+_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 
 
 def draw(good: list[dict[str, Any]], path: Path) -> None:
@@ -45,14 +23,21 @@ def draw(good: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    several = len(curves_of(good)) > 1
     paddings = [name for name in PADDING_TITLES if f"plain_{name}_ms" in good[0]]
-    figure = Figure(figsize=(4.6 * len(paddings), 4.2), layout="constrained")
+    if several:  # fewer and larger panels: of all paddings those that a careful user has
+        paddings = [name for name in paddings if name in ("sorted", "packed")] or paddings
+    width, height = (6.2, 5.2) if several else (4.6, 4.2)
+    figure = Figure(figsize=(width * len(paddings), height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(paddings), sharey=True, squeeze=False)[0]
     labels = [_draw_panel(axis, good, padding) for axis, padding in zip(axes, paddings, strict=True)]
     any_one = good[0]
     axes[0].set_ylabel(f"{any_one['task']} dev {any_one['metric']}")
-    axes[-1].legend(loc="lower right", fontsize=8)
+    if several:
+        figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
+    else:
+        axes[-1].legend(loc="lower right", fontsize=8)
     figure.canvas.draw()  # only a laid-out figure knows how wide its texts are
     for panel in labels:
         _spread(panel)
@@ -67,32 +52,44 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any
     def speed(result: dict[str, Any]) -> float:
         return float(result[f"speedup_{padding}"])
 
-    def time(result: dict[str, Any]) -> float:
-        # Jobs ran at different moments; only the ratio to the plain model beside it compares.
-        return plain / speed(result)
-
     baseline, limit = table.groupby("seed")["baseline"].first().mean(), good[0]["max_drop"]
-    values = table.groupby("setting", sort=False)["value"]
-    points = table.groupby("setting", sort=False)[["value", f"speedup_{padding}"]].mean().reset_index()
-    points = points.assign(status="ok", low=values.min().to_numpy(), high=values.max().to_numpy())
-    found: list[dict[str, Any]] = [
-        {str(name): value for name, value in row.items()} for row in points.to_dict("records")
-    ]
+    found, curves = points_of(good, speed), curves_of(good)
     axis.axhspan(baseline - limit, baseline, color="0.9", label=f"within {limit:g} of the baseline")
-    axis.plot(plain, baseline, "s", color="black", label="transformers' plain model")
+    if len(curves) > 1:
+        axis.axhline(baseline, ls=":", lw=1, color="black")
+    axis.plot(plain, baseline, "x", ms=8, mew=2, color="black", label="transformers' plain model")
     if f"full_{padding}_ms" in table:
         full = plain * float((table[f"full_{padding}_ms"] / table[f"plain_{padding}_ms"]).median())
-        axis.plot(full, baseline, "s", mfc="none", color="black", label="this encoder, everything kept")
-    front = sorted(pareto_front(found, speed), key=time)
-    axis.plot([time(r) for r in front], [r["value"] for r in front], "-", color="tab:blue", lw=1, label="Pareto front")
+        if len(curves) < 2:  # with several methods full is compressed too
+            axis.plot(full, baseline, "s", mfc="none", color="black", label="this encoder, everything kept")
+
+    def time(point: dict[str, Any]) -> float:
+        # jobs ran at different moments; only the ratio to the plain model beside it compares
+        return plain / float(point["speed"])
+
+    front = sorted(pareto_front(found, lambda point: float(point["speed"])), key=time)
+    along = [time(point) for point in front], [point["value"] for point in front]
+    if len(curves) > 1:
+        axis.plot(*along, "-", color="0.85", lw=6, zorder=0, label="front")
+        for name, colour, marker in zip(curves, _COLOURS, _MARKERS, strict=False):
+            own = sorted((point for point in found if point["curve"] == name), key=time)
+            times = [time(point) for point in own]
+            axis.plot(times, [point["value"] for point in own], color=colour, marker=marker, lw=1, ms=5, label=name)
+    else:
+        axis.plot(*along, "-", color="tab:blue", lw=1, label="Pareto front")
     labels = []
-    for result in sorted(found, key=lambda result: (result["value"], time(result))):
-        marker = dict(color="tab:blue", ms=7) if result in front else dict(color="tab:gray", ms=5)
-        spans = [[result["value"] - result["low"]], [result["high"] - result["value"]]]
-        axis.errorbar(time(result), result["value"], yerr=spans, fmt="o", lw=1, **marker)
-        at = (time(result), result["value"])
+    for point in sorted(found, key=lambda point: (point["value"], time(point))):
+        at, text = (time(point), point["value"]), point["setting"]
+        ink = "black"
+        if len(curves) > 1:
+            ink = _COLOURS[curves.index(point["curve"]) % len(_COLOURS)]
+            text = text.removeprefix(f"{point['curve'].replace(' ', '-')}-")
+        else:
+            look: dict[str, Any] = dict(color="tab:blue", ms=7) if point in front else dict(color="tab:gray", ms=5)
+            spans = [[point["value"] - point["low"]], [point["high"] - point["value"]]]
+            axis.errorbar(*at, yerr=spans, fmt="o", lw=1, **look)
         line = dict(arrowstyle="-", lw=0.5, color="0.6")  # to its point, if the label has to stand off
-        label = axis.annotate(result["setting"], at, (6, 6), textcoords="offset points", fontsize=8, arrowprops=line)
+        label = axis.annotate(text, at, (6, 6), textcoords="offset points", fontsize=8, color=ink, arrowprops=line)
         label.set_in_layout(False)
         labels.append(label)
     axis.set_xlim(0, 1.2 * max([plain, *map(time, found)]))  # room for the labels

@@ -9,14 +9,15 @@ import pandas as pd
 from ..store.artifacts import whole_file, write_csv, write_json
 from ..tasks.metrics import spread, within
 from .console import console
-from .sweep_picture import PADDING_TITLES, draw, padding_of, pareto_front, speed_of
+from .front import curves_of, dominance, padding_of, pareto_front, speed_of
+from .sweep_picture import PADDING_TITLES, draw
 from .tables import joined, plain_table
 
 COLUMNS = [
     *("setting", "lambda", "target", "seed", "status", "retention", "kept_share", "metric", "value", "baseline"),
     *("drop", "drop_low", "drop_high", "flops_ratio", "speedup_max", "speedup_longest", "speedup_sorted"),
     *("elimination_max", "elimination_longest", "elimination_sorted", "speedup_packed", "elimination_packed"),
-    "run_dir",
+    *("run_dir", "curve", "parameters", "file_mb"),
 ]
 SPEED_HEADINGS = {"max": "padded", "longest": "longest", "sorted": "sorted", "packed": "packed"}
 SPEEDS = [f"{name}_{padding}" for name in ("speedup", "elimination") for padding in SPEED_HEADINGS]
@@ -46,7 +47,8 @@ def sweep_table(results: list[dict[str, Any]]) -> pd.DataFrame:
     extra = [name for name in table.columns if name.endswith("_ms") or name in ("strategy", "confidence", "reason")]
     table["on_front"] = pd.Series([result in pareto_front(results) for result in results])
     table = table.reindex(columns=[*COLUMNS, *extra, "on_front"])
-    return table.sort_values(["lambda", "target", "setting", "seed"], ignore_index=True)
+    by = ["lambda", "target", "setting", "seed"] if len(curves_of(results)) < 2 else ["curve", "flops_ratio", "seed"]
+    return table.sort_values(by, ignore_index=True)
 
 
 def with_settings(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -60,11 +62,16 @@ def with_settings(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     several = len({result["lambda"] for result in results}) > 1
     named = []
     for result, one in zip(results, given, strict=True):
-        parts = [f"{name.rpartition('.')[2]}={_short(one[name])}" for name in names if name in one]
+        parts = [_said(name, one[name]) for name in names if name in one]
         if result["lambda"] is not None and (several or not names):
             parts.insert(0, f"λ={result['lambda']:g}")
-        named.append({**result, "setting": " ".join(parts) or str(result.get("target"))})
+        named.append({**result, "setting": " ".join(parts) or str(result.get("target") or result.get("curve"))})
     return named
+
+
+def _said(name: str, value: str) -> str:
+    """An override; of the group of points its option alone, which says what it is."""
+    return value if name == "point" else f"{name.rpartition('.')[2]}={_short(value)}"
 
 
 def _short(value: str) -> str:
@@ -143,12 +150,19 @@ def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any
             f"{row['flops_ratio']:.2f}",
         )
     console.print(shown)
-    _say_speeds("speed-up against transformers' model, by padding", "speedup", finished)
-    _say_speeds("of it elimination alone, against this encoder with everything kept", "elimination", finished)
+    if several := len(curves_of(results)) > 1:
+        _say_sizes(finished)
+    else:
+        _say_speeds("speed-up against transformers' model, by padding", "speedup", finished)
+        _say_speeds("of it elimination alone, against this encoder with everything kept", "elimination", finished)
     for row in table.to_dict("records"):
+        if several and row["status"] == "ok" and row["kept_share"] == 1:
+            continue
         found = _joined(row["retention"]) if row["status"] == "ok" else f"failed: {row['reason']}"
         console.print(f"{row['setting']} seed {row['seed']}: {found}")
     good = [result for result in results if result["status"] == "ok"]
+    for sentence in dominance(good):
+        console.print(sentence)
     baselines = {f"{result['baseline']:.4f} (seed {result['seed']})": None for result in good}
     console.print(f"baseline (plain model, trained as long): {good[0]['metric']} {', '.join(baselines)}")
     limit = good[0]["max_drop"]
@@ -182,6 +196,17 @@ def _alone(best: dict[str, Any]) -> str:
 def _where(best: dict[str, Any]) -> str:
     padding = padding_of(best)
     return "nothing was timed" if padding is None else {"sorted": "in "}.get(padding, "") + PADDING_TITLES[padding]
+
+
+def _say_sizes(finished: list[dict[Any, Any]]) -> None:
+    """How large and how fast each is, where several methods are compared."""
+    heads = ["setting", "seed", "million parameters", "file MB", "sorted", "packed"]
+    shown = plain_table("size, and speed-up against transformers' model", dict.fromkeys(heads, "right"))
+    for row in finished:
+        speeds = (_speed(row.get(f"speedup_{padding}")) for padding in ("sorted", "packed"))
+        size = f"{row['parameters'] / 1e6:.2f}", f"{row['file_mb']:.1f}"
+        shown.add_row(row["setting"], str(row["seed"]), *size, *speeds)
+    console.print(shown)
 
 
 def _say_speeds(title: str, name: str, finished: list[dict[Any, Any]]) -> None:

@@ -115,6 +115,7 @@ class BenchSettings(ShortenedSettings):
 @dataclass(kw_only=True)
 class SweepSettings(BenchSettings):
     max_drop: float = key("loss of the metric (absolute) up to which a λ counts as within the baseline")
+    curve: str | None = key("in the sweep's table and picture, the curve that a job is a point of; null: the method")
 
     def __post_init__(self) -> None:
         super().__post_init__()

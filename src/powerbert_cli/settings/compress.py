@@ -11,7 +11,7 @@ TUNES = ("refit", "scale", "none")
 TAKES = ("even", "first")
 STOPS = ("steps", "signed", "magnitude")
 WIDTHS = ("uniform", "layer")
-AXES = ("ffn", "heads")
+AXES = ("ffn", "heads", "layers")
 SUMS = ("code", "paper")
 
 
@@ -28,7 +28,7 @@ class CompressOptions:
     least_heads: int = key("heads that each layer keeps; a layer without any cannot eliminate word-vectors")
     ffn: float | None = key("share of the feed-forward neurons to keep; null keeps all")
     flops: float | None = key("in place of a share: of the plain model's FLOPs on the data's real lengths, e.g. 0.6")
-    by: str = key("what flops is reached by: ffn or heads")
+    by: str = key("what flops is reached by: ffn, heads or layers")
     widths: str = key(
         "uniform: each layer keeps as many neurons, so that any program loads the model really smaller; layer: the "
         "best of all layers, which plain transformers loads filled up with zeros"
@@ -69,7 +69,12 @@ class CompressOptions:
     @property
     def given(self) -> bool:
         """Whether anything is removed."""
-        return self.layers is not None or self.narrows or self.removes_heads
+        return self.cuts or self.narrows or self.removes_heads
+
+    @property
+    def cuts(self) -> bool:
+        """Whether layers are removed."""
+        return self.layers is not None or (self.flops is not None and self.by == "layers")
 
     @property
     def narrows(self) -> bool:
@@ -85,11 +90,25 @@ class CompressOptions:
     def reads_labels(self) -> bool:
         return self.removes_heads or (self.narrows and self.score == "taylor")
 
+    def reach(self, flops: float) -> None:
+        """Has a share of the FLOPs in place of what was given for its axis.
+
+        Raises:
+            SettingsError: nothing is removed, so there is no axis.
+        """
+        if not self.given:
+            raise SettingsError(
+                f"target.flops={flops:g} with retention=full: nothing is removed that could reach it; set "
+                "method=kcm, head-prune, first, distilbert or pkd, or retention=searched to drop word-vectors"
+            )
+        setattr(self, self.by, None)
+        self.flops = flops
+
     def decides(self) -> dict[str, Any]:
         """What of it decides a result: what is off is left out."""
         used = {name: value for name, value in asdict(self).items() if value is not None}
         off = {
-            ("take",): self.layers is None,
+            ("take",): not self.cuts,
             ("head_score", "rounds", "least_heads"): not self.removes_heads,
             ("score", "tune"): not self.narrows,
             ("steps", "stop"): not self.narrows or self.score != "r2d2",

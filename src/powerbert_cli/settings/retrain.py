@@ -38,3 +38,5 @@ class RetrainSettings(SearchSettings):
             raise SettingsError(f"retention.thresholds needs strategy=threshold, not strategy={self.strategy}")
         if self.retention.lengths not in (None, "full") and self.strategy == "threshold":
             raise SettingsError("strategy=threshold takes retention.thresholds, not retention.lengths")
+        if self.target.flops is not None and self.retention.lengths == "full":
+            self.compress.reach(self.target.flops)

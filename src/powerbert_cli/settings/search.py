@@ -32,7 +32,10 @@ class RetentionKind:
 class TargetSettings:
     """What a search shall reach, in place of a λ."""
 
-    flops: float | None = key("share of the plain model's FLOPs on the data's real lengths, e.g. 0.33")
+    flops: float | None = key(
+        "share of the plain model's FLOPs on the data's real lengths, e.g. 0.33; with retention=full what compress.by "
+        "names reaches it, else word-vectors"
+    )
     speedup: float | None = key(
         "times as fast as transformers' model in length-sorted batches on this device, e.g. 3; what elimination alone "
         "brings of it stands in target.json"

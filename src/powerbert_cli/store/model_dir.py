@@ -18,7 +18,7 @@ from transformers import (
 from transformers.utils import cached_file
 
 from ..encoder.loading import ModelError
-from ..encoder.removing import NotRemovable, filled, fits_config, strip
+from ..encoder.removing import NotRemovable, filled, strip
 from ..encoder.shortened import is_multiple_choice
 from .artifacts import write_json
 from .compression_file import NAME as COMPRESSION
@@ -54,17 +54,12 @@ def save_host(host: PreTrainedModel, folder: str | Path, **options: Any) -> None
     Args:
         options: of transformers' save_pretrained.
     """
-    if not fits_config(host):
+    found: Compression | None = getattr(host, "compression", None)
+    if found is not None and found.sizes:
         options = {**options, "state_dict": filled(host)}
     host.save_pretrained(folder, **options)
-    if options.get("is_main_process", True) and (found := compression_of(host)) is not None:
+    if found is not None and options.get("is_main_process", True):
         found.write(Path(folder))
-
-
-def compression_of(host: PreTrainedModel) -> Compression | None:
-    """What was removed of a host, as it was made or loaded; None of a whole one."""
-    found: Compression | None = getattr(host, "compression", None)
-    return found
 
 
 def load_plain(folder: str | Path) -> PreTrainedModel:
