@@ -10,11 +10,23 @@ from .pipeline.chain import retrain
 from .pipeline.compress import compress
 from .pipeline.finetune import finetune
 from .pipeline.search import search
+from .pipeline.study import study
 from .settings import VERBS, SettingsError
 from .store.shipped import load_shortened
 from .store.stages import Stage
 
-__all__ = ["Stage", "Timed", "bench", "compress", "finetune", "load_shortened", "retrain", "search", "settings"]
+__all__ = [
+    "Stage",
+    "Timed",
+    "bench",
+    "compress",
+    "finetune",
+    "load_shortened",
+    "retrain",
+    "search",
+    "settings",
+    "study",
+]
 
 
 def settings(verb: str, *overrides: str) -> Any:

@@ -13,18 +13,20 @@ from .settings import RENAMED, VERBS, RetrainSettings, SweepSettings
 
 SUMMARY = {
     "finetune": "fine-tune a classifier and measure it on dev",
-    "compress": "remove layers and feed-forward neurons of the fine-tuned model, without labels or training",
+    "compress": "remove layers, heads and feed-forward neurons of the fine-tuned model, without training",
     "search": "learn with soft-extract layers how many word-vectors each layer must keep",
     "retrain": "re-train with extract layers that really drop the rest; write a model directory",
     "bench": "time the shortened model against the plain one, alternating in one process",
     "sweep": "search, re-train and bench for several λ; end with one table and one picture",
     "export": "write the shortened model as an ONNX file for batches and inputs of any size",
+    "study": "the paper's Figure 2, Figure 3b and Table 3 for a task and a model, as table and picture",
 }
 EXAMPLES = {
     "finetune": ["powerbert finetune", "powerbert finetune task=rte task.data_dir=FOLDER model.name_or_path=FOLDER"],
     "compress": [
         "powerbert compress compress.flops=0.6",
         "powerbert compress compress.ffn=0.4 checkpoint=RUN/model",
+        "powerbert compress compress.heads=0.5 compress.widths=layer compress.ffn=0.5",
     ],
     "search": [
         "powerbert search lambda=3e-3",
@@ -50,8 +52,14 @@ EXAMPLES = {
         "powerbert sweep",
         "powerbert sweep task=rte lambda=1e-4,3e-4,1e-3",
         "powerbert sweep lambda=1e-3 seed=0,1,2",
+        "powerbert sweep experiment=paper/figure6 task=cola model=bert-base",
     ],
     "export": ["powerbert export shortened=RUN/model", "powerbert export shortened=RUN/model export.int8=true"],
+    "study": [
+        "powerbert study name=similarity checkpoint=RUN/model",
+        "powerbert study name=information",
+        "powerbert study name=selection retention.lengths=[20,12,6,2]",
+    ],
 }
 DETAILS = {
     "compress": "Later verbs take compress.* too: what it names is removed first, then word-vectors are eliminated.",
@@ -61,6 +69,7 @@ DETAILS = {
     "need trained ones. Speed-ups are against transformers' model, and of elimination alone.\n"
     "Here precision is that of timing; models are trained in training.precision.",
     "export": "Needs the extra onnx: pip install 'powerbert[onnx]'. What it writes is compared with PyTorch.",
+    "study": "similarity and information look at the fine-tuned model; selection re-trains one model a strategy.",
     "sweep": "Fine-tunes once, and trains the plain model as long as a shortened one for the baseline. Needs no -m.",
 }
 

@@ -1,4 +1,4 @@
-"""powerbert compress: remove layers and feed-forward neurons of the fine-tuned model."""
+"""powerbert compress: remove layers, heads and feed-forward neurons of the fine-tuned model."""
 
 from typing import Any
 

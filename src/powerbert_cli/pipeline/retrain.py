@@ -100,9 +100,13 @@ def better(stages: Sequence[Stage]) -> Stage:
 
 def drop_of(metric: str, baseline: Stage, shortened: Stage, limit: float) -> Drop:
     """How much of the metric is lost, from the two stages' dev predictions; see `paired_drop`."""
-    whole, short = (pd.read_csv(stage.folder / "predictions.csv") for stage in (baseline, shortened))
-    answers = _values(whole, "label"), _values(whole, "prediction"), _values(short, "prediction")
-    return paired_drop(metric, *answers, limit)
+    return paired_drop(metric, *predictions(baseline), predictions(shortened)[1], limit)
+
+
+def predictions(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions of the dev rows, (n,) each, or (n, C) of a multi-label task."""
+    table = pd.read_csv(stage.folder / "predictions.csv")
+    return _values(table, "label"), _values(table, "prediction")
 
 
 def _values(table: pd.DataFrame, name: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from .finetune import FinetuneSettings, StageSettings, TrainingSettings
 from .retrain import RetrainSettings
 from .rules import SettingsError
 from .search import RetrainStage, SearchSettings
+from .study import StudySettings
 from .task import ModelSettings, TaskSettings
 
 AUTO = "auto"  # seq_len and lr_soft: settled from the data before the settings are typed
@@ -24,4 +25,5 @@ VERBS: dict[str, type[FinetuneSettings]] = {
     "bench": BenchSettings,
     "sweep": SweepSettings,
     "export": ExportSettings,
+    "study": StudySettings,
 }

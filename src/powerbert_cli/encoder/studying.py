@@ -1,0 +1,66 @@
+"""The plain encoder looked into: how alike its word-vectors are, and how it answers without one of them."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from ..method.elimination import Kept, plain
+from ..method.selection import select_counts
+from ..method.study import mean_cosine
+from .attention import Rows, attend, keep_all
+from .block import Block
+from .families import family_of
+from .packing import Group
+from .shortened import EliminationModel
+
+
+class StudiedModel(EliminationModel):
+    """A classifier that keeps everything, but for one word-vector if it is told so.
+
+    Attributes:
+        without: layer j (0-based) and rank k of what that layer drops, by significance; rank 0 is [CLS]. None for
+            nothing. Inputs of k word-vectors or fewer lose nothing.
+    """
+
+    def __init__(self, host: PreTrainedModel, seq_len: int) -> None:
+        super().__init__(host, plain(seq_len, family_of(host).layers(host.config)))
+        self.without: tuple[int, int] | None = None
+
+    def attention_half(self, j: int, block: Block, rows: Rows) -> Rows:
+        drops = self.without is not None and self.without[0] == j
+        pick = self._all_but_one(rows) if drops else keep_all
+        return attend(block, rows, pick, self._ranking, self._dropout(block), self.training)
+
+    def _all_but_one(self, rows: Rows) -> Callable[[Group, Callable[[], Tensor]], Kept]:
+        assert self.without is not None
+        k = self.without[1]
+
+        def pick(group: Group, scores: Callable[[], Tensor]) -> Kept:
+            now = rows.packing.sizes_of(group).now
+            found = scores()
+            ranked = found if group.mask is None else found.masked_fill(~group.mask, -1.0)
+            ranked[:, 0] = float("inf")  # [CLS]
+            gone = ranked.sort(dim=-1, descending=True, stable=True).indices[:, min(k, ranked.shape[1] - 1)]
+            counts = now - (now > k).to(now)
+            lowest = found.scatter(1, gone.unsqueeze(-1), -1.0)
+            keep = int(counts.max())
+            return Kept(*select_counts(lowest, counts.to(found.device), keep, group.mask), counts)
+
+        return pick
+
+    @torch.no_grad()
+    def similarity(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Tensor:
+        """Mean cosine of the pairs of word-vectors of each input, of the embeddings and of each layer: (L + 1, B)."""
+        found: list[Tensor] = []
+
+        def see(rows: Rows) -> None:
+            found.append(mean_cosine(*rows.packing.whole(rows.vectors)))
+
+        start = self.start(input_ids, attention_mask, token_type_ids)
+        see(start)
+        self._encode(start, see, whole=True)
+        return torch.stack(found)

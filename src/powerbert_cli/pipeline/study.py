@@ -1,0 +1,152 @@
+"""The paper's studies of a fine-tuned model: Figure 2, Figure 3b and Table 3."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import datasets
+import numpy as np
+import pandas as pd
+import torch
+
+from ..encoder.studying import StudiedModel
+from ..errors import PowerbertError
+from ..method.elimination import draw_random_order, from_keys, to_keys
+from ..method.study import mutual_information
+from ..settings import StudySettings
+from ..store.stages import Stage
+from ..tasks.batches import answers, in_length_order
+from ..tasks.metrics import METRICS, interval, paired_drop, undefined_on
+from .chain import retention_for
+from .compress import compressed
+from .retrain import baselines, better, predictions, retrained
+from .work import Work
+
+log = logging.getLogger(__name__)
+STRATEGIES = ("attention", "head", "random")  # Attn-WS, Head-WS, Rand-WS
+
+
+def study(settings: StudySettings, work: Work[StudySettings] | None = None) -> pd.DataFrame:
+    """The study `settings.name`, as a table; see `similarity`, `information` and `selection`."""
+    studies = {"similarity": similarity, "information": information, "selection": selection}
+    return studies[settings.name](work or Work(settings))
+
+
+def similarity(work: Work[StudySettings]) -> pd.DataFrame:
+    """How alike the word-vectors of an input are after each layer (Figure 2).
+
+    Returns:
+        layer (0 the embeddings), cosine: the mean over the pairs of an input's word-vectors, then over inputs, with
+        its 95% interval (low, high), and inputs: how many, of two word-vectors or more.
+    """
+    rows = _few(work, longer_than=1)
+    model, pad = _studied(work), work.material.collator("max")
+    batches = in_length_order(rows, work.settings.batch_size, pad, work.device)
+    with torch.inference_mode():
+        flat = ({name: tensor.flatten(0, -2) for name, tensor in batch.items()} for batch in batches)
+        found = torch.cat([model.similarity(**batch) for batch in flat], dim=1).cpu().numpy()
+    mean, half = found.mean(axis=1), 1.96 * found.std(axis=1, ddof=1) / np.sqrt(found.shape[1])
+    return pd.DataFrame(
+        {"layer": range(len(mean)), "cosine": mean, "low": mean - half, "high": mean + half, "inputs": found.shape[1]}
+    )
+
+
+def information(work: Work[StudySettings]) -> pd.DataFrame:
+    """What the answers lose without one word-vector: of layer j that of rank k by significance (Figure 3b).
+
+    Only inputs that have all of these ranks are looked at, so that all figures are of the same ones. What the last
+    layer drops changes no answer where the head reads [CLS] alone, so that it is left out there.
+
+    Returns:
+        layer, rank (1 the most significant beside [CLS]), information: the mutual information of the model's predicted
+        classes with and without it, in nats, with its 95% interval (low, high); entropy: what it is if nothing is
+        lost; changed: share of the inputs with another class; inputs.
+
+    Raises:
+        PowerbertError: the task has no classes, or no input is long enough.
+    """
+    settings, task = work.settings, work.settings.task
+    if task.kind not in ("classification", "multiple_choice"):
+        raise PowerbertError(f"name=information: task.kind={task.kind} predicts no classes; take name=similarity")
+    rows, model, pad = _few(work, longer_than=settings.study.ranks), _studied(work), work.material.collator("max")
+
+    def classes(without: tuple[int, int] | None) -> np.ndarray:
+        model.without = without
+        found: np.ndarray = answers(model, rows, pad, settings.batch_size, work.device).logits.argmax(axis=-1)
+        return found
+
+    whole, found = classes(None), []
+    entropy = mutual_information(whole, whole)[0]
+    for j in range(model.layers - 1 if model.ends_in_first else model.layers):
+        log.info("study: layer %d of %d", j + 1, model.layers)
+        for rank in range(1, settings.study.ranks + 1):
+            other = classes((j, rank))
+            value, low, high = mutual_information(whole, other)
+            changed = float(np.mean(whole != other))
+            found.append((j + 1, rank, value, low, high, entropy, changed, len(rows)))
+    columns = ["layer", "rank", "information", "low", "high", "entropy", "changed", "inputs"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def selection(work: Work[StudySettings]) -> pd.DataFrame:
+    """Strategies beside each other (Table 3): by attention, the first word-vectors, and random ones.
+
+    Each is re-trained with the same retention configuration, given or searched for attention.
+
+    Returns:
+        strategy (plain: with all word-vectors, trained as long), inputs: all, or those longer than
+        `study.longer_than`; n, metric with its 95% interval (low, high), and the drop from plain with its own.
+    """
+    settings, lengths = work.settings, np.asarray(work.material.dev["length"])
+    retention, start = retention_for(work)
+    stages: dict[str, Stage] = {"plain": better(baselines(work))}
+    order = draw_random_order(settings.seq_len, settings.seed)
+    for strategy in STRATEGIES:
+        keys = {**to_keys(retention.elimination), "strategy": strategy, "random_order": order}
+        stages[strategy] = retrained(work, replace(retention, elimination=from_keys(keys)), start)
+    return pd.DataFrame(_compared(settings, stages, lengths))
+
+
+def _compared(settings: StudySettings, stages: dict[str, Stage], lengths: np.ndarray) -> Iterator[dict[str, object]]:
+    metric, limit = settings.task.metric, settings.study.longer_than
+    labels, plain = predictions(stages["plain"])
+    for name, stage in stages.items():
+        for inputs, chosen in (("all", lengths > 0), (f"longer than {limit}", lengths > limit)):
+            own, wanted = predictions(stage)[1][chosen], labels[chosen]
+            if not chosen.any() or undefined_on(metric, wanted):
+                log.warning("study: %s has no meaning on the %d inputs %s", metric, chosen.sum(), inputs)
+                continue
+            value, (low, high) = METRICS[metric](wanted, own), interval(metric, wanted, own)
+            drop = paired_drop(metric, wanted, plain[chosen], own, 0.0)
+            lost = METRICS[metric](wanted, plain[chosen]) - value
+            yield {
+                **{
+                    "strategy": name,
+                    "inputs": inputs,
+                    "n": int(chosen.sum()),
+                    "metric": value,
+                    "low": low,
+                    "high": high,
+                },
+                **{"drop": lost, "drop_low": drop.low, "drop_high": drop.high},
+            }
+
+
+def _studied(work: Work[StudySettings]) -> StudiedModel:
+    return StudiedModel(work.host(compressed(work).model_dir), work.settings.seq_len).eval().to(work.device)
+
+
+def _few(work: Work[StudySettings], longer_than: int) -> datasets.Dataset:
+    """The first dev inputs of more word-vectors than that.
+
+    Raises:
+        PowerbertError: there are none.
+    """
+    dev = work.material.dev
+    long = np.flatnonzero(np.asarray(dev["length"]) > longer_than)[: work.settings.study.examples]
+    if len(long) < 2:
+        raise PowerbertError(
+            f"name={work.settings.name}: {len(long)} dev inputs have more than {longer_than} word-pieces, not two"
+            + ("; set study.ranks lower" if work.settings.name == "information" else "")
+        )
+    return dev.select(long)
