@@ -11,6 +11,7 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import nn
 
+from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
 from ..method.retention import Thresholds
@@ -54,10 +55,15 @@ def models_of(shortened: ShortenedModel, whole: nn.Module | None = None) -> dict
 
     plain is transformers' own classifier: `whole`, of which a compressed model was made, or that with these weights.
     full is this encoder with all word-vectors kept: what it gains on plain, by its own products, by a last layer that
-    answers for [CLS] only and by compression, is no elimination.
+    answers for [CLS] only and by compression, is no elimination. packed is this encoder around `whole`, where there
+    is one: with packed rows it may be the fastest model of which nothing was removed.
     """
     full = ShortenedModel(shortened.host, plain(shortened.seq_len, shortened.layers)).eval()
-    return {"plain": whole or shortened.host, "full": full, "shortened": shortened}
+    models = {"plain": whole or shortened.host, "full": full, "shortened": shortened}
+    if whole is not None:
+        everything = plain(shortened.seq_len, layers_of(whole.config))  # type: ignore[arg-type]
+        models["packed"] = ShortenedModel(whole, everything).eval()  # type: ignore[arg-type]
+    return models
 
 
 def build_contenders(
@@ -79,13 +85,12 @@ def build_contenders(
         peaks: of the device, by precision.
     """
     contenders, skipped = [], []
+    names = [*field.models, *(["packed"] if "plain" in field.models and "packed" in field.paddings else [])]
     for engine, precision in ((e, p) for e in field.engines for p in field.precisions):
         buckets = engine == "compile"
         device = place.device if engine in TORCH_ENGINES else "cpu"
         batches = {p: make_batches(rows, p, batch_size, pad, device, seq_len, buckets) for p in field.paddings}
-        for name, model in prepared(
-            {n: models[n] for n in field.models if n in models}, engine, precision, place.device
-        ):
+        for name, model in prepared({n: models[n] for n in names if n in models}, engine, precision, place.device):
             try:
                 run = runner(engine, name, model, precision, place)
             except Unavailable as error:
@@ -98,6 +103,8 @@ def build_contenders(
                 continue
             for padding in field.paddings:
                 if padding == "packed" and (engine not in PACKING_ENGINES or name == "plain"):
+                    continue
+                if name == "packed" and padding != "packed":
                     continue
                 layers = [batch_cost(batch, models[name], engine) for batch in batches[padding]]
                 flops = sum(total(layer).flops for batch in layers for layer in batch)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..encoder.shortened import EliminationModel
+from ..encoder.driven import EliminationModel
 from ..errors import PowerbertError
 from ..method.retention import Thresholds
 from ..store.onnx_file import export_onnx, input_names, quantize_onnx

@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .. import processes
+from ..encoder.driven import is_multiple_choice
 from ..encoder.families import UnsupportedModelError
 from ..encoder.loading import ModelError, check_classes, check_fits, host_config
-from ..encoder.shortened import is_multiple_choice
 from ..errors import PowerbertError, nearest
 from ..method.kernels import triton_kernels, use_kernel
 from ..method.soft_extract import learning_rate_for_reach

@@ -11,9 +11,9 @@ from ..method.selection import select_counts
 from ..method.study import mean_cosine
 from .attention import Rows, attend, keep_all
 from .block import Block
+from .driven import EliminationModel
 from .families import family_of
 from .packing import Group
-from .shortened import EliminationModel
 
 
 class StudiedModel(EliminationModel):

@@ -117,7 +117,7 @@ def time_model(
     about = {"elimination": to_keys(model.elimination), "environment": capture(work.device)}
     timing, records, models = pd.DataFrame(), [], models_of(model, whole)
     random_plain = work.settings.shortened is not None and whole is not None
-    with_weights = {name: one for name, one in models.items() if not (random_plain and name == "plain")}
+    with_weights = {name: one for name, one in models.items() if not (random_plain and name in ("plain", "packed"))}
     measured = _Answers(work, with_weights) if trained else None
     with tempfile.TemporaryDirectory() as files:
         try:
@@ -237,7 +237,7 @@ def profiled(work: Work[BenchSettings], found: Timed) -> tuple[pd.DataFrame, int
     """Where the time goes in eager PyTorch, at the first precision and padding, and over how many batches."""
     settings, options, device, material = work.settings, work.settings.bench, work.device, work.material
     precision = next((p for p in options.precisions if p in DTYPES), "fp32")
-    models = {name: one for name, one in models_of(found.model, found.whole).items() if name != "full"}
+    models = {name: one for name, one in models_of(found.model, found.whole).items() if name not in ("full", "packed")}
     drawn = choose_rows(len(material.dev), options.examples, settings.batch_size, settings.seed)
     rows = [material.dev[i] for i in drawn]
     batches = make_batches(

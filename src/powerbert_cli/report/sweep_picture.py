@@ -58,10 +58,12 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any
     if len(curves) > 1:
         axis.axhline(baseline, ls=":", lw=1, color="black")
     axis.plot(plain, baseline, "x", ms=8, mew=2, color="black", label="transformers' plain model")
-    if f"full_{padding}_ms" in table:
-        full = plain * float((table[f"full_{padding}_ms"] / table[f"plain_{padding}_ms"]).median())
-        if len(curves) < 2:  # with several methods full is compressed too
-            axis.plot(full, baseline, "s", mfc="none", color="black", label="this encoder, everything kept")
+    # where the model is compressed, full is too; then the whole one in this encoder is timed as packed
+    names = [name for name in (f"packed_{padding}_ms", f"full_{padding}_ms") if name in table]
+    if names and not (len(curves) > 1 and padding != "packed"):
+        seconds = table[names].bfill(axis=1).iloc[:, 0]
+        full = plain * float((seconds / table[f"plain_{padding}_ms"]).median())
+        axis.plot(full, baseline, "s", mfc="none", color="black", label="this encoder, nothing removed")
 
     def time(point: dict[str, Any]) -> float:
         # jobs ran at different moments; only the ratio to the plain model beside it compares

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ..encoder.attention import Rows
 from ..encoder.block import Block
+from ..encoder.driven import EliminationModel
 from ..encoder.packing import Group
-from ..encoder.shortened import EliminationModel, ShortenedModel
+from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 from ..method.selection import significance_order
 from ..training.classifier import distillation_loss

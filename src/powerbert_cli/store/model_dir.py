@@ -17,9 +17,9 @@ from transformers import (
 )
 from transformers.utils import cached_file
 
+from ..encoder.driven import is_multiple_choice
 from ..encoder.loading import ModelError
 from ..encoder.removing import NotRemovable, filled, strip
-from ..encoder.shortened import is_multiple_choice
 from .artifacts import write_json
 from .compression_file import NAME as COMPRESSION
 from .compression_file import Compression, parsed

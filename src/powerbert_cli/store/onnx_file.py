@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..encoder.shortened import EliminationModel, is_choice_model
+from ..encoder.driven import EliminationModel, is_choice_model
 from ..errors import PowerbertError
 from .artifacts import whole_file
 

@@ -9,8 +9,9 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto import modeling_auto
 
+from ..encoder.driven import is_multiple_choice
 from ..encoder.loading import ModelError
-from ..encoder.shortened import ShortenedModel, is_multiple_choice
+from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 from ..method.retention import RetentionError
 from .model_dir import RETENTION, WHERE, found_file, load_host, save_host

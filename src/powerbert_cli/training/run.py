@@ -14,7 +14,7 @@ from transformers import EvalPrediction, Trainer, TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from .. import processes
-from ..encoder.shortened import EliminationModel
+from ..encoder.driven import EliminationModel
 from ..errors import PowerbertError
 from ..tasks.batches import Material
 from ..tasks.metrics import all_scores, predictions_of, score_of_authors_code

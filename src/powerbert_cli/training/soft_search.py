@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, set_seed
 
+from ..encoder.driven import EliminationModel
 from ..encoder.searching import SearchModel, SoftThresholdModel
-from ..encoder.shortened import EliminationModel, ShortenedModel
+from ..encoder.shortened import ShortenedModel
 from ..method import soft_extract
 from ..tasks.batches import Batch, Material, in_length_order
 from .controller import Controller

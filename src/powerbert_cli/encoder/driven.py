@@ -1,0 +1,284 @@
+"""The encoder that drives a Hugging Face classifier's own blocks, whatever is done to its word-vectors."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from ..method.elimination import ByAttention, ByPosition, Elimination, Sizes, shield_of
+from .attention import Rows, attend, attend_for_first
+from .block import Block
+from .families import family_of
+from .packing import Group, Packing, packed, padded, sent
+from .parts import part
+from .views import Views
+
+
+def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
+    """The loss that transformers' classifiers compute for the same problem type."""
+    if problem_type == "regression":
+        return F.mse_loss(logits.squeeze(-1).float(), labels.float())
+    if problem_type == "multi_label_classification":
+        return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
+    return F.cross_entropy(logits.float(), labels)
+
+
+def is_choice_model(host: Any) -> bool:
+    """Whether this classifier answers multiple choices."""
+    return type(host).__name__.endswith("ForMultipleChoice")
+
+
+def is_multiple_choice(config: Any) -> bool:
+    """Whether a model's config names a multiple-choice architecture."""
+    return any(name.endswith("ForMultipleChoice") for name in config.architectures or ())
+
+
+def _real_mask(attention_mask: Tensor | None) -> Tensor | None:
+    """The mask as bool, or None if it is known that nothing is padded.
+
+    An input without any word-piece, as servers fill up batches with, counts as one of its first: it has an answer
+    then, where an average over nothing has none.
+
+    Raises:
+        ValueError: an input is padded on the left.
+    """
+    if attention_mask is None:
+        return None
+    mask = attention_mask.bool()
+    empty = ~mask.any(dim=-1, keepdim=True)
+    mask = torch.cat([mask[:, :1] | empty, mask[:, 1:]], dim=-1)
+    if torch.compiler.is_compiling():
+        return mask
+    if bool(mask.all()):
+        return None
+    if not bool(mask[:, 0].all()):
+        raise ValueError("attention_mask: an input begins with padding; pad on the right (padding_side='right')")
+    return mask
+
+
+def _flat(given: Any) -> Any:
+    """(B, C, N) of a multiple choice → (B · C, N); all else as it is."""
+    return given.flatten(0, 1) if given is not None and given.dim() == 3 else given
+
+
+class EliminationModel(nn.Module, ABC):
+    """A classifier whose encoder eliminates, or softly scales, word-vectors.
+
+    The host keeps its own modules and state-dict keys; this module only runs them in its own
+    loop. Subclasses say what happens in the attention half of each block.
+
+    Attributes:
+        ends_in_first: the last layer answers for [CLS] only, as the head reads nothing else (exact).
+        attention_dropout: in training, in place of the host's own; None for that.
+    """
+
+    _priority: Tensor | None
+
+    def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
+        nn.Module.__init__(self)
+        self.host = host
+        self.config = host.config
+        self.elimination = elimination
+        self.attention_dropout: float | None = None
+        self._family = family_of(host)
+        self._views = Views(host, self._family.blocks)
+        choice = is_choice_model(host)
+        self._head = self._family.choice_head if choice else self._family.head
+        self._reads_first = self._family.reads_first_only(host.config, choice)
+        # In the last layer the others are then not needed; merging still puts them into [CLS].
+        self.ends_in_first = self._reads_first and not elimination.merges and elimination.protected > 0
+        priority = elimination.ranking.priority if isinstance(elimination.ranking, ByPosition) else None
+        self.register_buffer("_priority", priority, persistent=False)
+        blocks = self.blocks()
+        self.layers, self.heads = len(blocks), blocks[0].heads
+        self._tracks = elimination.chosen_beforehand or any(block.positional for block in blocks)
+
+    @property
+    def seq_len(self) -> int:
+        return self.elimination.seq_len
+
+    def blocks(self) -> tuple[Block, ...]:
+        """Views of the host's blocks; arranged for inference where there is no gradient."""
+        fast = not self.training and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        return self._views.for_inference() if fast else self._views.blocks()
+
+    @abstractmethod
+    def attention_half(self, j: int, block: Block, rows: Rows) -> Rows:
+        """Attention of layer j (0-based), and of its word-vectors what goes on to the feed-forward part."""
+
+    @property
+    def _ranking(self) -> ByAttention:
+        """What `attend` scores; of positions it scores nothing."""
+        ranking = self.elimination.ranking
+        return ranking if isinstance(ranking, ByAttention) else ByAttention()
+
+    def _dropout(self, block: Block) -> float:
+        if not self.training:
+            return 0.0
+        return block.attention_dropout if self.attention_dropout is None else self.attention_dropout
+
+    def attend_and_score(
+        self, block: Block, rows: Rows, of_group: Callable[[Group, Tensor], Tensor]
+    ) -> tuple[Rows, Tensor]:
+        """Self-attention that keeps all, and what `of_group` makes of each group's scores (b, n), by rows (T,)."""
+        found = []
+
+        def see(group: Group, scores: Callable[[], Tensor]) -> None:
+            own = self._by_position(rows, group) if self.elimination.chosen_beforehand else scores()
+            found.append(of_group(group, own).flatten())
+
+        after = attend(block, rows, see, self._ranking, self._dropout(block), self.training)
+        return after, rows.packing.unpad(torch.cat(found))
+
+    def _by_position(self, rows: Rows, group: Group) -> Tensor:
+        """Scores of Head-WS and Rand-WS, (b, n) float32."""
+        positions = rows.table(group, rows.positions)
+        assert self._priority is not None and positions is not None
+        return self._priority[positions].float()
+
+    def start(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        track: bool = False,
+    ) -> Rows:
+        """The embedded word-vectors as rows."""
+        n = input_ids.shape[1]
+        if not isinstance(n, torch.SymInt) and n > self.seq_len:
+            raise ValueError(
+                f"input_ids: {n} word-pieces exceed ℓ={self.seq_len} of this model; cut inputs with truncation=True, "
+                f"max_length={self.seq_len}"
+            )
+        # a traced graph is told that both have one shape
+        mask = _real_mask(None if attention_mask is None else attention_mask.expand(input_ids.shape))
+        padding_counts = self.elimination.pad_queries and mask is not None
+        if torch.compiler.is_compiling() or padding_counts:
+            inputs = input_ids.shape[0]
+            sizes = torch.full((inputs,), n, device=input_ids.device) if mask is None else mask.sum(dim=-1)
+            packs = torch.compiler.is_exporting() and not padding_counts
+            packing = padded(mask, n, Sizes(sizes, sizes, bound=n), self.heads, packs)
+        else:
+            packing, chosen = self._packed(input_ids, mask)
+            if mask is not None:
+                input_ids, mask = input_ids[chosen], mask[chosen]
+                token_type_ids = None if token_type_ids is None else token_type_ids[chosen]
+        vectors = self._family.embed(self.host, input_ids, token_type_ids)
+        positions = shield = weights = None
+        if track or self._tracks:
+            positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
+        shield = shield_of(input_ids, self.elimination.protected_tokens)
+        if self.elimination.merges:
+            weights = torch.ones(input_ids.shape, device=input_ids.device) if mask is None else mask.float()
+        real = None if mask is None or packing.padding_is_rows else mask.flatten().nonzero().squeeze(1)
+
+        def rows(table: Tensor) -> Tensor:
+            return table.flatten(0, 1) if real is None else table.flatten(0, 1).index_select(0, real)
+
+        others = (None if one is None else rows(one) for one in (positions, shield, weights))
+        return Rows(rows(vectors), packing, *others)
+
+    def _packed(self, input_ids: Tensor, mask: Tensor | None) -> tuple[Packing, Any]:
+        """The packing of inputs (B, N), and an index that brings them into its order, cut to the longest."""
+        inputs, n = input_ids.shape
+        sizes = torch.full((inputs,), n) if mask is None else mask.sum(dim=-1).cpu()
+        order: Tensor | None = None
+        chosen: Any = slice(None)
+        if bool((sizes[1:] > sizes[:-1]).any()):
+            order = sizes.argsort(descending=True, stable=True)
+            sizes, chosen = sizes[order], sent(order, input_ids.device)
+        longest = n if mask is None else int(mask.any(dim=0).nonzero().max()) + 1
+        packing = packed(Sizes(sizes, sizes), order, self.heads, input_ids.device)
+        return packing, (chosen, slice(0, longest))
+
+    def _encode(self, rows: Rows, seen: Callable[[Rows], None] | None = None, whole: bool = False) -> Rows:
+        """All layers.
+
+        Args:
+            seen: is given what leaves each.
+            whole: the last layer answers for all that it keeps, also where that is not needed.
+        """
+        last = self.layers - 1 if self.ends_in_first and not whole else None
+        for j, block in enumerate(self.blocks()):
+            if j == last:
+                rows = attend_for_first(block, rows, self._dropout(block), self.training)
+            else:
+                rows = self.attention_half(j, block, rows)
+            with part("feed-forward"):
+                rows = rows._replace(vectors=block.feed_forward(rows.vectors, self.training))
+            if seen is not None:
+                seen(rows)
+        return rows
+
+    def _whole(self, rows: Rows) -> tuple[Tensor, Tensor | None]:
+        """What a head is given that reads more than [CLS]: (B, K, D), and how far each word-vector counts (B, K)."""
+        return rows.packing.whole(rows.vectors)
+
+    def _logits(self, rows: Rows) -> Tensor:
+        packing = rows.packing
+        if not self._reads_first:
+            return self._head(self.host, *self._whole(rows))
+        starts, _ = packing.bounds(rows.vectors.device)
+        first = packing.in_batch_order(rows.vectors.index_select(0, starts[:-1]))
+        return self._head(self.host, first.unsqueeze(1), None)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> SequenceClassifierOutput:
+        """Logits (B, C), and the loss if labels are given.
+
+        Inputs are (B, N), N ≤ ℓ, padded on the right; of a multiple-choice model (B, C, N), one text for each choice.
+
+        Args:
+            output_hidden_states: also the L + 1 hidden states, of the embeddings and of each layer, (B, K, D) with
+                what is left there, padded to the largest K; of the last layer [CLS] alone if `ends_in_first`.
+
+        Raises:
+            ValueError: inputs longer than ℓ, or padded on the left.
+        """
+        states: list[Tensor] = []
+
+        def see(rows: Rows) -> None:
+            states.append(rows.packing.whole(rows.vectors)[0])
+
+        with part("embed"):
+            start = self.start(*(_flat(given) for given in (input_ids, attention_mask, token_type_ids)))
+        if output_hidden_states:
+            see(start)
+        rows = self._encode(start, see if output_hidden_states else None)
+        with part("head"):
+            logits = self._logits(rows)
+        if input_ids.dim() == 3:
+            logits = logits.view(input_ids.shape[:2])
+        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
+        hidden = tuple(states) if output_hidden_states else None
+        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden)
+
+    @torch.no_grad()
+    def kept_positions(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> list[Tensor]:
+        """Positions in the input of the word-vectors that leave each layer.
+
+        Returns:
+            L tensors (B, K_j), ascending along the last dimension; padding is -1.
+        """
+        trace: list[Tensor] = []
+
+        def see(rows: Rows) -> None:
+            assert rows.positions is not None
+            positions, mask = rows.packing.whole(rows.positions)
+            trace.append(positions if mask is None else positions.masked_fill(~mask, -1))
+
+        self._encode(self.start(input_ids, attention_mask, token_type_ids, track=True), see, whole=True)
+        return trace
