@@ -61,6 +61,17 @@ def test_without_one_word_vector(family):
             torch.testing.assert_close(model(batch["input_ids"][i : i + 1, :n]).logits[0], model(**batch).logits[i])
 
 
+def test_ranks_are_those_that_extract_layers_keep():
+    """[CLS] and the two of ranks 1 and 2 are what the first layer of a shortened model keeps; batched in any order."""
+    host, (mask, ids) = make_host("bert"), (torch.ones(2, 9).long(), torch.randint(5, 90, (2, 9)))
+    mask[0, 5:] = 0
+    found = StudiedModel(host, 16).eval().ranked(2, ids, mask)
+    assert found.shape == (3, 2, 2)
+    kept = ShortenedModel(host, described((3, 3, 3), 16)).eval().kept_positions(ids, mask)[0]
+    for own, positions in zip(found[0], kept, strict=True):
+        assert sorted([0, *own.tolist()]) == positions.tolist()
+
+
 def test_similarity_is_that_of_the_hosts_hidden_states():
     host = make_host("bert", attention="eager")
     ids = torch.randint(5, 90, (4, 11), generator=torch.Generator().manual_seed(0))
@@ -89,7 +100,7 @@ def test_the_studies_as_commands(here, capfd):
     assert (alike["low"] < alike["cosine"]).all() and (alike["cosine"] < alike["high"]).all()
     lost = study("name=information", "study.ranks=2")
     assert lost[["layer", "rank"]].values.tolist() == [[1, 1], [1, 2]]  # of layer 2 nothing but [CLS] is read
-    assert (lost["information"] <= lost["entropy"] + 1e-9).all()
+    assert (lost["information"] <= lost["entropy"] + 1e-9).all() and lost["share"].between(0, 1, "right").all()
     beside = study("name=selection", "retention.lengths=[9,4]", "study.longer_than=12")
     assert beside["strategy"].drop_duplicates().tolist() == ["plain", "attention", "head", "random"]
     assert set(beside["inputs"]) == {"all", "longer than 12"} and (beside["n"] <= 48).all()

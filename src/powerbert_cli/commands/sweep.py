@@ -97,6 +97,7 @@ def _job(cfg: Any) -> dict[str, Any]:
         "drop": baseline.value - value,
         **{"drop_low": drop.low, "drop_high": drop.high, "confidence": drop.confidence},
         **by_padding(timing),
+        "compressed": settings.compress.given,
         "parameters": model.host.num_parameters(),
         "file_mb": sum(path.stat().st_size for path in stage.model_dir.glob("*.safetensors")) / 1e6,
         **_on_test(work, baseline, stage),

@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..method.elimination import Kept, plain
-from ..method.selection import select_counts
+from ..method.selection import select_counts, significance_order
 from ..method.study import mean_cosine
 from .attention import Rows, attend, keep_all
 from .block import Block
@@ -40,15 +40,39 @@ class StudiedModel(EliminationModel):
         def pick(group: Group, scores: Callable[[], Tensor]) -> Kept:
             now = rows.packing.sizes_of(group).now
             found = scores()
-            ranked = found if group.mask is None else found.masked_fill(~group.mask, -1.0)
-            ranked[:, 0] = float("inf")  # [CLS]
-            gone = ranked.sort(dim=-1, descending=True, stable=True).indices[:, min(k, ranked.shape[1] - 1)]
+            order = significance_order(found, group.mask)
+            gone = order[:, min(k, order.shape[1] - 1)]
             counts = now - (now > k).to(now)
             lowest = found.scatter(1, gone.unsqueeze(-1), -1.0)
             keep = int(counts.max())
             return Kept(*select_counts(lowest, counts.to(found.device), keep, group.mask), counts)
 
         return pick
+
+    @torch.no_grad()
+    def ranked(
+        self,
+        ranks: int,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Positions of the most significant word-vectors beside [CLS] in each layer: (L, B, ranks).
+
+        Inputs have more word-vectors than `ranks`.
+        """
+        found: list[Tensor] = []
+        rows = self.start(input_ids, attention_mask, token_type_ids)
+        for block in self.blocks():
+            own: list[Tensor] = []
+
+            def see(group: Group, scores: Callable[[], Tensor], own: list[Tensor] = own) -> None:
+                own.append(significance_order(scores(), group.mask)[:, 1 : ranks + 1])
+
+            rows = attend(block, rows, see, self._ranking, 0.0, False)
+            rows = rows._replace(vectors=block.feed_forward(rows.vectors, False))
+            found.append(rows.packing.in_batch_order(torch.cat(own)))
+        return torch.stack(found)
 
     @torch.no_grad()
     def similarity(

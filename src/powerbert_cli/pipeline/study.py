@@ -1,6 +1,7 @@
 """The paper's studies of a fine-tuned model: Figure 2, Figure 3b and Table 3."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -60,7 +61,8 @@ def information(work: Work[StudySettings]) -> pd.DataFrame:
     Returns:
         layer, rank (1 the most significant beside [CLS]), information: the mutual information of the model's predicted
         classes with and without it, in nats, with its 95% interval (low, high); entropy: what it is if nothing is
-        lost; changed: share of the inputs with another class; inputs.
+        lost; changed: share of the inputs with another class; token and its share: what is of this rank most often;
+        inputs.
 
     Raises:
         PowerbertError: the task has no classes, or no input is long enough.
@@ -75,7 +77,7 @@ def information(work: Work[StudySettings]) -> pd.DataFrame:
         found: np.ndarray = answers(model, rows, pad, settings.batch_size, work.device).logits.argmax(axis=-1)
         return found
 
-    whole, found = classes(None), []
+    whole, found, tokens = classes(None), [], _most_often(work, model, rows)
     entropy = mutual_information(whole, whole)[0]
     for j in range(model.layers - 1 if model.ends_in_first else model.layers):
         log.info("study: layer %d of %d", j + 1, model.layers)
@@ -83,9 +85,30 @@ def information(work: Work[StudySettings]) -> pd.DataFrame:
             other = classes((j, rank))
             value, low, high = mutual_information(whole, other)
             changed = float(np.mean(whole != other))
-            found.append((j + 1, rank, value, low, high, entropy, changed, len(rows)))
-    columns = ["layer", "rank", "information", "low", "high", "entropy", "changed", "inputs"]
+            found.append((j + 1, rank, value, low, high, entropy, changed, *tokens[j][rank - 1], len(rows)))
+    columns = ["layer", "rank", "information", "low", "high", "entropy", "changed", "token", "share", "inputs"]
     return pd.DataFrame(found, columns=columns)
+
+
+def _most_often(
+    work: Work[StudySettings], model: StudiedModel, rows: datasets.Dataset
+) -> list[list[tuple[str, float]]]:
+    """By layer and rank, the token that has it most often, with its share of the inputs."""
+    counts = [[Counter[int]() for _ in range(work.settings.study.ranks)] for _ in range(model.layers)]
+    pad, given = work.material.collator("max"), work.settings
+    with torch.inference_mode():
+        for batch in in_length_order(rows, given.batch_size, pad, work.device):
+            flat = {name: tensor.flatten(0, -2) for name, tensor in batch.items()}
+            places = model.ranked(given.study.ranks, **flat)
+            for own, at in zip(counts, places, strict=True):
+                for count, ids in zip(own, flat["input_ids"].gather(1, at).T.tolist(), strict=True):
+                    count.update(ids)
+
+    def said(count: Counter[int]) -> tuple[str, float]:
+        ((token, times),) = count.most_common(1)
+        return str(work.tokenizer.convert_ids_to_tokens(token)), times / count.total()
+
+    return [[said(count) for count in own] for own in counts]
 
 
 def selection(work: Work[StudySettings]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ def draw(name: str, table: pd.DataFrame, title: str, metric: str, path: Path) ->
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     {"similarity": _similarity, "information": _information, "selection": _selection}[name](axis, table, metric)
@@ -45,7 +45,7 @@ def _information(axis: Any, table: pd.DataFrame, metric: str) -> None:
     axis.axhline(table["entropy"].iloc[0], ls=":", color="black", lw=1, label="nothing removed")
     axis.set(xlabel="rank of the word-vector that is removed, by significance", ylabel="mutual information (nats)")
     axis.set_xticks(sorted(table["rank"].unique()))
-    axis.legend(fontsize=8, ncols=2)
+    axis.figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
 
 
 def _selection(axis: Any, table: pd.DataFrame, metric: str) -> None:

@@ -58,12 +58,9 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any
     if len(curves) > 1:
         axis.axhline(baseline, ls=":", lw=1, color="black")
     axis.plot(plain, baseline, "x", ms=8, mew=2, color="black", label="transformers' plain model")
-    # where the model is compressed, full is too; then the whole one in this encoder is timed as packed
-    names = [name for name in (f"packed_{padding}_ms", f"full_{padding}_ms") if name in table]
-    if names and not (len(curves) > 1 and padding != "packed"):
-        seconds = table[names].bfill(axis=1).iloc[:, 0]
-        full = plain * float((seconds / table[f"plain_{padding}_ms"]).median())
-        axis.plot(full, baseline, "s", mfc="none", color="black", label="this encoder, nothing removed")
+    ratio = _whole_in_this_encoder(table, padding)
+    if ratio is not None:
+        axis.plot(plain * ratio, baseline, "s", mfc="none", color="black", label="this encoder, nothing removed")
 
     def time(point: dict[str, Any]) -> float:
         # jobs ran at different moments; only the ratio to the plain model beside it compares
@@ -100,6 +97,20 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any
     axis.set_xlabel("ms per example")
     axis.grid(alpha=0.3)
     return labels
+
+
+def _whole_in_this_encoder(table: pd.DataFrame, padding: str) -> float | None:
+    """Its time over that of transformers' plain model; None if it was not timed.
+
+    It is full, but for a compressed model, whose full is compressed too: of that it is packed.
+    """
+    seconds = pd.Series(float("nan"), index=table.index)
+    compressed = table["compressed"].astype(bool) if "compressed" in table else seconds.notna()
+    for name, rows in ((f"full_{padding}_ms", ~compressed), (f"packed_{padding}_ms", compressed)):
+        if name in table:
+            seconds = seconds.where(~rows, table[name])
+    ratios = (seconds / table[f"plain_{padding}_ms"]).dropna()
+    return None if ratios.empty else float(ratios.median())
 
 
 def _spread(labels: list[Any]) -> None:
