@@ -1,10 +1,12 @@
 """powerbert compress, and the verbs after it, as whole commands."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from powerbert_cli import api
@@ -130,6 +132,21 @@ def test_heads_and_widths_by_layer(here, capfd):
     assert timing.loc["full", "flops_ratio"] > 1.3 and timing.loc["shortened", "value"] > 0
     assert dispatch(["compress", *SMALL, f"checkpoint={made}", "compress.ffn=0.5"]) == 2
     assert "its layers differ in heads or neurons already" in capfd.readouterr().err
+
+
+def test_neurons_and_word_vectors_under_one_target(here, capfd):
+    """The chosen share stands in the config; every candidate costs as much."""
+    own = ["searcher=calibrate", "calibrate.by=significance", "calibrate.examples=16", "target.flops=0.5"]
+    assert dispatch(["retrain", *SMALL, *own, "compress.ffn=auto", "retrain.epochs=0"]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    harms = dict(re.findall(r"auto: ([^:,]+?) and [^,]+, [\d.]+ of the FLOPs: harm ([\de.-]+)", said))
+    assert len(harms) >= 3 and "all neurons" in harms
+    best = min(harms, key=lambda name: float(harms[name]))
+    chosen = yaml.safe_load((newest("retrain") / "config.yaml").read_text())["compress"]["ffn"]
+    assert best == ("all neurons" if chosen is None else f"{chosen:g} of the neurons")
+    for given in (["retention.lengths=[9,4]", *own[:1]], own[:-1], ["retention=full", *own]):
+        assert dispatch(["retrain", *SMALL, *given, "compress.ffn=auto"]) == 2
+        assert "compress.ffn=auto weighs" in capfd.readouterr().err
 
 
 def test_labels_are_read_for_heads(here):

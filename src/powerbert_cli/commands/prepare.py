@@ -22,6 +22,7 @@ from ..method.kernels import triton_kernels, use_kernel
 from ..method.soft_extract import learning_rate_for_reach
 from ..pipeline.compress import check_compressible
 from ..pipeline.from_settings import given_retention
+from ..pipeline.joint import settled_ffn
 from ..pipeline.work import Work
 from ..settings import (
     AUTO,
@@ -79,6 +80,7 @@ def prepared(cfg: Any, cls: type[S]) -> Work[S]:
         PowerbertError: for an unknown key, a value of the wrong type or outside its range, and for whatever else can
             be known to fail.
     """
+    ffn_is_auto = _takes_auto_ffn(cfg, cls)
     settings, auto = _typed(cfg, cls)
     processes.join(cpu=resolve_device(settings.device) == "cpu")
     work = Work(settings)
@@ -89,7 +91,25 @@ def prepared(cfg: Any, cls: type[S]) -> Work[S]:
     use_kernel(settings.attention)
     if settings.runtime.threads:
         torch.set_num_threads(settings.runtime.threads)
+    if ffn_is_auto:
+        cfg.compress.ffn = settled_ffn(work)
+        own: Any = work.settings
+        work = work.of(replace(own, compress=replace(own.compress, ffn=cfg.compress.ffn)))
     return work
+
+
+def _takes_auto_ffn(cfg: Any, cls: type[FinetuneSettings]) -> bool:
+    """Whether compress.ffn is auto, and the rest of the config lets it be."""
+    if OmegaConf.select(cfg, "compress.ffn") != AUTO:
+        return False
+    searches = issubclass(cls, SearchSettings) and cfg.searcher == "calibrate" and cfg.target.flops is not None
+    full = issubclass(cls, RetrainSettings) and cfg.retention.lengths is not None
+    if not searches or full:
+        raise SettingsError(
+            "compress.ffn=auto weighs neurons against word-vectors under a target: give searcher=calibrate and "
+            "target.flops=0.4, and no retention configuration; or give a number"
+        )
+    return True
 
 
 def _typed(cfg: Any, cls: type[S]) -> tuple[S, list[str]]:
@@ -99,6 +119,8 @@ def _typed(cfg: Any, cls: type[S]) -> tuple[S, list[str]]:
     copy = cfg.copy()
     for name in auto:
         copy[name] = standing_in[name]
+    if OmegaConf.select(copy, "compress.ffn") == AUTO:
+        copy.compress.ffn = 0.5
     return from_config(copy, cls), auto
 
 

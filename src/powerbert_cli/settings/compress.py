@@ -26,7 +26,7 @@ class CompressOptions:
     )
     rounds: int = key("heads: in so many rounds, with gradients anew before each")
     least_heads: int = key("heads that each layer keeps; a layer without any cannot eliminate word-vectors")
-    ffn: float | None = key("share of the feed-forward neurons to keep; null keeps all")
+    ffn: float | None = key("share of the feed-forward neurons to keep; null: all, auto: weighed against word-vectors")
     flops: float | None = key("in place of a share: of the plain model's FLOPs on the data's real lengths, e.g. 0.6")
     by: str = key("what flops is reached by: ffn, heads or layers")
     widths: str = key(
