@@ -60,7 +60,7 @@ def test_completion(folder):
             folder, "-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))}
         ).stdout.split()
 
-    assert complete("powerbert s") == ["search", "sweep"]
+    assert complete("powerbert s") == ["search", "sweep", "study"]
     assert "task=rte" in complete("powerbert search task=r")
     assert "lambda=" in complete("powerbert search lamb")
     assert "hydra_bash_completion" in powerbert(folder, "-sc", "install=bash").stdout
