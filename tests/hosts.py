@@ -8,7 +8,9 @@ from transformers import (
     PreTrainedModel,
 )
 
+from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination, from_keys
+from powerbert_cli.method.retention import Lengths
 
 # far from uniform attention, so that selections are clear
 SMALL = {"vocab_size": 100, "initializer_range": 0.3, "problem_type": "single_label_classification"}
@@ -63,3 +65,27 @@ def described(lengths, seq_len, strategy="attention", thresholds=None, layers=3,
     return from_keys(
         {"seq_len": seq_len, "strategy": strategy, **given}, layers if found or strategy == "none" else None
     )
+
+
+def texts(labels=True):
+    """Two batches, the second without padding, the longest input first."""
+    generator = torch.Generator().manual_seed(3)
+    lengths = torch.tensor([12, 9, 7, 4])
+    ids = torch.randint(5, 90, (4, 12), generator=generator)
+    mask = (torch.arange(12) < lengths[:, None]).long()
+    batches = [
+        {"input_ids": torch.where(mask.bool(), ids, 1), "attention_mask": mask},
+        {"input_ids": torch.randint(5, 90, (4, 9), generator=generator)},
+    ]
+    return [{**batch, "labels": torch.tensor([0, 1, 1, 0])} for batch in batches] if labels else batches
+
+
+@torch.no_grad()
+def logits_of(model):
+    """Of the two batches."""
+    return torch.cat([model.eval()(**batch).logits for batch in texts(labels=False)])
+
+
+def ours(host, lengths=(16, 16, 16)):
+    """This encoder around a host of three layers."""
+    return ShortenedModel(host, Elimination(Lengths(lengths), 16)).eval()

@@ -2,18 +2,20 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
 import torch
-from hosts import FAMILIES, described, make_host
+from hosts import FAMILIES, described, logits_of, make_host, ours, texts
 
 from powerbert_cli.bench import energy, engines
 from powerbert_cli.bench.contenders import Field, build_contenders, models_of
 from powerbert_cli.bench.cost import Peaks, encoder_flops, shape_of
 from powerbert_cli.bench.engines import Place
+from powerbert_cli.bench.int8 import dynamic_int8
 from powerbert_cli.bench.profile import profile
 from powerbert_cli.bench.table import compared, speedup, table
 from powerbert_cli.bench.timing import measure, warm_up
@@ -223,18 +225,94 @@ signal.raise_signal(signal.SIGTERM)
     assert (done.returncode, done.stdout.strip()) == (0, "heard"), done.stderr
 
 
-def test_int8_is_near_float32(host, rows, place):
-    pytest.importorskip("onnxruntime")
+INT8 = ("eager", "onnx", "openvino", "ctranslate2")
+
+
+@pytest.mark.parametrize("engine", INT8)
+def test_int8_is_near_float32(engine, host, rows, place):
+    if engine != "eager":
+        pytest.importorskip({"onnx": "onnxruntime", "openvino": "nncf"}.get(engine, engine))
     model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
+    place = replace(place, inputs=make_batches(rows, "longest", 1, pad, "cpu", 16))
     contenders, skipped = contenders_of(
-        model, rows, place, ("eager", "onnx"), ("int8",), ("max",), models=("shortened",)
+        model, rows, place, (engine,), ("int8",), ("sorted",), models=("plain", "shortened")
     )
-    assert {(skip.engine, skip.reason) for skip in skipped} == {("eager", "int8 is for engine onnx")}
-    shortened = next(c for c in contenders if c.shortened)
-    exact = model(**shortened.batches[0]).logits.detach()
-    difference = (torch.as_tensor(shortened.run(**shortened.batches[0])) - exact).abs().max()
-    assert 0 < difference < 0.5 * exact.abs().max()
+    if engine == "ctranslate2":
+        assert [skip.reason for skip in skipped] == ["ctranslate2 runs transformers' own models, with all word-vectors"]
+    assert len(contenders) == 2 - len(skipped)
+    for contender in contenders:
+        exact = models_of(model)[contender.model](**contender.batches[0]).logits.detach()
+        answer = contender.run(**contender.batches[0])
+        difference = (torch.as_tensor(getattr(answer, "logits", answer)) - exact).abs().max()
+        assert 0 < difference < 0.5 * exact.abs().max()
     assert table_of(contenders)["roofline_ratio"].isna().all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_eager_int8_of_every_family(family):
+    host = make_host(family)
+
+    def in_int8(model):
+        return any("quantized" in type(one).__module__ for one in model.modules())
+
+    for model in (host, ours(host, (12, 8, 4))):
+        close = dynamic_int8(model)
+        assert in_int8(close) and not in_int8(host)
+        exact, found = logits_of(model), logits_of(close)
+        assert 0 < (found - exact).abs().max() < exact.abs().max()
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "xlm-roberta"])
+def test_ctranslate2_answers_as_transformers_does(family, tmp_path):
+    pytest.importorskip("ctranslate2")
+    host = make_host(family)
+    run = engines.runner("ctranslate2", "plain", host, "fp32", Place("cpu", 1, tmp_path))
+    found = torch.cat([run(**batch) for batch in texts(labels=False)])
+    assert torch.allclose(found, logits_of(host), atol=1e-4)
+    assert not hasattr(host.config, "position_embedding_type")
+
+
+def test_ctranslate2_knows_segments_and_compressed_models(tmp_path):
+    pytest.importorskip("ctranslate2")
+    host, place = make_host("bert"), Place("cpu", 1, tmp_path)
+    batch = texts(labels=False)[0]
+    batch["token_type_ids"] = (torch.arange(12) > 4).long() * batch["attention_mask"]
+    with torch.no_grad():
+        expected = host(**batch).logits
+    whole = ours(host)
+    assert torch.allclose(
+        engines.runner("ctranslate2", "shortened", whole, "fp32", place)(**batch), expected, atol=1e-4
+    )
+    for name, model, why in (
+        ("full", whole, "with all word-vectors"),
+        ("shortened", ours(host, (12, 8, 4)), "with all word-vectors"),
+        ("plain", make_host("mpnet"), "does not convert mpnet models"),
+    ):
+        with pytest.raises(engines.Unavailable, match=why):
+            engines.runner("ctranslate2", name, model, "fp32", Place("cpu", 1, tmp_path))
+
+
+def test_ctranslate2_packs_by_itself(host, rows, place):
+    pytest.importorskip("ctranslate2")
+    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
+    contenders, _ = contenders_of(
+        model, rows, place, ("eager", "ctranslate2"), ("fp32",), ("sorted", "packed"), models=("plain",)
+    )
+    found = {(c.engine, c.padding): c.flops for c in contenders}
+    assert set(found) == {("eager", "sorted"), ("ctranslate2", "sorted"), ("ctranslate2", "packed")}
+    assert found["ctranslate2", "sorted"] == found["ctranslate2", "packed"] < found["eager", "sorted"]
+
+
+def test_the_best_plain_contender_has_good_answers(host, rows, place):
+    contenders, _ = contenders_of(
+        ShortenedModel(host, described((8, 5, 2), 16)), rows, place, paddings=("max", "sorted")
+    )
+    for c in contenders:
+        c.calls = [[{"max": 2.0, "sorted": 1.0}[c.padding]]] * 3
+    best = table(contenders, 2, 16).set_index("contender")["speedup_vs_best"]
+    assert best["plain/sorted/eager/fp32"] == 1
+    without = table(contenders, 2, 16, ["plain/sorted/eager/fp32"]).set_index("contender")["speedup_vs_best"]
+    assert without["plain/max/eager/fp32"] == 1 and without["shortened/sorted/eager/fp32"] == 2
 
 
 def table_of(contenders):
@@ -252,7 +330,7 @@ def test_what_cannot_run_is_skipped_with_the_reason(host, rows, place, monkeypat
     reasons = {(skip.model, skip.engine, skip.precision): skip.reason for skip in skipped}
     assert "openvino is not installed" in reasons["plain", "openvino", "fp32"]
     assert "powerbert[openvino]" in reasons["plain", "openvino", "fp32"]
-    assert "onnx has fp32 and int8, not bf16" in reasons["plain", "onnx", "bf16"]
+    assert "engine onnx has fp32 and int8, not bf16" in reasons["plain", "onnx", "bf16"]
     assert "not one graph" in reasons["shortened", "compile", "fp32"]
     assert "cannot be written as ONNX" in reasons["shortened", "onnx", "fp32"]
     assert {(c.model, c.engine) for c in contenders} == {

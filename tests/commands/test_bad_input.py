@@ -50,7 +50,10 @@ CASES = [
     (["retrain", "retention.kind=relative", "retention.lengths=[9,8,7,6]"], "takes retention.fractions"),
     (["retrain", "retrain.distill=2"], "retrain.distill=2.0 must be in 0 … 1"),
     (["retrain", "retrain.gradual=0.5", "retrain.train_once=true"], "retrain.gradual and retrain.train_once are given"),
-    (["bench", "precision=int8"], "int8 runs in ONNX Runtime only; set bench.engines=[onnx]"),
+    (["bench", "precision=int8", "bench.engines=[compile]"], "int8 does not run in engine compile; add eager"),
+    (["retrain", "compress.bits=5"], "compress.bits=5 is none of 2, 4, 8"),
+    (["retrain", "compress.sparsity=2:8"], "compress.sparsity=2:8 must be 2:4 or null"),
+    (["compress", "compress.bits=4"], "are of a re-training: give them to powerbert retrain"),
     (["export", "strategy=merge"], "strategy=merge cannot be written as ONNX"),
     (["finetune", "checkpoint=data"], "checkpoint=data is no model directory"),
 ]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from hosts import FAMILIES, make_host
+from hosts import FAMILIES, logits_of, make_host, ours, texts
 from transformers import AutoModelForSequenceClassification
 
 from powerbert_cli.bench.cost import shape_of
@@ -12,7 +12,6 @@ from powerbert_cli.compress.heads import fewer_heads
 from powerbert_cli.compress.neurons import How, fewer_neurons
 from powerbert_cli.compress.sensitivity import by_loss
 from powerbert_cli.encoder.removing import NotRemovable, fits_config, keep_heads, keep_neurons, open_blocks, sizes_of
-from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.elimination import Elimination, plain
 from powerbert_cli.method.retention import Lengths, RetentionError
@@ -28,24 +27,6 @@ OPEN = [family for family in FAMILIES if family not in CLOSED]
 LEFT = ((0, 2), (3,), (0, 1, 2, 3))  # of four heads in each of three layers
 
 
-def texts(labels=True):
-    """Two batches, the second without padding, the longest input first."""
-    generator = torch.Generator().manual_seed(3)
-    lengths = torch.tensor([12, 9, 7, 4])
-    ids = torch.randint(5, 90, (4, 12), generator=generator)
-    mask = (torch.arange(12) < lengths[:, None]).long()
-    batches = [
-        {"input_ids": torch.where(mask.bool(), ids, 1), "attention_mask": mask},
-        {"input_ids": torch.randint(5, 90, (4, 9), generator=generator)},
-    ]
-    return [{**batch, "labels": torch.tensor([0, 1, 1, 0])} for batch in batches] if labels else batches
-
-
-@torch.no_grad()
-def logits_of(model):
-    return torch.cat([model.eval()(**batch).logits for batch in texts(labels=False)])
-
-
 def pruned(family, left=LEFT, neurons=(64, 16, 32), **changes):
     """A host with heads and neurons removed by layer, and what says so."""
     host = make_host(family, **changes)
@@ -54,10 +35,6 @@ def pruned(family, left=LEFT, neurons=(64, 16, 32), **changes):
         keep_neurons(block, torch.arange(count))
     host.compression = Compression(3, (0, 1, 2), (64, 64), 0.5, (2, 1), {}, sizes_of(host))
     return host
-
-
-def ours(host, lengths=(16, 16, 16)):
-    return ShortenedModel(host, Elimination(Lengths(lengths), 16)).eval()
 
 
 @pytest.mark.parametrize("left", [LEFT, ((0, 2), (), (3,))], ids=["some", "a layer without any"])

@@ -23,6 +23,7 @@ from .timing import Contender
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 TORCH_ENGINES = ("eager", "compile")
 PACKING_ENGINES = ("eager", "onnx", "openvino")  # of this encoder's models; a compiled graph has static shapes
+PACKS_BY_ITSELF = "ctranslate2"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def build_contenders(
     names = [*field.models, *(["packed"] if "plain" in field.models and "packed" in field.paddings else [])]
     for engine, precision in ((e, p) for e in field.engines for p in field.precisions):
         buckets = engine == "compile"
-        device = place.device if engine in TORCH_ENGINES else "cpu"
+        device = place.device if engine in TORCH_ENGINES and precision in DTYPES else "cpu"
         batches = {p: make_batches(rows, p, batch_size, pad, device, seq_len, buckets) for p in field.paddings}
         for name, model in prepared({n: models[n] for n in names if n in models}, engine, precision, place.device):
             try:
@@ -102,7 +103,8 @@ def build_contenders(
                 skipped.append(Skipped(name, engine, precision, "out of memory"))
                 continue
             for padding in field.paddings:
-                if padding == "packed" and (engine not in PACKING_ENGINES or name == "plain"):
+                packs = engine == PACKS_BY_ITSELF or (engine in PACKING_ENGINES and name != "plain")
+                if padding == "packed" and not packs:
                     continue
                 if name == "packed" and padding != "packed":
                     continue
@@ -133,12 +135,14 @@ def batch_cost(batch: Batch, model: nn.Module, engine: str = "eager") -> list[di
     shape = shape_of(model.host if isinstance(model, ShortenedModel) else model)
     ids = batch["input_ids"]
     n, inputs = ids.shape[-1], math.prod(ids.shape[:-1])
-    if not isinstance(model, ShortenedModel):
-        return encoder_cost(shape, inputs, n)
-    packs = engine in PACKING_ENGINES and not model.elimination.pad_queries
+    packs = engine == PACKS_BY_ITSELF
+    if isinstance(model, ShortenedModel):
+        packs = packs or (engine in PACKING_ENGINES and not model.elimination.pad_queries)
     sizes = (
         batch["attention_mask"].sum(dim=-1).flatten().tolist() if packs and "attention_mask" in batch else [n] * inputs
     )
+    if not isinstance(model, ShortenedModel):
+        return together([encoder_cost(shape, count, size) for size, count in Counter(sizes).items()])
     if isinstance(model.elimination.retention, Thresholds):
         device = next(model.parameters()).device
         flat = {name: tensor.flatten(0, -2).to(device) for name, tensor in batch.items()}

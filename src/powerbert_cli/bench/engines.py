@@ -1,4 +1,4 @@
-"""The ways to run a classifier that contend: PyTorch, compiled, ONNX Runtime, OpenVINO.
+"""The ways to run a classifier that contend: PyTorch, compiled, ONNX Runtime, OpenVINO, CTranslate2.
 
 A runner is called with the tensors of a batch and answers with logits or an output that has
 them. What cannot run here is `Unavailable`, with the reason.
@@ -6,7 +6,7 @@ them. What cannot run here is `Unavailable`, with the reason.
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,10 +18,14 @@ import torch
 from torch import nn
 
 from ..encoder.driven import EliminationModel
+from ..encoder.quantising import clips_of
+from ..encoder.removing import fits_config
 from ..errors import PowerbertError
 from ..method.retention import Thresholds
 from ..store.onnx_file import export_onnx, input_names, quantize_onnx
 from ..tasks.batches import Batch
+from .ctranslate import COMPUTE, NotConverted, ctranslate2_runner
+from .int8 import dynamic_int8, static_int8, without_telemetry
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Runner = Callable[..., Any]
@@ -39,11 +43,13 @@ class Place:
         device: cpu or cuda.
         threads: of a CPU, for engines that have their own.
         folder: for the files of engines that read the model from one.
+        inputs: batches of one input each, on which int8 is calibrated where it has to be.
     """
 
     device: str
     threads: int
     folder: Path
+    inputs: Sequence[Batch] = ()
 
 
 def runner(engine: str, name: str, model: nn.Module, precision: str, place: Place) -> Runner:
@@ -57,25 +63,36 @@ def runner(engine: str, name: str, model: nn.Module, precision: str, place: Plac
     Raises:
         Unavailable
     """
-    return {"eager": _eager, "compile": _compiled, "onnx": _onnx, "openvino": _openvino}[engine](
-        name, model, precision, place
-    )
+    run = {
+        "eager": _eager,
+        "compile": _compiled,
+        "onnx": _onnx,
+        "openvino": _openvino,
+        "ctranslate2": _ctranslate2,
+    }[engine]
+    return run(name, model, precision, place)
 
 
 def _eager(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
-    _check_torch(precision, place)
-    return model
+    if precision != "int8":
+        _check_torch(precision, place)
+        return model
+    _only("eager in int8", place)
+    try:
+        return dynamic_int8(model)
+    except ImportError as error:
+        raise Unavailable("this PyTorch has no dynamic int8 any more") from error
 
 
 def _check_torch(precision: str, place: Place) -> None:
-    if precision == "int8":
-        raise Unavailable("int8 is for engine onnx")
     if precision == "fp16" and place.device == "cpu":
         raise Unavailable("fp16 needs a GPU")
 
 
 def _compiled(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
     """One graph for each shape: CUDA graphs on a GPU, weights as constants (freezing) on a CPU."""
+    if precision == "int8":
+        raise Unavailable("int8 is for engines eager, onnx, openvino and ctranslate2")
     _check_torch(precision, place)
     if place.device == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise Unavailable("torch.compile needs a C++ compiler on a CPU, and finds no g++")
@@ -87,7 +104,7 @@ def _compiled(name: str, model: nn.Module, precision: str, place: Place) -> Runn
 
 
 def _onnx(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
-    _only(engine="onnx", precision=precision, allowed=("fp32", "int8"), place=place)
+    _only("onnx", place, precision, ("fp32", "int8"))
     runtime = _package("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = place.threads
@@ -102,18 +119,55 @@ def _onnx(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
 
 
 def _openvino(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
-    _only(engine="openvino", precision=precision, allowed=("fp32", "bf16"), place=place)
+    _only("openvino", place, precision, ("fp32", "bf16", "int8"))
     openvino = _package("openvino", "openvino")
     core = _core(openvino)
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise Unavailable("OpenVINO has no bf16 on this CPU")
-    hint = {"fp32": "f32", "bf16": "bf16"}[precision]
+    path = _exported(name, model, place.folder)
+    if precision == "int8":
+        path = _in_int8(core, path, model.config, place)
+    hint = "bf16" if precision == "bf16" else "f32"
     compiled = core.compile_model(
-        str(_exported(name, model, place.folder)),
+        str(path),
         "CPU",
         {"INFERENCE_NUM_THREADS": place.threads, "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"},
     )
     return lambda **batch: compiled(_arrays(batch, model.config))[0]
+
+
+def _in_int8(core: Any, path: Path, config: Any, place: Place) -> Path:
+    try:
+        nncf = without_telemetry()
+    except ImportError as error:
+        raise Unavailable("nncf is not installed: pip install 'powerbert[openvino]'") from error
+    if not place.inputs:
+        raise Unavailable("openvino's int8 is calibrated on inputs, and there are none")
+    result = path.with_suffix(".int8.xml")
+    if not result.exists():
+        found = static_int8(nncf, core.read_model(str(path)), [_arrays(batch, config) for batch in place.inputs])
+        _package("openvino", "openvino").save_model(found, str(result), compress_to_fp16=False)
+    return result
+
+
+def _ctranslate2(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
+    """Of plain models, and of compressed ones that are plain models of a smaller size."""
+    _only("ctranslate2", place, precision, tuple(COMPUTE))
+    host: Any = model
+    if isinstance(model, EliminationModel):
+        kept = model.elimination.retention
+        if name != "shortened" or not all(kept.keeps_all(j, model.seq_len) for j in range(model.layers)):
+            raise Unavailable("ctranslate2 runs transformers' own models, with all word-vectors")
+        host = model.host
+        if not fits_config(model.host) or clips_of(model.host) is not None:
+            raise Unavailable("ctranslate2 runs layers of one size, whose inputs are not quantised by themselves")
+    package = _package("ctranslate2", "ctranslate2")
+    folder = place.folder / f"{name}.ctranslate2"
+    folder.mkdir(exist_ok=True)
+    try:
+        return ctranslate2_runner(package, host, precision, place.threads, folder)
+    except NotConverted as error:
+        raise Unavailable(str(error)) from error
 
 
 @cache
@@ -127,11 +181,11 @@ def _core(openvino: ModuleType) -> Any:
     return openvino.Core()
 
 
-def _only(engine: str, precision: str, allowed: tuple[str, ...], place: Place) -> None:
+def _only(what: str, place: Place, precision: str = "", allowed: tuple[str, ...] = ("",)) -> None:
     if place.device != "cpu":
-        raise Unavailable(f"engine {engine} runs on the CPU only")
+        raise Unavailable(f"engine {what} runs on the CPU only")
     if precision not in allowed:
-        raise Unavailable(f"engine {engine} has {' and '.join(allowed)}, not {precision}")
+        raise Unavailable(f"engine {what} has {' and '.join(allowed)}, not {precision}")
 
 
 def _package(name: str, extra: str) -> Any:

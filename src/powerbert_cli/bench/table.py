@@ -1,6 +1,6 @@
 """The one timing table: `bench` writes it out of the seconds of calls; sweeps, reports and pictures read it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,9 @@ def speedup(baseline: Sequence[float], contender: Sequence[float]) -> tuple[floa
     return float(ratio(base, other)), float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def table(contenders: Sequence[Contender], batch_size: int, seq_len: int) -> pd.DataFrame:
+def table(
+    contenders: Sequence[Contender], batch_size: int, seq_len: int, inexact: Collection[str] = ()
+) -> pd.DataFrame:
     """One row for each contender; times are of one batch.
 
     `median_s` is the median over rounds of a round's mean; `p50_s`, `p95_s` and `p99_s` are over all calls.
@@ -41,15 +43,16 @@ def table(contenders: Sequence[Contender], batch_size: int, seq_len: int) -> pd.
     `elimination` (with interval) against full, this encoder with everything kept, of the same: what is
     eliminated alone brings, where `speedup` also has what else sets this encoder apart. `speedup_vs_padded` against the
     plain model padded to ℓ: in a plain row the gain of padding removal, in a shortened row both gains.
-    `speedup_vs_best` against the fastest model of any engine, precision and padding here that eliminates nothing:
-    transformers', or this encoder with packed rows. A packed row stands against transformers' length-sorted batches,
-    or what else was timed.
+    `speedup_vs_best` against the fastest model of any engine, precision and padding here that eliminates nothing and
+    is not among the `inexact` names of contenders: transformers', or this encoder with packed rows. A packed row
+    stands against transformers' length-sorted batches, or what else was timed.
     `roofline_bound` is the speed-up that no engine could exceed here: the plain model's measured time over the
     contender's own roofline time; `roofline_reached` the roofline time over the measured one.
     """
     known = {(c.model, c.engine, c.precision, c.padding): c for c in contenders}
     packs = "packed" if any(c.model == "packed" for c in contenders) else "full"  # full may be compressed
     whole = [c for c in contenders if c.model == "plain" or (c.model, c.padding) == (packs, "packed")]
+    whole = [c for c in whole if c.name not in inexact]
     best = min(whole, key=lambda c: float(np.median(c.seconds)), default=None)
     rows = []
     for c in contenders:

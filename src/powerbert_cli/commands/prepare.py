@@ -23,6 +23,7 @@ from ..method.soft_extract import learning_rate_for_reach
 from ..pipeline.compress import check_compressible
 from ..pipeline.from_settings import given_retention
 from ..pipeline.joint import settled_ffn
+from ..pipeline.quantise import check_quantisable
 from ..pipeline.work import Work
 from ..settings import (
     AUTO,
@@ -36,6 +37,7 @@ from ..settings import (
     ShortenedSettings,
 )
 from ..store.artifacts import write_json, write_text
+from ..store.compression_file import read_compression
 from ..store.environment import capture
 from ..store.home import IN_CONFIG, without_home
 from ..store.onnx_file import check_exportable
@@ -223,15 +225,27 @@ def check(work: Work) -> None:
     except UnsupportedModelError as error:
         raise PreflightError(f"model.name_or_path={model.name_or_path}: {error}") from error
     check_fits(config, settings.seq_len)
+    _check_bits(settings)
     _check_classes(settings, config)
     if isinstance(settings, ExportSettings):
         check_exportable(settings.strategy, settings.task.kind == "multiple_choice", also=["onnxruntime"])
     if isinstance(settings, CompressSettings) and settings.compress.given:
         check_compressible(work, config)
+    if isinstance(settings, CompressSettings) and settings.compress.quantises:
+        check_quantisable(work, config)
     if isinstance(settings, RetrainSettings):
         given_retention(settings, config)
     elif isinstance(settings, SearchSettings) and settings.strategy == "none":
         raise PreflightError("strategy=none eliminates nothing, so there is nothing to search; set another strategy")
+
+
+def _check_bits(settings: FinetuneSettings) -> None:
+    found = read_compression(Path(settings.checkpoint)) if settings.checkpoint else None
+    if found is not None and found.bits:
+        raise PreflightError(
+            f"checkpoint={settings.checkpoint}: the bits of its linear layers are given already, and another training "
+            "would undo that; give the model that it was made of, or time it with shortened="
+        )
 
 
 def _check_processes(settings: FinetuneSettings) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from ..pipeline.chain import retrain
 from ..pipeline.tested import write_test_metrics, write_test_predictions
-from ..report.tables import say_metrics, say_retention, say_run_dir, say_test_metrics
+from ..report.tables import say_compression, say_metrics, say_retention, say_run_dir, say_test_metrics
 from ..settings import RetrainSettings
 from .prepare import begin
 
@@ -20,5 +20,6 @@ def run(cfg: Any) -> float:
     value = say_metrics(run_dir / "metrics.json", done)
     say_test_metrics(write_test_metrics(work, stage.model_dir, run_dir))
     say_retention(stage.retention)
+    say_compression(stage.model_dir)
     say_run_dir(run_dir)
     return value

@@ -231,6 +231,9 @@ class ModernBlock(Block):
         return torch.cat((turned, qkv[:, 2:]), dim=1)
 
     def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
+        if not is_linear(self.attention.Wqkv):  # what it does to its inputs and weights is its own
+            qkv = self.project(x, positions)
+            return qkv[queries][:, :1], qkv[:, 1:]
         normed, turns = self.norm1(x), self._turns(x, positions)
         weight, bias, size = self.attention.Wqkv.weight, self.attention.Wqkv.bias, self.heads * self.head_size
         of_q, of_kv = (None, None) if bias is None else (bias[:size], bias[size:])
@@ -266,7 +269,7 @@ class ModernBlock(Block):
         if self.window is None:
             return None
         far = (positions[:, :, None] - positions[:, None, :]).abs() > self.window
-        weight = self.attention.Wo.weight
+        weight = self.norm2.weight  # type: ignore[attr-defined]
         return weight.new_zeros(()).expand(far.shape).masked_fill(far, 0.5 * torch.finfo(weight.dtype).min).unsqueeze(1)
 
 

@@ -37,7 +37,7 @@ class ArrangedLinear:
 
 def is_linear(layer: object) -> bool:
     """Whether a layer is no more than a product and a bias (not a quantised or adapted one)."""
-    return type(layer) is nn.Linear
+    return type(layer) is nn.Linear and not layer._forward_pre_hooks
 
 
 def arranged(layer: Any) -> ArrangedLinear:

@@ -21,6 +21,7 @@ class Views:
 
     def _forget(self) -> None:
         self._known: list[tuple[dict[str, Any], str, Any]] = []
+        self._owners: list[tuple[dict[str, Any], int]] = []
         self._blocks: tuple[Block, ...] = ()
         self._sources: list[tuple[Tensor, ...]] = []
         self._arranged: tuple[Any, tuple[Block, ...]] | None = None
@@ -32,11 +33,13 @@ class Views:
         self.__init__(**state)  # type: ignore[misc]
 
     def blocks(self) -> tuple[Block, ...]:
-        """The views; made anew where a module or parameter was exchanged, as by adapters or quantisation."""
-        if not self._blocks or not all(owner.get(name) is tensor for owner, name, tensor in self._known):
+        """The views; made anew where a module or parameter was exchanged or added, as by adapters or quantisation."""
+        same = all(owner.get(name) is tensor for owner, name, tensor in self._known)
+        if not self._blocks or not same or any(len(owner) != count for owner, count in self._owners):
             self._forget()
             owners = [owner for one in self.host.modules() for owner in (one._modules, one._parameters)]
             self._known = [(owner, name, tensor) for owner in owners for name, tensor in owner.items()]
+            self._owners = [(owner, len(owner)) for owner in owners]
             self._blocks = self.make(self.host)
             self._sources = [block.sources() for block in self._blocks]
         return self._blocks

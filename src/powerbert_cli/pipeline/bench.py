@@ -2,7 +2,6 @@
 
 import logging
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +16,7 @@ from transformers import PreTrainedModel
 from ..bench.contenders import NUMBER_BYTES, TORCH_ENGINES, Field, Skipped, build_contenders, models_of, prepared
 from ..bench.cost import Peaks
 from ..bench.engines import DTYPES, Place, Runner
+from ..bench.int8 import CALIBRATED_ON
 from ..bench.peaks import measure_peaks
 from ..bench.profile import profile
 from ..bench.table import compared, table
@@ -30,15 +30,16 @@ from ..method.retention import Thresholds
 from ..settings import BenchSettings
 from ..store.artifacts import write_csv, write_json
 from ..store.compression_file import read_compression
-from ..store.environment import capture
+from ..store.environment import capture, cpu_flags
 from ..store.retention_file import RetentionFile
-from ..tasks.batches import answers, choose_rows, make_batches
+from ..tasks.batches import Batch, answers, choose_rows, make_batches
 from .chain import shortened_model
 from .finetune import finetuned
 from .from_settings import given_retention
 from .work import Work
 
 log = logging.getLogger(__name__)
+ANSWERS = ["metric", "value", "value_fp32", "answers_differ", "logits_differ"]  # columns of a measured contender
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,12 @@ def time_model(
     random_plain = work.settings.shortened is not None and whole is not None
     with_weights = {name: one for name, one in models.items() if not (random_plain and name in ("plain", "packed"))}
     measured = _Answers(work, with_weights) if trained else None
+    inputs = _calibration(work) if "int8" in options.precisions and "openvino" in options.engines else []
     with tempfile.TemporaryDirectory() as files:
         try:
             for threads in options.threads or [before]:
                 torch.set_num_threads(threads)
-                place = Place(work.device, threads, Path(files))
+                place = Place(work.device, threads, Path(files), inputs)
                 peaks = {p: measure_peaks(work.device, DTYPES[p]) for p in options.precisions if p in DTYPES}
                 _say_peaks(peaks, threads)
                 for seq_len in options.seq_lens or [work.settings.seq_len]:
@@ -140,6 +142,13 @@ def time_model(
         reasons = dict.fromkeys(skip["reason"] for record in records for skip in record["skipped"])
         raise PowerbertError("bench: no contender can run here; " + "; ".join(reasons))
     return timing
+
+
+def _calibration(work: Work[BenchSettings]) -> list[Batch]:
+    """Some training texts, each for itself, drawn with seed: what int8 is calibrated on."""
+    train, seq_len = work.material.train, work.settings.seq_len
+    rows = [train[i] for i in choose_rows(len(train), CALIBRATED_ON, 1, work.settings.seed)]
+    return make_batches(rows, "longest", 1, work.material.collator("max"), "cpu", seq_len)
 
 
 def _say_peaks(peaks: dict[str, Peaks], threads: int) -> None:
@@ -177,9 +186,14 @@ def _time_at(
             *(len(contenders), len(chosen), batch_size, place.threads),
         )
     rounds = measure(contenders, options.rounds, options.max_seconds, place.device, settings.seed) if contenders else 0
-    timing = table(contenders, batch_size, seq_len)
+    said = [measured.of(c, seq_len) if measured else {} for c in contenders]
+    holds = [one["value"] >= one["value_fp32"] - settings.max_drop if one else None for one in said]
+    inexact = {c.name for c, held in zip(contenders, holds, strict=True) if held is False}
+    timing = table(contenders, batch_size, seq_len, inexact)
     if measured is not None:
-        timing = measured.beside(timing, contenders, seq_len)
+        timing = pd.concat([timing, pd.DataFrame(said, index=timing.index).reindex(columns=ANSWERS)], axis=1)
+        timing["within_max_drop"] = holds
+    timing["cpu_flags"] = [" ".join(cpu_flags()) if c.precision != "fp32" else None for c in contenders]
     return timing, {
         "rounds": rounds,
         "threads": place.threads,
@@ -202,20 +216,17 @@ class _Answers:
         self._exact: dict[tuple[str, int], np.ndarray] = {}
         self._known: dict[tuple[str, str, str, int], dict[str, Any]] = {}
 
-    def beside(self, timing: pd.DataFrame, contenders: Sequence[Contender], seq_len: int) -> pd.DataFrame:
-        """The timing table with the columns of `bench.accuracy.compared` where `bench.accuracy` wants them."""
-        wanted, rows = self.settings.bench.accuracy, []
-        for c in contenders:
-            measured = c.model in self.models and (wanted is True or (wanted == "auto" and c.precision != "fp32"))
-            rows.append(self._of(c, seq_len) if measured else {})
-        columns = ["metric", "value", "value_fp32", "answers_differ", "logits_differ"]
-        return pd.concat([timing, pd.DataFrame(rows, index=timing.index).reindex(columns=columns)], axis=1)
+    def of(self, c: Contender, seq_len: int) -> dict[str, Any]:
+        """What `bench.table.compared` says of it, where `bench.accuracy` wants it measured; else nothing."""
+        wanted = self.settings.bench.accuracy
+        measured = c.model in self.models and (wanted is True or (wanted == "auto" and c.precision != "fp32"))
+        return self._of(c, seq_len) if measured else {}
 
     def _of(self, c: Contender, seq_len: int) -> dict[str, Any]:
         known = (c.model, c.engine, c.precision, seq_len)
         if known not in self._known:
             log.info("bench: the answers of %s/%s/%s on dev", c.model, c.engine, c.precision)
-            device = self.work.device if c.engine in TORCH_ENGINES else "cpu"
+            device = self.work.device if c.engine in TORCH_ENGINES and c.precision in DTYPES else "cpu"
             logits = self._logits(c.run, seq_len, device, c.engine == "compile")
             labels, task = np.asarray(self.work.material.dev["labels"]), self.settings.task
             self._known[known] = compared(logits, self._exact_of(c.model, seq_len), labels, task.metric, task.kind)

@@ -58,6 +58,11 @@ def compress(settings: CompressSettings, work: Work[CompressSettings] | None = N
     Raises:
         PowerbertError: nothing is to be removed.
     """
+    if settings.compress.quantises:
+        raise PowerbertError(
+            "compress does not train, and compress.bits, compress.act_bits and compress.sparsity are of a re-training: "
+            "give them to powerbert retrain (retrain.epochs=0 only measures)"
+        )
     if not settings.compress.given:
         raise PowerbertError(
             "compress removes nothing: give compress.flops=0.6, compress.ffn=0.4, "
@@ -127,7 +132,7 @@ def _make(work: Work[CompressSettings], result: Path, checkpoints: Path) -> None
         sizes.share(neurons, options),
         (before, host.num_parameters()),
         options.decides(),
-        () if fits_config(host) else sizes_of(host),
+        sizes=() if fits_config(host) else sizes_of(host),
     )
     save_model_dir(result / "model", host, work.tokenizer)
 

@@ -18,6 +18,7 @@ from ..store.stages import Stage
 from ..tasks.metrics import Drop, paired_drop
 from .compress import compressed
 from .finetune import finetuned, layers
+from .quantise import quantise
 from .record import MeasuredRecord
 from .teacher import teacher
 from .trained import train
@@ -32,6 +33,7 @@ class RetrainRecord(MeasuredRecord):
         elimination: with its retention configuration.
         stage: epochs, learning rate and options.
         teacher: content of the model that is distilled; None without distillation.
+        bits: of the linear layers, where not all have 32.
     """
 
     STAGE: ClassVar[str] = "retrain"
@@ -40,6 +42,10 @@ class RetrainRecord(MeasuredRecord):
     elimination: dict[str, Any]
     stage: dict[str, Any]
     teacher: str | None
+    bits: dict[str, Any]
+
+    def decides(self) -> dict[str, Any]:
+        return {name: value for name, value in super().decides().items() if name != "bits" or value}
 
 
 def retrained(
@@ -48,8 +54,13 @@ def retrained(
     start: Start | None = None,
     stage: RetrainStage | None = None,
     fresh: bool = False,
+    with_bits: bool = True,
 ) -> Stage:
-    """Re-training with a retention configuration, of the fine-tuned or compressed model unless told another start."""
+    """Re-training with a retention configuration, of the fine-tuned or compressed model unless told another start.
+
+    Args:
+        with_bits: that the settings give to linear layers.
+    """
     begin, how = start or compressed(work), stage or work.settings.retrain
     record = RetrainRecord(
         **work.measured(how, scores=True),
@@ -57,8 +68,9 @@ def retrained(
         elimination=to_keys(retention.elimination),
         stage=how.decides(),
         teacher=finetuned(work).identity if how.distills else None,
+        bits=work.settings.compress.decides_bits() if with_bits else {},
     )
-    return work.ensure(record, partial(_make, work, begin, how, retention), fresh)
+    return work.ensure(record, partial(_make, work, begin, how, retention, bool(record.bits)), fresh)
 
 
 def _make(
@@ -66,15 +78,19 @@ def _make(
     begin: Start,
     how: RetrainStage,
     retention: RetentionFile,
+    with_bits: bool,
     result: Path,
     checkpoints: Path,
 ) -> None:
     model = ShortenedModel(work.host(begin.model_dir), retention.elimination)
+    if with_bits:
+        quantise(work, model)
     answers = None
     if how.distills and how.epochs:
         patient = patient_states(layers(work), model.layers, how.patient_layers) if how.patient else ()
         answers = teacher(work, (*patient, *((-1,) if how.distill_cls else ())))
-    train(work, model, "retrain", how, result, checkpoints, retention, answers)
+    lr_clips = work.settings.compress.lr_clips
+    train(work, model, "retrain", how, result, checkpoints, retention, answers, lr_clips)
     retention.write(result / "retention.json")
 
 
@@ -89,8 +105,8 @@ def baselines(work: Work[SearchSettings]) -> tuple[Stage, Stage]:
     full = RetentionFile(plain(settings.seq_len, layers(work)), task=settings.task.name)
     longer = settings.retrain.plain()
     start = finetuned(work)
-    as_it_is = start.stage or retrained(work, full, start, replace(longer, epochs=0))
-    return as_it_is, retrained(work, full, start, longer)
+    as_it_is = start.stage or retrained(work, full, start, replace(longer, epochs=0), with_bits=False)
+    return as_it_is, retrained(work, full, start, longer, with_bits=False)
 
 
 def better(stages: Sequence[Stage]) -> Stage:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..encoder.families import layers_of
+from ..encoder.quantising import bake
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
 from ..settings import RetrainStage, StageSettings, TaskSettings
@@ -31,12 +32,14 @@ def train(
     checkpoints: Path,
     retention: RetentionFile | None = None,
     teacher: Answers | None = None,
+    lr_clips: float = 0.0,
 ) -> None:
     """Trains a classifier with its extract layers, or measures it as it is, into a result folder.
 
     Args:
         retention: of a shortened model.
         teacher: the fine-tuned model's answers on the training rows, where the stage distils.
+        lr_clips: see `train_classifier`.
     """
     if stage.epochs:
         log.info("%s: %s, %d epochs, lr %g", name, work.settings.start_model.label, stage.epochs, stage.lr)
@@ -45,7 +48,8 @@ def train(
     options = stage if isinstance(stage, RetrainStage) else None
     material, plan = work.material, work.plan(stage)
     with work.progress(name) as progress:
-        trained = train_classifier(model, material, plan, checkpoints, [progress], options, teacher)
+        trained = train_classifier(model, material, plan, checkpoints, [progress], options, teacher, lr_clips)
+    bake(model.host)
     save_model_dir(result / "model", model.host, work.tokenizer, retention)
     write_results(trained, work.settings.task, work.settings.seed, result, best_of=stage.epochs)
 

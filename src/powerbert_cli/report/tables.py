@@ -62,10 +62,15 @@ def say_compression(model_dir: Path) -> None:
                 joined([of(size) for size in found.sizes]) for of in (lambda s: len(s.heads), lambda s: s.neurons)
             )
             widths = f"heads by layer {heads}, feed-forward neurons {each}"
-        console.print(
-            f"compressed: {len(found.kept_layers)} of {found.layers} layers, {widths}, {found.flops:.3f} of the FLOPs, "
-            f"{after / 1e6:.2f} of {before / 1e6:.2f} million parameters"
-        )
+        if found.how:
+            console.print(
+                f"compressed: {len(found.kept_layers)} of {found.layers} layers, {widths}, {found.flops:.3f} of the "
+                f"FLOPs, {after / 1e6:.2f} of {before / 1e6:.2f} million parameters"
+            )
+        if found.bits:
+            parts = {"bits": "weights of {} bits", "act_bits": "inputs of {} bits", "sparsity": "{} sparse"}
+            said = [words.format(found.bits[name]) for name, words in parts.items() if name in found.bits]
+            console.print(f"linear layers: {', '.join(said)}")
 
 
 def joined(configuration: Sequence[float]) -> str:
@@ -136,7 +141,9 @@ def _say_answers(timing: pd.DataFrame) -> None:
         return
     measured = timing.dropna(subset="value").drop_duplicates(["model", "engine", "precision", "seq_len"])
     heads = [str(measured["metric"].iloc[0]), "in fp32", "answers differ", "logits by"]
-    shown = plain_table("answers on dev", {"model": "left", "engine": "left", "precision": "left"})
+    flags = measured["cpu_flags"].dropna().tolist() if "cpu_flags" in measured else []
+    on = f" (CPU: {flags[0]})" if flags else ""
+    shown = plain_table(f"answers on dev{on}", {"model": "left", "engine": "left", "precision": "left"})
     for head in heads:
         shown.add_column(head, justify="right", no_wrap=True)
     for row in measured.to_dict("records"):
@@ -152,7 +159,12 @@ def _say_answers(timing: pd.DataFrame) -> None:
 
 
 def _say_best(rows: pd.DataFrame) -> None:
-    """The fastest contender of which nothing was removed against the fastest shortened one, whatever their engines."""
+    """The fastest contender of which nothing was removed against the fastest shortened one, whatever their engines.
+
+    Of those whose answers are as good as float32's, as far as that was measured.
+    """
+    if "within_max_drop" in rows:
+        rows = rows[rows["within_max_drop"].ne(False)]
     plain, shortened = rows[rows["speedup_vs_best"] == 1], rows[rows["shortened"]]
     if plain.empty or shortened.empty:
         return

@@ -10,7 +10,7 @@ from .rules import SettingsError, at_least_one, key, one_of
 from .task import ModelSettings
 
 PADDINGS = ("max", "longest", "sorted", "packed")
-ENGINES = ("eager", "compile", "onnx", "openvino")
+ENGINES = ("eager", "compile", "onnx", "openvino", "ctranslate2")
 BENCH_PRECISIONS = (*PRECISIONS, "int8")
 BENCH_MODELS = ("plain", "full", "shortened")
 _EARLIER = {"plain-cls": "full"}  # names that are still understood
@@ -18,15 +18,16 @@ _EARLIER = {"plain-cls": "full"}  # names that are still understood
 
 @dataclass(kw_only=True)
 class BenchOptions:
-    precisions: list[str] = key("precisions of timing: fp32, bf16, fp16, int8 (engine onnx)")
+    precisions: list[str] = key("precisions of timing: fp32, bf16, fp16, int8 (not in compile)")
     models: list[str] = key("plain (transformers' own), full (this encoder with everything kept), shortened")
     engines: list[str] = key(
         "how models are run: eager, compile (torch.compile, one graph for each batch size and length), onnx (ONNX "
-        "Runtime), openvino; what is not installed or cannot run here is skipped, with the reason"
+        "Runtime), openvino, ctranslate2 (plain models only; removes padding by itself); what is not installed or "
+        "cannot run here is skipped, with the reason"
     )
     paddings: list[str] = key(
         "batches padded to ℓ (max), to their longest, or length-sorted; packed: in the order of arrival, full and "
-        "shortened only (not compile), against transformers' length-sorted ones"
+        "shortened only (not compile) and ctranslate2, against transformers' length-sorted ones"
     )
     batch_sizes: list[int] | None = key("examples in a batch, one table for each; null is batch_size")
     seq_lens: list[int] | None = key("in place of ℓ, one table for each; longer inputs are cut; null is ℓ")
@@ -55,8 +56,8 @@ class BenchOptions:
             raise SettingsError(
                 "bench.paddings=[packed]: packed rows stand against transformers' model in other batches; add sorted"
             )
-        if "int8" in self.precisions and "onnx" not in self.engines:
-            raise SettingsError("bench.precisions: int8 runs in ONNX Runtime only; set bench.engines=[onnx] or add it")
+        if "int8" in self.precisions and self.engines == ["compile"]:
+            raise SettingsError("bench.precisions: int8 does not run in engine compile; add eager, onnx or openvino")
         for name in ("batch_sizes", "seq_lens", "threads"):
             for value in getattr(self, name) or ():
                 at_least_one(f"bench.{name}", value)
@@ -78,7 +79,7 @@ class ShortenedSettings(RetrainSettings):
                 f"shortened={self.shortened} is no re-trained model directory (no retention.json in it); "
                 "give the folder 'model' of a finished retrain run"
             )
-        if self.shortened and self.compress.given:
+        if self.shortened and (self.compress.given or self.compress.quantises):
             raise SettingsError(
                 f"shortened={self.shortened} is a finished model, compress.* is for one that this command makes; give "
                 "one of them"
@@ -104,9 +105,15 @@ class BenchSettings(ShortenedSettings):
     PRECISIONS_HERE: ClassVar[tuple[str, ...]] = BENCH_PRECISIONS
 
     bench: BenchOptions = key("")
+    max_drop: float = key(
+        "loss of the metric (absolute) up to which a result counts as within the baseline, and the answers of an "
+        "engine or precision as those of float32"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.max_drop < 1:
+            raise SettingsError(f"max_drop={self.max_drop} must be in [0, 1)")
         for seq_len in self.bench.seq_lens or ():
             if seq_len > self.seq_len:
                 raise SettingsError(f"bench.seq_lens={seq_len} exceeds seq_len={self.seq_len}")
@@ -114,12 +121,9 @@ class BenchSettings(ShortenedSettings):
 
 @dataclass(kw_only=True)
 class SweepSettings(BenchSettings):
-    max_drop: float = key("loss of the metric (absolute) up to which a λ counts as within the baseline")
     curve: str | None = key("in the sweep's table and picture, the curve that a job is a point of; null: the method")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.shortened:
             raise SettingsError(f"shortened={self.shortened}: a sweep shortens models of its own; time this with bench")
-        if not 0 <= self.max_drop < 1:
-            raise SettingsError(f"max_drop={self.max_drop} must be in [0, 1)")

@@ -1,10 +1,11 @@
-"""Settings of what is removed of the fine-tuned model before word-vectors are eliminated."""
+"""Settings of what is removed of the fine-tuned model before word-vectors are eliminated, and of its bits."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ..method.quantisation import ACTIVATION_BITS, WEIGHT_BITS
 from .finetune import FinetuneSettings
-from .rules import SettingsError, at_least_one, key, one_of
+from .rules import SettingsError, at_least_one, key, one_of, positive
 
 SCORES = ("variance", "r2d2", "magnitude", "taylor")
 TUNES = ("refit", "scale", "none")
@@ -13,10 +14,50 @@ STOPS = ("steps", "signed", "magnitude")
 WIDTHS = ("uniform", "layer")
 AXES = ("ffn", "heads", "layers")
 SUMS = ("code", "paper")
+SPARSE = "2:4"
+SCALES = ("tensor", "channel")
 
 
 @dataclass(kw_only=True)
-class CompressOptions:
+class BitsOptions:
+    """Of the encoder's linear layers, trained with (Deep Compression)."""
+
+    bits: int | None = key("of the weights, in re-training: 8, 4 or 2; null: 32")
+    act_bits: int | None = key("of what these layers are given: 8, 4 or 2; null: 32")
+    sparsity: str | None = key("2:4: of four neighbours along the inputs the two largest weights; null: none")
+    scales: str = key("of the weights' levels: tensor (one for each layer, as published) or channel (for each output)")
+    lr_clips: float = key("act_bits: learning rate of the clips between which inputs lie")
+
+    def check(self) -> None:
+        """Raises a SettingsError."""
+        for name, allowed in (("bits", WEIGHT_BITS), ("act_bits", ACTIVATION_BITS)):
+            value = getattr(self, name)
+            if value is not None and value not in allowed:
+                one_of(f"compress.{name}", str(value), tuple(map(str, allowed)))
+        if self.sparsity not in (None, SPARSE):
+            raise SettingsError(
+                f"compress.sparsity={self.sparsity} must be 2:4 or null; in a YAML file put it into quotes, '2:4'"
+            )
+        one_of("compress.scales", self.scales, SCALES)
+        positive("compress.lr_clips", self.lr_clips)
+
+    @property
+    def quantises(self) -> bool:
+        """Whether re-training has other weights or inputs than those in 32 bits."""
+        return any(value is not None for value in (self.bits, self.act_bits, self.sparsity))
+
+    def decides_bits(self) -> dict[str, Any]:
+        """What of it decides a re-training: what is off is left out."""
+        used = {"bits": self.bits, "act_bits": self.act_bits, "sparsity": self.sparsity}
+        if self.bits is not None:
+            used["scales"] = self.scales  # type: ignore[assignment]
+        if self.act_bits is not None:
+            used["lr_clips"] = self.lr_clips  # type: ignore[assignment]
+        return {name: value for name, value in used.items() if value is not None}
+
+
+@dataclass(kw_only=True)
+class CompressOptions(BitsOptions):
     layers: int | None = key("layers to keep; null keeps all. Train what is left: without training it knows little")
     take: str = key("which layers: even (from the first to the last, at equal steps), or first")
     heads: float | None = key("share of the attention heads to keep, the best of all layers by labels; null keeps all")
@@ -46,6 +87,7 @@ class CompressOptions:
     examples: int = key("training texts that scores and tuning see; labels only for heads and taylor")
 
     def __post_init__(self) -> None:
+        self.check()
         one_of("compress.by", self.by, AXES)
         if self.flops is not None and getattr(self, self.by) is not None:
             raise SettingsError(f"compress.{self.by} and compress.flops are given; give one of them")
@@ -105,8 +147,9 @@ class CompressOptions:
         self.flops = flops
 
     def decides(self) -> dict[str, Any]:
-        """What of it decides a result: what is off is left out."""
-        used = {name: value for name, value in asdict(self).items() if value is not None}
+        """What of it decides the model that is left: what is off is left out."""
+        bits = {field.name for field in fields(BitsOptions)}
+        used = {name: value for name, value in asdict(self).items() if value is not None and name not in bits}
         off = {
             ("take",): not self.cuts,
             ("head_score", "rounds", "least_heads"): not self.removes_heads,

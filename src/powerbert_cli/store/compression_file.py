@@ -1,10 +1,13 @@
 """compression.json: what was removed of a model, beside its weights."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..encoder.removing import LayerSizes
+from transformers import PreTrainedModel
+
+from ..encoder.quantising import Clips
+from ..encoder.removing import LayerSizes, sizes_of
 from ..errors import PowerbertError
 from .artifacts import read_json, write_json
 
@@ -22,6 +25,8 @@ class Compression:
         how: the settings that it was made with.
         sizes: what each layer has, where that is not what config.json says; else empty. In the file it is
             `per_layer_config`, by transformers' schema for layers that differ, with the heads that are left.
+        bits: of the linear layers' weights and inputs and how they came about (settings of `compress.bits` etc.); empty
+            where all have 32. clips: between which the inputs are quantised; None where they are not.
     """
 
     layers: int
@@ -31,10 +36,23 @@ class Compression:
     parameters: tuple[int, int]
     how: dict[str, Any]
     sizes: tuple[LayerSizes, ...] = ()
+    bits: dict[str, Any] = field(default_factory=dict)
+    clips: Clips | None = None
+
+    @classmethod
+    def nothing(cls, host: PreTrainedModel) -> "Compression":
+        """Of a model of which nothing was removed."""
+        layers, count = sizes_of(host), host.num_parameters()
+        neurons = max(size.neurons for size in layers)
+        return cls(len(layers), tuple(range(len(layers))), (neurons, neurons), 1.0, (count, count), {})
 
     def write(self, folder: Path) -> None:
         content = {"schema": SCHEMA, "version": VERSION, **asdict(self)}
         del content["sizes"]
+        if not self.bits:
+            del content["bits"]
+        if self.clips is None:
+            del content["clips"]
         if self.sizes:
             content["per_layer_config"] = {str(j): _said(size) for j, size in enumerate(self.sizes)}
         write_json(folder / NAME, content)
@@ -67,6 +85,9 @@ def parsed(path: Path) -> Compression:
             LayerSizes(tuple(map(int, one["kept_heads"])), int(one["intermediate_size"]))
             for one in (layers[str(j)] for j in range(len(layers)))
         )
-        return Compression(neurons=(int(before), int(after)), sizes=sizes, **content)
+        clips = content.pop("clips", None)
+        if clips is not None:
+            clips = Clips(int(clips["bits"]), {n: (float(low), float(high)) for n, (low, high) in clips["of"].items()})
+        return Compression(neurons=(int(before), int(after)), sizes=sizes, clips=clips, **content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PowerbertError(f"{path}: is no compression file: {error}") from error

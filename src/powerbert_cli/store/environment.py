@@ -9,6 +9,8 @@ from typing import Any
 
 PACKAGES = ("powerbert", "torch", "transformers", "datasets", "accelerate", "tokenizers", "hydra-core", "numpy")
 
+FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+
 
 def capture(device: str) -> dict[str, Any]:
     """The facts of this process that bear on results and speed."""
@@ -20,6 +22,7 @@ def capture(device: str) -> dict[str, Any]:
         "commit": _commit(),
         "system": platform.system(),
         "processor": processor(),
+        "cpu_flags": cpu_flags(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -52,6 +55,16 @@ def processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def cpu_flags() -> list[str]:
+    """Of the CPU's extensions those that decide how fast fp32, bf16 and int8 are; empty where nothing tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+    flags = next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+    return [flag for flag in FLAGS if flag in flags]
 
 
 def _commit() -> str | None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from transformers.utils import cached_file
 
 from ..encoder.driven import is_multiple_choice
 from ..encoder.loading import ModelError
+from ..encoder.quantising import NotQuantisable, clips_of, quantise_inputs, without_clips
 from ..encoder.removing import NotRemovable, filled, strip
 from .artifacts import write_json
 from .compression_file import NAME as COMPRESSION
@@ -55,9 +57,11 @@ def save_host(host: PreTrainedModel, folder: str | Path, **options: Any) -> None
         options: of transformers' save_pretrained.
     """
     found: Compression | None = getattr(host, "compression", None)
-    if found is not None and found.sizes:
-        options = {**options, "state_dict": filled(host)}
+    if found is not None and (found.sizes or found.clips is not None):
+        options = {**options, "state_dict": without_clips(filled(host) if found.sizes else host.state_dict())}
     host.save_pretrained(folder, **options)
+    if found is not None and found.clips is not None:
+        found = replace(found, clips=clips_of(host))  # they may have been trained
     if found is not None and options.get("is_main_process", True):
         found.write(Path(folder))
 
@@ -98,18 +102,20 @@ def load_host(name: str, config: Any = None, **options: Any) -> PreTrainedModel:
     _check_whole(name, found)
     path = found_file(name, COMPRESSION, where)
     if path is not None:
-        _strip(model, Path(path))
+        _as_compressed(model, Path(path))
     return model
 
 
-def _strip(model: PreTrainedModel, path: Path) -> None:
-    """Takes out what compression.json says was removed, and keeps what it says beside the model."""
+def _as_compressed(model: PreTrainedModel, path: Path) -> None:
+    """Takes out what compression.json says was removed, has inputs quantised, and keeps its content with the model."""
     found = parsed(path)
-    if found.sizes:
-        try:
+    try:
+        if found.sizes:
             strip(model, found.sizes)
-        except NotRemovable as error:
-            raise ModelError(f"{path}: {error}; take it and the weights from the same run") from error
+        if found.clips is not None:
+            quantise_inputs(model, found.clips)
+    except (NotRemovable, NotQuantisable) as error:
+        raise ModelError(f"{path}: {error}; take it and the weights from the same run") from error
     model.compression = found  # type: ignore[assignment]
 
 

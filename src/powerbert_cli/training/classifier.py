@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import TrainerCallback, set_seed
 
+from ..encoder.quantising import clip_parameters
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination, between, drawn_between
 from ..settings import RetrainStage
@@ -30,6 +31,7 @@ def train_classifier(
     callbacks: Sequence[TrainerCallback] = (),
     options: RetrainStage | None = None,
     teacher: Answers | None = None,
+    lr_clips: float = 0.0,
 ) -> Trained:
     """Fine-tunes a model with its extract layers; with full retention that is plain fine-tuning.
 
@@ -40,6 +42,7 @@ def train_classifier(
     Args:
         options: what is added to labels, see `RetrainTrainer`; None for nothing.
         teacher: the fine-tuned model's answers on the training rows, if `options` distils.
+        lr_clips: learning rate of clips, where the model quantises inputs.
     """
     set_seed(plan.seed)
     if teacher is not None:
@@ -52,7 +55,11 @@ def train_classifier(
             "args": arguments(plan, folder, keep_best_by),
             **shared(material, plan, callbacks),
         }
-        return ReproducibleTrainer(**given) if options is None else RetrainTrainer(options=options, **given)
+        return (
+            ReproducibleTrainer(**given)
+            if options is None
+            else RetrainTrainer(options=options, lr_clips=lr_clips, **given)
+        )
 
     return run(make, plan, material, folder)
 
@@ -105,14 +112,17 @@ class RetrainTrainer(ReproducibleTrainer):
     The rows have the columns of `with_teacher` if `options` distils.
     """
 
-    def __init__(self, *, options: RetrainStage, **kwargs: Any) -> None:
+    def __init__(self, *, options: RetrainStage, lr_clips: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.options = options
+        self.options, self.lr_clips = options, lr_clips
         self._passes = 1
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
         self._signature_columns: Any = list(dict.fromkeys([*(self._signature_columns or ()), *TEACHER]))
+
+    def apart(self) -> tuple[list[torch.nn.Parameter], float]:
+        return clip_parameters(self.accelerator.unwrap_model(self.model)), self.lr_clips
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         target: ShortenedModel = self.accelerator.unwrap_model(model)

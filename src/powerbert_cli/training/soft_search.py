@@ -112,25 +112,8 @@ class SearchTrainer(ReproducibleTrainer):
         self.task_loss = torch.zeros(())  # of the step under way, without the regulariser
         self.add_callback(_AroundStep(self))
 
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        if self.optimizer is None:
-            unwrapped = self.accelerator.unwrap_model(self.model)
-            retention = unwrapped.retention_parameters
-            decay = set(self.get_decay_parameter_names(unwrapped))
-            groups: dict[bool, list[Any]] = {True: [], False: []}
-            for name, parameter in unwrapped.named_parameters():
-                if parameter is not retention:
-                    groups[name in decay].append(parameter)
-            cls, options = self.get_optimizer_cls_and_kwargs(self.args, unwrapped)
-            self.optimizer = cls(
-                [
-                    {"params": groups[True], "weight_decay": self.args.weight_decay},
-                    {"params": groups[False], "weight_decay": 0.0},
-                    {"params": [retention], "weight_decay": 0.0, "lr": self.lr_soft},
-                ],
-                **options,
-            )
-        return self.optimizer
+    def apart(self) -> tuple[list[torch.nn.Parameter], float]:
+        return [self.accelerator.unwrap_model(self.model).retention_parameters], self.lr_soft
 
     def way_out(self) -> str:
         return f"{super().way_out()}, or lower lr_soft={self.lr_soft:g} or λ={self.regularizer_weight:g}"

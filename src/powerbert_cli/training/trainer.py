@@ -125,6 +125,32 @@ class ReproducibleTrainer(Trainer):
             return "the model was not trained here, so its weights are damaged or made for another precision"
         return f"lower the learning rate (lr={self.args.learning_rate:g}), or set training.max_grad_norm=1"
 
+    def apart(self) -> tuple[list[torch.nn.Parameter], float]:
+        """Parameters that have a learning rate of their own and no weight decay, and that rate."""
+        return [], 0.0
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        parameters, lr = self.apart()
+        if self.optimizer is not None or not parameters:
+            return super().create_optimizer(model)
+        unwrapped = self.accelerator.unwrap_model(self.model)
+        decay = set(self.get_decay_parameter_names(unwrapped))
+        own = set(map(id, parameters))
+        groups: dict[bool, list[Any]] = {True: [], False: []}
+        for name, parameter in unwrapped.named_parameters():
+            if id(parameter) not in own:
+                groups[name in decay].append(parameter)
+        cls, options = self.get_optimizer_cls_and_kwargs(self.args, unwrapped)
+        self.optimizer = cls(
+            [
+                {"params": groups[True], "weight_decay": self.args.weight_decay},
+                {"params": groups[False], "weight_decay": 0.0},
+                {"params": parameters, "weight_decay": 0.0, "lr": lr},
+            ],
+            **options,
+        )
+        return self.optimizer
+
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         loss = super().training_step(model, inputs, num_items_in_batch)
         # the Trainer itself looks at each step's loss too, and replaces what is not finite in its log

@@ -1,0 +1,108 @@
+"""CTranslate2: an engine for plain models that removes padding by itself."""
+
+import logging
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from ..encoder.families import family_of
+
+COMPUTE = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8_float32"}
+
+
+class NotConverted(Exception):
+    """A model that CTranslate2 cannot have; says why."""
+
+
+class _Words:
+    """A tokenizer as far as the converter asks: inputs are numbers, so words need no names."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.unk_token = self.bos_token = self.eos_token = str(0)
+
+    def get_vocab(self) -> dict[str, int]:
+        return {str(i): i for i in range(self.size)}
+
+
+def ctranslate2_runner(package: Any, host: PreTrainedModel, precision: str, threads: int, folder: Path) -> Any:
+    """Runs a classifier's encoder in CTranslate2, and its head in PyTorch.
+
+    Args:
+        package: ctranslate2.
+        host: on the CPU in float32.
+        folder: gets the converted model.
+
+    Raises:
+        NotConverted: it is of a family that CTranslate2 does not know, or the CPU cannot compute so.
+    """
+    if COMPUTE[precision] not in package.get_supported_compute_types("cpu"):
+        raise NotConverted(f"CTranslate2 has no {precision} on this CPU")
+    path = folder / "ctranslate2"
+    if not path.exists():
+        _convert(package, host, folder, path)
+    encoder = package.Encoder(str(path), device="cpu", compute_type=COMPUTE[precision], intra_threads=threads)
+    head, first_only = family_of(host).head, family_of(host).reads_first_only(host.config, False)
+    view = package.StorageView.from_array
+
+    def run(input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        sizes = mask.sum(dim=-1)
+        types = None
+        if token_type_ids is not None and bool(token_type_ids.any()):
+            types = [row[:size] for row, size in zip(token_type_ids.tolist(), sizes.tolist(), strict=True)]
+        ids, lengths = (view(np.ascontiguousarray(one.numpy(), dtype=np.int32)) for one in (input_ids, sizes))
+        hidden = torch.from_numpy(np.array(encoder.forward_batch(ids, lengths, types).last_hidden_state))
+        return head(host, hidden[:, :1], None) if first_only else head(host, hidden, mask.bool())
+
+    return torch.inference_mode()(run)
+
+
+def _convert(package: Any, host: PreTrainedModel, folder: Path, path: Path) -> None:
+    from ctranslate2.converters import TransformersConverter
+
+    class Converter(TransformersConverter):  # type: ignore[misc]
+        """Of a model in memory: only its config is read from the folder."""
+
+        def load_model(self, model_class: type, model_name_or_path: str, **options: Any) -> Any:
+            return host if isinstance(host, model_class) else host.base_model
+
+        def load_tokenizer(self, tokenizer_class: type, model_name_or_path: str, **options: Any) -> Any:
+            return _Words(host.config.vocab_size)
+
+    host.config.save_pretrained(folder)
+    with _absolute(host.config), _quiet():
+        try:
+            Converter(str(folder)).convert(str(path))
+        except (ValueError, KeyError, AttributeError, NotImplementedError, AssertionError) as error:
+            raise NotConverted(f"CTranslate2 does not convert {host.config.model_type} models") from error
+
+
+@contextmanager
+def _absolute(config: Any) -> Any:
+    """The converter asks a config for an entry that transformers 5 has no more."""
+    had = hasattr(config, "position_embedding_type")
+    if not had:
+        config.position_embedding_type = "absolute"
+    try:
+        yield
+    finally:
+        if not had:
+            del config.position_embedding_type
+
+
+@contextmanager
+def _quiet() -> Any:
+    """Without transformers' advice on how the converter calls it."""
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
