@@ -18,7 +18,7 @@ SUMMARY = {
     "retrain": "re-train with extract layers that really drop the rest; write a model directory",
     "bench": "time the shortened model against the plain one, alternating in one process",
     "sweep": "search, re-train and bench for several λ; end with one table and one picture",
-    "export": "write the shortened model as an ONNX file for batches and inputs of any size",
+    "export": "write the shortened model as ONNX Runtime or OpenVINO loads it, for inputs of any size",
     "study": "the paper's Figure 2, Figure 3b and Table 3 for a task and a model, as table and picture",
 }
 EXAMPLES = {
@@ -54,7 +54,10 @@ EXAMPLES = {
         "powerbert sweep lambda=1e-3 seed=0,1,2",
         "powerbert sweep experiment=paper/figure6 task=cola model=bert-base",
     ],
-    "export": ["powerbert export shortened=RUN/model", "powerbert export shortened=RUN/model export.int8=true"],
+    "export": [
+        "powerbert export shortened=RUN/model",
+        "powerbert export shortened=RUN/model engine=openvino precision=int8",
+    ],
     "study": [
         "powerbert study name=similarity checkpoint=RUN/model",
         "powerbert study name=information",
@@ -68,7 +71,8 @@ DETAILS = {
     "bench": "With given lengths or fractions nothing is trained: speed does not depend on the weights; thresholds\n"
     "need trained ones. Speed-ups are against transformers' model, and of elimination alone.\n"
     "Here precision is that of timing; models are trained in training.precision.",
-    "export": "Needs the extra onnx: pip install 'powerbert[onnx]'. What it writes is compared with PyTorch.",
+    "export": "Needs the extra onnx or openvino: pip install 'powerbert[onnx]'.\n"
+    "The file's answers on dev are compared with PyTorch's.",
     "study": "similarity and information look at the fine-tuned model; selection re-trains one model a strategy.",
     "sweep": "Fine-tunes once, and trains the plain model as long as a shortened one for the baseline. Needs no -m.",
 }

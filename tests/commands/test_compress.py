@@ -188,3 +188,23 @@ def test_mistakes_are_refused_before_any_training(here, capfd, given, said):
     assert dispatch(["compress", *small, *given]) == 2
     assert said in capfd.readouterr().err
     assert not list(Path("outputs").glob("stages/finetune-*")) or not given
+
+
+def test_few_bits_are_trained_with_and_kept(here, capfd):
+    assert dispatch(["retrain", *SMALL, "method=deep-compression", "compress.ffn=0.5"]) == 0
+    assert "weights of 4 bits, inputs of 4 bits, 2:4 sparse" in capfd.readouterr().out
+    run = newest("retrain")
+    about = json.loads((run / "model/compression.json").read_text())
+    assert about["bits"]["act_bits"] == about["clips"]["bits"] == 4 and about["neurons"] == [256, 128]
+    layers = AutoModelForSequenceClassification.from_pretrained(run / "model").bert.encoder.layer
+    for layer in layers:
+        weight = layer.output.dense.weight.detach()
+        assert len(weight.unique()) <= 15 and int((weight.unflatten(1, (-1, 4)) != 0).sum(-1).max()) == 2
+    assert dispatch(["bench", *SMALL, f"shortened={run}/model", "bench.rounds=3", *TIMED]) == 0
+    timing = pd.read_csv(newest("bench") / "timing.csv").set_index("model")
+    assert timing.loc["shortened", "value"] == json.loads((run / "metrics.json").read_text())["value"]
+    # the same settings without bits are another stage, and the baseline has none
+    assert dispatch(["retrain", *SMALL, "retention=full", "compress.ffn=0.5"]) == 0
+    assert "bits" not in json.loads((newest("retrain") / "model/compression.json").read_text())
+    assert dispatch(["retrain", *SMALL, f"checkpoint={run}/model", "retention=full"]) == 2
+    assert "the bits of its linear layers are given already" in capfd.readouterr().err

@@ -22,6 +22,7 @@ from ..encoder.quantising import clips_of
 from ..encoder.removing import fits_config
 from ..errors import PowerbertError
 from ..method.retention import Thresholds
+from ..settings import ENGINE_PRECISIONS
 from ..store.onnx_file import export_onnx, input_names, quantize_onnx
 from ..tasks.batches import Batch
 from .ctranslate import COMPUTE, NotConverted, ctranslate2_runner
@@ -104,36 +105,79 @@ def _compiled(name: str, model: nn.Module, precision: str, place: Place) -> Runn
 
 
 def _onnx(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
-    _only("onnx", place, precision, ("fp32", "int8"))
-    runtime = _package("onnxruntime", "onnx")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = place.threads
-    options.log_severity_level = 3
+    _package("onnxruntime", "onnx")
+    return run_onnx(onnx_file(name, model, precision, place), model.config, place.threads)
+
+
+def onnx_file(name: str, model: nn.Module, precision: str, place: Place) -> Path:
+    """A model as ONNX Runtime loads it.
+
+    Raises:
+        Unavailable
+    """
+    _only("onnx", place, precision, ENGINE_PRECISIONS["onnx"])
     path = _exported(name, model, place.folder)
     if precision == "int8":
         exact, path = path, path.with_suffix(".int8.onnx")
         if not path.exists():
             quantize_onnx(exact, path)
+    return path
+
+
+def run_onnx(path: Path, config: Any, threads: int) -> Runner:
+    """Runs such a file.
+
+    Args:
+        config: of the model, which says what its inputs are.
+    """
+    runtime = _package("onnxruntime", "onnx")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda **batch: session.run(None, _arrays(batch, model.config))[0]
+    return lambda **batch: session.run(None, _arrays(batch, config))[0]
 
 
 def _openvino(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
-    _only("openvino", place, precision, ("fp32", "bf16", "int8"))
-    openvino = _package("openvino", "openvino")
-    core = _core(openvino)
+    return run_openvino(openvino_file(name, model, precision, place), model.config, precision, place.threads)
+
+
+def openvino_file(name: str, model: nn.Module, precision: str, place: Place) -> Path:
+    """A model as OpenVINO loads it: an ONNX file, or in int8 its own .xml and .bin.
+
+    Raises:
+        Unavailable
+    """
+    _only("openvino", place, precision, ENGINE_PRECISIONS["openvino"])
+    core = _core(_package("openvino", "openvino"))
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise Unavailable("OpenVINO has no bf16 on this CPU")
     path = _exported(name, model, place.folder)
-    if precision == "int8":
-        path = _in_int8(core, path, model.config, place)
-    hint = "bf16" if precision == "bf16" else "f32"
-    compiled = core.compile_model(
+    return _in_int8(core, path, model.config, place) if precision == "int8" else path
+
+
+def run_openvino(path: Path, config: Any, precision: str, threads: int) -> Runner:
+    """Runs such a file; int8 is in the file, bf16 is asked for when it is compiled.
+
+    Args:
+        config: of the model, which says what its inputs are.
+    """
+    compiled = _core(_package("openvino", "openvino")).compile_model(
         str(path),
         "CPU",
-        {"INFERENCE_NUM_THREADS": place.threads, "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"},
+        {
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+        },
     )
-    return lambda **batch: compiled(_arrays(batch, model.config))[0]
+    return lambda **batch: compiled(_arrays(batch, config))[0]
+
+
+def save_openvino(path: Path, result: Path) -> None:
+    """Writes a file that OpenVINO loads as its own .xml and .bin."""
+    openvino = _package("openvino", "openvino")
+    openvino.save_model(_core(openvino).read_model(str(path)), str(result), compress_to_fp16=False)
 
 
 def _in_int8(core: Any, path: Path, config: Any, place: Place) -> Path:

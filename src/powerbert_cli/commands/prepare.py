@@ -228,7 +228,7 @@ def check(work: Work) -> None:
     _check_bits(settings)
     _check_classes(settings, config)
     if isinstance(settings, ExportSettings):
-        check_exportable(settings.strategy, settings.task.kind == "multiple_choice", also=["onnxruntime"])
+        check_exportable(settings.strategy, settings.task.kind == "multiple_choice", also=_packages(settings))
     if isinstance(settings, CompressSettings) and settings.compress.given:
         check_compressible(work, config)
     if isinstance(settings, CompressSettings) and settings.compress.quantises:
@@ -237,6 +237,13 @@ def check(work: Work) -> None:
         given_retention(settings, config)
     elif isinstance(settings, SearchSettings) and settings.strategy == "none":
         raise PreflightError("strategy=none eliminates nothing, so there is nothing to search; set another strategy")
+
+
+def _packages(settings: ExportSettings) -> list[str]:
+    """What writing and comparing the file takes beside the exporter."""
+    if settings.engine == "onnx":
+        return ["onnxruntime"]
+    return ["openvino", *(["nncf"] if settings.precision == "int8" else [])]
 
 
 def _check_bits(settings: FinetuneSettings) -> None:

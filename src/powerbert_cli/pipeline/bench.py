@@ -27,7 +27,7 @@ from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import to_keys
 from ..method.retention import Thresholds
-from ..settings import BenchSettings
+from ..settings import BenchSettings, ShortenedSettings
 from ..store.artifacts import write_csv, write_json
 from ..store.compression_file import read_compression
 from ..store.environment import capture, cpu_flags
@@ -120,7 +120,7 @@ def time_model(
     random_plain = work.settings.shortened is not None and whole is not None
     with_weights = {name: one for name, one in models.items() if not (random_plain and name in ("plain", "packed"))}
     measured = _Answers(work, with_weights) if trained else None
-    inputs = _calibration(work) if "int8" in options.precisions and "openvino" in options.engines else []
+    inputs = calibration_inputs(work) if "int8" in options.precisions and "openvino" in options.engines else []
     with tempfile.TemporaryDirectory() as files:
         try:
             for threads in options.threads or [before]:
@@ -144,7 +144,7 @@ def time_model(
     return timing
 
 
-def _calibration(work: Work[BenchSettings]) -> list[Batch]:
+def calibration_inputs(work: Work[ShortenedSettings]) -> list[Batch]:
     """Some training texts, each for itself, drawn with seed: what int8 is calibrated on."""
     train, seq_len = work.material.train, work.settings.seq_len
     rows = [train[i] for i in choose_rows(len(train), CALIBRATED_ON, 1, work.settings.seed)]

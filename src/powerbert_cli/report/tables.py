@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from ..method.retention import Thresholds
+from ..settings import ENGINE_PRECISIONS
 from ..store.artifacts import read_json
 from ..store.compression_file import read_compression
 from ..store.retention_file import RetentionFile
@@ -175,3 +176,8 @@ def _say_best(rows: pd.DataFrame) -> None:
         f" (batch size {one['batch_size']}, ℓ={one['seq_len']}, {one['threads']} threads); a call of it takes "
         f"{1000 * other['p50_s']:.1f}, {1000 * other['p95_s']:.1f}, {1000 * other['p99_s']:.1f} ms (p50, p95, p99)"
     )
+    engine, precision = other["engine"], other["precision"]
+    if engine in ENGINE_PRECISIONS:
+        console.print(f"to ship it: powerbert export engine={engine} precision={precision}, with the same settings")
+    else:
+        console.print(f"to ship it: its model directory, run in {engine}, {precision}")

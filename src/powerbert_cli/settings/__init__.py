@@ -4,7 +4,7 @@ A field's `doc` is what `powerbert VERB --help` prints; defaults stand in `conf/
 can be known to be wrong from the config itself is refused here.
 """
 
-from .bench import BENCH_MODELS, BenchSettings, ExportSettings, ShortenedSettings, SweepSettings
+from .bench import BENCH_MODELS, ENGINE_PRECISIONS, BenchSettings, ExportSettings, ShortenedSettings, SweepSettings
 from .compress import CompressOptions, CompressSettings
 from .finetune import FinetuneSettings, StageSettings, TrainingSettings
 from .retrain import RetrainSettings

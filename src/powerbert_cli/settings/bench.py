@@ -12,6 +12,7 @@ from .task import ModelSettings
 PADDINGS = ("max", "longest", "sorted", "packed")
 ENGINES = ("eager", "compile", "onnx", "openvino", "ctranslate2")
 BENCH_PRECISIONS = (*PRECISIONS, "int8")
+ENGINE_PRECISIONS = {"onnx": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8")}  # of those that load files
 BENCH_MODELS = ("plain", "full", "shortened")
 _EARLIER = {"plain-cls": "full"}  # names that are still understood
 
@@ -91,13 +92,20 @@ class ShortenedSettings(RetrainSettings):
 
 
 @dataclass(kw_only=True)
-class ExportOptions:
-    int8: bool = key("also write model.int8.onnx: matrix products in int8, activations quantised as they come")
-
-
-@dataclass(kw_only=True)
 class ExportSettings(ShortenedSettings):
-    export: ExportOptions = key("")
+    PRECISIONS_HERE: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
+
+    engine: str = key(
+        "what loads it: onnx (ONNX Runtime: model.onnx; fp32, int8) or openvino (openvino_model.xml; fp32, bf16, int8)"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("engine", self.engine, tuple(ENGINE_PRECISIONS))
+        if self.precision not in ENGINE_PRECISIONS[self.engine]:
+            raise SettingsError(
+                f"precision={self.precision}: engine={self.engine} has {', '.join(ENGINE_PRECISIONS[self.engine])}"
+            )
 
 
 @dataclass(kw_only=True)

@@ -41,13 +41,18 @@ def save_model_dir(
     Layers whose heads or neurons are fewer than config.json says are filled up with zeros.
     """
     save_host(host, folder)
+    save_tokenizer(tokenizer, folder)
+    if retention is not None:
+        retention.write(folder / RETENTION)
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Without what the last call cut and padded to, which is no part of the model."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:  # what the last call cut and padded to is no part of the model
+    if backend is not None:
         backend.no_truncation()
         backend.no_padding()
     tokenizer.save_pretrained(folder)
-    if retention is not None:
-        retention.write(folder / RETENTION)
 
 
 def save_host(host: PreTrainedModel, folder: str | Path, **options: Any) -> None:

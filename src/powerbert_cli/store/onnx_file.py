@@ -74,7 +74,19 @@ def export_onnx(model: nn.Module, path: Path) -> None:
         model.train(was_training)
     assert program is not None
     with whole_file(path) as temporary:
-        program.save(temporary)
+        _save(program.model_proto, temporary)
+
+
+def _save(proto: Any, path: Path) -> None:
+    """Inputs and outputs with their sizes by name, as servers read them."""
+    import onnx
+
+    for value in (*proto.graph.input, *proto.graph.output):
+        for dim, name in zip(value.type.tensor_type.shape.dim, ("batch", "sequence"), strict=True):
+            if not dim.HasField("dim_value"):
+                dim.dim_param = name
+    proto.graph.ClearField("value_info")  # sizes within, by the names that the exporter made up
+    onnx.save(proto, path)
 
 
 def quantize_onnx(path: Path, result: Path) -> Path:
@@ -151,7 +163,8 @@ def check_exportable(strategy: str | None, choice: bool, also: Sequence[str] = (
         raise OnnxError(f"strategy={strategy} cannot be written as ONNX")
     for package in ("onnx", "onnxscript", *also):
         if find_spec(package) is None:
-            raise OnnxError(f"ONNX needs the package {package}: pip install 'powerbert[onnx]'")
+            extra = "openvino" if package in ("openvino", "nncf") else "onnx"
+            raise OnnxError(f"this needs the package {package}: pip install 'powerbert[{extra}]'")
 
 
 def _check(model: nn.Module) -> None:

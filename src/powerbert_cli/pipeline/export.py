@@ -1,0 +1,109 @@
+"""The shortened model as an inference engine loads it, compared with PyTorch on dev."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig
+
+from ..bench.engines import Place, Runner, Unavailable, onnx_file, openvino_file, run_onnx, run_openvino, save_openvino
+from ..bench.table import compared
+from ..encoder.shortened import ShortenedModel
+from ..errors import PowerbertError
+from ..report.card import card
+from ..settings import ExportSettings
+from ..store.artifacts import write_json, write_text
+from ..store.model_dir import name_classes, save_tokenizer
+from ..store.onnx_file import compare_onnx
+from ..store.retention_file import RetentionFile
+from ..tasks.batches import answers
+from .bench import calibration_inputs
+from .chain import shortened_model
+from .work import Work
+
+FILES = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}  # as other programs call them
+
+
+@dataclass(frozen=True)
+class Exported:
+    """
+    Attributes:
+        graph: the file that the engine loads.
+        compared: see `bench.table.compared`, on dev.
+    """
+
+    graph: Path
+    retention: RetentionFile
+    compared: dict[str, Any]
+
+    @property
+    def size_mb(self) -> float:
+        """Of the graph with its weights."""
+        return sum(path.stat().st_size for path in self.graph.parent.glob(f"{self.graph.stem}.*")) / 1e6
+
+
+def export(work: Work[ExportSettings], folder: Path) -> Exported:
+    """Writes the graph, config, tokenizer, retention configuration, export.json and README.md into a folder.
+
+    Raises:
+        PowerbertError: the engine cannot have the model, or its answers are others.
+    """
+    settings = work.settings
+    model, retention = shortened_model(work)
+    folder.mkdir(parents=True, exist_ok=True)
+    graph = folder / FILES[settings.engine]
+    try:
+        _write(work, model, graph)
+        run = _runner(settings, graph, model.config)
+    except Unavailable as error:
+        raise PowerbertError(f"engine={settings.engine} precision={settings.precision}: {error}") from error
+    if settings.engine == "onnx":
+        compare_onnx(graph, model, exact=settings.precision == "fp32")
+    found = Exported(graph, retention, _compared(work, model, run))
+    model.config.save_pretrained(folder)
+    if settings.task.kind in ("classification", "multi_label"):
+        name_classes(folder, settings.task.label_names)
+    save_tokenizer(work.tokenizer, folder)
+    retention.write(folder / "retention.json")
+    about = {
+        "engine": settings.engine,
+        "precision": settings.precision,
+        "seq_len": model.seq_len,
+        "labels": list((AutoConfig.from_pretrained(folder).id2label or {}).values()),
+        **found.compared,
+    }
+    write_json(folder / "export.json", about)
+    write_text(folder / "README.md", card(about, graph.name, settings.task.name, model, found.size_mb))
+    return found
+
+
+def _write(work: Work[ExportSettings], model: ShortenedModel, graph: Path) -> None:
+    settings = work.settings
+    inputs = calibration_inputs(work) if settings.precision == "int8" and settings.engine == "openvino" else ()
+    with tempfile.TemporaryDirectory() as files:
+        place = Place("cpu", torch.get_num_threads(), Path(files), inputs)
+        if settings.engine == "onnx":
+            shutil.copyfile(onnx_file("model", model, settings.precision, place), graph)
+        else:
+            save_openvino(openvino_file("model", model, settings.precision, place), graph)
+
+
+def _runner(settings: ExportSettings, graph: Path, config: Any) -> Runner:
+    threads = torch.get_num_threads()
+    if settings.engine == "onnx":
+        return run_onnx(graph, config, threads)
+    return run_openvino(graph, config, settings.precision, threads)
+
+
+def _compared(work: Work[ExportSettings], model: ShortenedModel, run: Runner) -> dict[str, Any]:
+    """The file's answers on dev beside those of PyTorch in float32."""
+    material, settings = work.material, work.settings
+    pad, dev = material.collator("max"), material.dev
+    exact, found = (
+        answers(one, dev, pad, settings.batch_size, seq_len=settings.seq_len).logits for one in (model, run)
+    )
+    return compared(found, exact, np.asarray(dev["labels"]), settings.task.metric, settings.task.kind)
