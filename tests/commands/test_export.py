@@ -32,6 +32,32 @@ def test_the_directory_is_whole_and_its_card_runs(engine, precision, tmp_path, m
     assert (done.returncode, done.stdout.strip()) == (0, "(3, 2)"), done.stderr
 
 
+def test_a_packed_model_is_small_and_answers_as_before(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    own = ["retention.lengths=[12,5]", "compress.bits=4", "compress.act_bits=8", "compress.sparsity='2:4'"]
+    assert dispatch(["retrain", *SMALL, *own]) == 0
+    whole = next(Path("outputs/retrain").glob("*/*")) / "model"
+    for embeddings in ("fp32", "int8"):
+        run = f"packed-{embeddings}"
+        assert dispatch([
+            "export", *SMALL, *own, "format=packed", f"embeddings={embeddings}", f"hydra.run.dir={run}"
+        ]) == 0  # fmt: skip
+        about = json.loads(Path(run, "model/export.json").read_text())
+        assert (about["logits_differ"] == 0) == (embeddings == "fp32") and about["value"] == about["value_fp32"]
+    assert (
+        Path("packed-int8/model/model.packed.safetensors").stat().st_size * 5
+        < (whole / "model.safetensors").stat().st_size
+    )
+    assert dispatch(["bench", *SMALL, "shortened=packed-int8/model", "bench.rounds=3", "bench.paddings=[max]"]) == 0
+    (snippet,) = re.findall(r"```python\n(.*?)```", Path("packed-int8/model/README.md").read_text(), re.DOTALL)
+    script = f'texts = ["a b c", "d e f g h", "i"]\n{snippet}\nprint(tuple(logits.shape))'
+    done = subprocess.run([sys.executable, "-c", script], cwd="packed-int8/model", capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "(3, 2)"), done.stderr
+    Path("packed-int8/model/model.packed.safetensors").write_bytes(b"nothing")
+    assert dispatch(["bench", *SMALL, "shortened=packed-int8/model"]) == 2
+    assert "is no packed model" in capfd.readouterr().err
+
+
 def test_inputs_have_names(tmp_path, monkeypatch):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")

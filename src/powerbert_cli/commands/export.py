@@ -1,4 +1,4 @@
-"""powerbert export: the shortened model as an inference engine loads it."""
+"""powerbert export: the shortened model as an inference engine loads it, or as bits."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def run(cfg: Any) -> float:
     answers = found.compared
     differ = "" if answers["answers_differ"] is None else f", {answers['answers_differ']:.2%} of the answers differ"
     console.print(
-        f"{found.graph.name}: {found.size_mb:.1f} MB; on dev {answers['metric']} {answers['value']:.4f} (PyTorch in "
+        f"{found.file.name}: {found.size_mb:.1f} MB; on dev {answers['metric']} {answers['value']:.4f} (PyTorch in "
         f"float32: {answers['value_fp32']:.4f}){differ}, logits by at most {answers['logits_differ']:.2g}"
     )
     say_run_dir(run_dir)

@@ -227,7 +227,7 @@ def check(work: Work) -> None:
     check_fits(config, settings.seq_len)
     _check_bits(settings)
     _check_classes(settings, config)
-    if isinstance(settings, ExportSettings):
+    if isinstance(settings, ExportSettings) and settings.format == "engine":
         check_exportable(settings.strategy, settings.task.kind == "multiple_choice", also=_packages(settings))
     if isinstance(settings, CompressSettings) and settings.compress.given:
         check_compressible(work, config)

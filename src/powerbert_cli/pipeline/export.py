@@ -1,4 +1,4 @@
-"""The shortened model as an inference engine loads it, compared with PyTorch on dev."""
+"""The shortened model as an inference engine loads it, or as bits, compared with PyTorch on dev."""
 
 import shutil
 import tempfile
@@ -17,8 +17,11 @@ from ..errors import PowerbertError
 from ..report.card import card
 from ..settings import ExportSettings
 from ..store.artifacts import write_json, write_text
-from ..store.model_dir import name_classes, save_tokenizer
+from ..store.compression_file import Compression
+from ..store.model_dir import RETENTION, name_classes, save_tokenizer
 from ..store.onnx_file import compare_onnx
+from ..store.packed_file import NAME as PACKED
+from ..store.packed_file import load_packed, write_packed
 from ..store.retention_file import RetentionFile
 from ..tasks.batches import answers
 from .bench import calibration_inputs
@@ -32,29 +35,69 @@ FILES = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}  # as other pro
 class Exported:
     """
     Attributes:
-        graph: the file that the engine loads.
+        file: with the weights.
+        size_mb: of it, or of both where the weights are in a second one.
         compared: see `bench.table.compared`, on dev.
     """
 
-    graph: Path
+    file: Path
+    size_mb: float
     retention: RetentionFile
     compared: dict[str, Any]
 
-    @property
-    def size_mb(self) -> float:
-        """Of the graph with its weights."""
-        return sum(path.stat().st_size for path in self.graph.parent.glob(f"{self.graph.stem}.*")) / 1e6
-
 
 def export(work: Work[ExportSettings], folder: Path) -> Exported:
-    """Writes the graph, config, tokenizer, retention configuration, export.json and README.md into a folder.
+    """Writes the weights, config, tokenizer, retention configuration, export.json and README.md into a folder.
 
     Raises:
         PowerbertError: the engine cannot have the model, or its answers are others.
     """
-    settings = work.settings
+    settings, packed = work.settings, work.settings.format == "packed"
     model, retention = shortened_model(work)
     folder.mkdir(parents=True, exist_ok=True)
+    file, run = (_packed if packed else _for_engine)(work, model, retention, folder)
+    found = Exported(file, _size_mb(file), retention, _compared(work, model, run))
+    model.config.save_pretrained(folder)
+    if settings.task.kind in ("classification", "multi_label"):
+        name_classes(folder, settings.task.label_names)
+    save_tokenizer(work.tokenizer, folder)
+    retention.write(folder / RETENTION)
+    how = {"embeddings": settings.embeddings} if packed else {"precision": settings.precision}
+    about = {
+        "engine": "powerbert" if packed else settings.engine,
+        **how,
+        "file": file.name,
+        "size_mb": found.size_mb,
+        "seq_len": model.seq_len,
+        "labels": list((AutoConfig.from_pretrained(folder).id2label or {}).values()),
+        **found.compared,
+    }
+    write_json(folder / "export.json", about)
+    write_text(folder / "README.md", card(about, settings.task.name, model))
+    return found
+
+
+def _size_mb(file: Path) -> float:
+    return sum(path.stat().st_size for path in file.parent.glob(f"{file.stem}.*")) / 1e6
+
+
+def _packed(
+    work: Work[ExportSettings], model: ShortenedModel, retention: RetentionFile, folder: Path
+) -> tuple[Path, Runner]:
+    """The weights as bits, and the model that is loaded of them."""
+    path = folder / PACKED
+    write_packed(model.host, path, embeddings=work.settings.embeddings == "int8")
+    found: Compression | None = getattr(model.host, "compression", None)
+    if found is not None:
+        found.write(folder)
+    return path, ShortenedModel(load_packed(path, model.config, found), retention.elimination)
+
+
+def _for_engine(
+    work: Work[ExportSettings], model: ShortenedModel, retention: RetentionFile, folder: Path
+) -> tuple[Path, Runner]:
+    """The graph as an engine loads it, and that engine."""
+    settings = work.settings
     graph = folder / FILES[settings.engine]
     try:
         _write(work, model, graph)
@@ -63,22 +106,7 @@ def export(work: Work[ExportSettings], folder: Path) -> Exported:
         raise PowerbertError(f"engine={settings.engine} precision={settings.precision}: {error}") from error
     if settings.engine == "onnx":
         compare_onnx(graph, model, exact=settings.precision == "fp32")
-    found = Exported(graph, retention, _compared(work, model, run))
-    model.config.save_pretrained(folder)
-    if settings.task.kind in ("classification", "multi_label"):
-        name_classes(folder, settings.task.label_names)
-    save_tokenizer(work.tokenizer, folder)
-    retention.write(folder / "retention.json")
-    about = {
-        "engine": settings.engine,
-        "precision": settings.precision,
-        "seq_len": model.seq_len,
-        "labels": list((AutoConfig.from_pretrained(folder).id2label or {}).values()),
-        **found.compared,
-    }
-    write_json(folder / "export.json", about)
-    write_text(folder / "README.md", card(about, graph.name, settings.task.name, model, found.size_mb))
-    return found
+    return graph, run
 
 
 def _write(work: Work[ExportSettings], model: ShortenedModel, graph: Path) -> None:

@@ -22,25 +22,34 @@ model = openvino.compile_model("{graph}", "CPU", {{"INFERENCE_PRECISION_HINT": "
 wanted = [one.any_name for one in model.inputs]
 batch = tokenizer(texts, padding=True, truncation=True, max_length={seq_len}, return_tensors="np")
 logits = model({{name: batch[name].astype("int64") for name in wanted}})["logits"]""",
+    "powerbert": """import torch
+from powerbert_cli import PowerBertForSequenceClassification
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+model = PowerBertForSequenceClassification.from_pretrained(".")
+batch = tokenizer(texts, padding=True, truncation=True, max_length={seq_len}, return_tensors="pt")
+with torch.inference_mode():
+    logits = model(**batch).logits""",
 }
 
 
-def card(about: dict[str, Any], graph: str, task: str, model: ShortenedModel, size_mb: float) -> str:
+def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
     """
     Args:
         about: content of export.json.
-        graph: name of the file that the engine loads.
     """
-    elimination, hint = model.elimination, "bf16" if about["precision"] == "bf16" else "f32"
-    values = joined(elimination.retention.values)
+    kind = about.get("precision") or "packed"
+    hint = "bf16" if kind == "bf16" else "f32"
+    values = joined(model.elimination.retention.values)
     differ = "" if about["answers_differ"] is None else f"; {about['answers_differ']:.2%} of the answers are others"
-    return f"""# {task}, {about["engine"]}, {about["precision"]}
+    return f"""# {task}, {about["engine"]}, {kind}
 
 A text classifier that drops word-vectors from layer to layer (PoWER-BERT), written by powerbert.
 
 | | |
 | --- | --- |
-| file | `{graph}`, {size_mb:.1f} MB |
+| file | `{about["file"]}`, {about["size_mb"]:.1f} MB |
 | inputs | int64 (batch, sequence), of any batch size, up to {about["seq_len"]} word-pieces |
 | output | `logits`, float32 (batch, {model.config.num_labels}): {", ".join(map(str, about["labels"]))} |
 | word-vectors kept by layer | {values} |
@@ -48,7 +57,7 @@ A text classifier that drops word-vectors from layer to layer (PoWER-BERT), writ
 | largest difference of a logit | {about["logits_differ"]:.2g} |
 
 ```python
-{_HOW[about["engine"]].format(graph=graph, seq_len=about["seq_len"], hint=hint)}
+{_HOW[about["engine"]].format(graph=about["file"], seq_len=about["seq_len"], hint=hint)}
 ```
 
 Put inputs in order of their length before you batch them: padding costs time.

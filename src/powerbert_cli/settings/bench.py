@@ -13,6 +13,7 @@ PADDINGS = ("max", "longest", "sorted", "packed")
 ENGINES = ("eager", "compile", "onnx", "openvino", "ctranslate2")
 BENCH_PRECISIONS = (*PRECISIONS, "int8")
 ENGINE_PRECISIONS = {"onnx": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8")}  # of those that load files
+FORMATS, EMBEDDINGS = ("engine", "packed"), ("int8", "fp32")
 BENCH_MODELS = ("plain", "full", "shortened")
 _EARLIER = {"plain-cls": "full"}  # names that are still understood
 
@@ -95,12 +96,22 @@ class ShortenedSettings(RetrainSettings):
 class ExportSettings(ShortenedSettings):
     PRECISIONS_HERE: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
 
+    format: str = key(
+        "engine: what an inference engine loads; packed: weights as bits, which powerbert loads (smaller, no faster)"
+    )
     engine: str = key(
         "what loads it: onnx (ONNX Runtime: model.onnx; fp32, int8) or openvino (openvino_model.xml; fp32, bf16, int8)"
     )
+    embeddings: str = key("format=packed: int8 (a scale for each row) or fp32")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        one_of("format", self.format, FORMATS)
+        one_of("embeddings", self.embeddings, EMBEDDINGS)
+        if self.format == "packed" and self.precision != "fp32":
+            raise SettingsError(
+                f"precision={self.precision} is of format=engine; a packed file has the bits of compress.bits"
+            )
         one_of("engine", self.engine, tuple(ENGINE_PRECISIONS))
         if self.precision not in ENGINE_PRECISIONS[self.engine]:
             raise SettingsError(

@@ -25,6 +25,8 @@ from ..encoder.removing import NotRemovable, filled, strip
 from .artifacts import write_json
 from .compression_file import NAME as COMPRESSION
 from .compression_file import Compression, parsed
+from .packed_file import NAME as PACKED
+from .packed_file import load_packed
 from .retention_file import RetentionFile
 
 RETENTION, CONFIG = "retention.json", "config.json"
@@ -91,6 +93,12 @@ def load_host(name: str, config: Any = None, **options: Any) -> PreTrainedModel:
         ModelError: if there is no complete model.
     """
     where = {key: options[key] for key in WHERE if key in options}
+    packed = found_file(name, PACKED, where)
+    if packed is not None:
+        about = found_file(name, COMPRESSION, where)
+        config = config or AutoConfig.from_pretrained(name, **where)
+        model = load_packed(Path(packed), config, None if about is None else parsed(Path(about)))
+        return model.to(options.get("dtype", torch.float32))  # type: ignore[no-any-return]
     try:
         choice = is_multiple_choice(config or AutoConfig.from_pretrained(name, **where))
         kind = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
