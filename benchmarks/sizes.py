@@ -47,7 +47,7 @@ def main() -> None:
             bake(host)
             host.compression = Compression(1, (0,), (1, 1), 1.0, (1, 1), {}, bits={"bits": bits, "scales": "tensor"})
             write_packed(host, folder / NAME, embeddings)
-            each = 0.75 * bits if sparse else bits  # a code and half of its place for every second weight
+            each = (bits + 2) / 2 if sparse else bits  # of every second weight a code and its place
             row(kind, each / 8 * parameters(host), (folder / NAME).stat().st_size, whole)
 
 

@@ -45,7 +45,14 @@ def test_every_yaml_is_an_option_or_a_verb():
     assert found == reached
 
 
-@pytest.mark.parametrize("name", POINTS)
+@pytest.mark.parametrize("name", [name for name in POINTS if name.startswith("bits-")])
+def test_each_point_of_deep_compression_has_few_bits(name):
+    settings = from_config(composed("sweep", "experiment=paper/deep-compression", f"point={name}"), VERBS["sweep"])
+    assert settings.compress.quantises and not settings.compress.given and settings.retention.lengths == "full"
+    assert (settings.compress.sparsity == "2:4") == ("2to4" in name) and settings.curve == "bits"
+
+
+@pytest.mark.parametrize("name", [name for name in POINTS if not name.startswith("bits-")])
 def test_each_point_of_figure_6_is_of_a_curve(name):
     settings = from_config(composed("sweep", "experiment=paper/figure6", f"point={name}"), VERBS["sweep"])
     assert settings.compress.given == (not name.startswith("power-0")) and settings.target.speedup is None

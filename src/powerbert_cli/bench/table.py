@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from ..tasks.metrics import METRICS, predictions_of
+from ..tasks.metrics import METRICS, interval, predictions_of
 from .timing import Contender
 
 UNPACKED = ("sorted", "longest", "max")  # what a packed row stands against, and what counts of a model: the first timed
@@ -133,14 +133,18 @@ def compared(logits: np.ndarray, exact: np.ndarray, labels: np.ndarray, metric: 
         logits, exact: (n, C).
 
     Returns:
-        metric; value and value_fp32, the metric of each; answers_differ, the share of the rows with another answer
-        (None for a regression, whose answers nearly all differ); logits_differ, the largest difference of a logit.
+        metric; value and value_fp32, the metric of each; value_low and value_high, the first's 95% interval;
+        answers_differ, the share of the rows with another answer (None for a regression, whose answers nearly all
+        differ); logits_differ, the largest difference of a logit.
     """
     answers, wanted = (predictions_of(one, kind) for one in (logits, exact))
+    low, high = interval(metric, labels, answers)
     differ = None if kind == "regression" else float(np.mean((answers != wanted).reshape(len(wanted), -1).any(axis=1)))
     return {
         "metric": metric,
         "value": METRICS[metric](labels, answers),
+        "value_low": low,
+        "value_high": high,
         "value_fp32": METRICS[metric](labels, wanted),
         "answers_differ": differ,
         "logits_differ": float(np.abs(logits - exact).max()),

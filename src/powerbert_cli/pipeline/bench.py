@@ -39,7 +39,15 @@ from .from_settings import given_retention
 from .work import Work
 
 log = logging.getLogger(__name__)
-ANSWERS = ["metric", "value", "value_fp32", "answers_differ", "logits_differ"]  # columns of a measured contender
+ANSWERS = [
+    "metric",
+    "value",
+    "value_low",
+    "value_high",
+    "value_fp32",
+    "answers_differ",
+    "logits_differ",
+]  # columns of a measured contender
 
 
 @dataclass(frozen=True)
