@@ -29,7 +29,7 @@ def reference() -> str:
         parts.append("")
     parts.append("## Groups\n\n| group | options |\n| --- | --- |")
     options = {group: found for verb in VERBS for group, found in groups(verb, CONF).items()}
-    options["experiment"] = sorted({one for verb in VERBS for one in groups(verb, CONF)["experiment"]})
+    options["experiment"] = sorted({one for verb in VERBS for one in groups(verb, CONF).get("experiment", ())})
     parts.extend(f"| `{group}=` | {', '.join(f'`{one}`' for one in found)} |" for group, found in options.items())
     return "\n".join(parts) + "\n"
 

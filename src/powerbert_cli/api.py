@@ -4,24 +4,27 @@ from typing import Any
 
 from . import usage
 from .cli import conf_dir
-from .commands.prepare import prepared
+from .commands.prepare import from_config, prepared
 from .pipeline.bench import Timed, bench
 from .pipeline.chain import retrain
 from .pipeline.compress import compress
 from .pipeline.finetune import finetune
+from .pipeline.predict import Done, predict
 from .pipeline.search import search
 from .pipeline.study import study
-from .settings import VERBS, SettingsError
+from .settings import VERBS, PredictSettings, SettingsError
 from .store.shipped import load_shortened
 from .store.stages import Stage
 
 __all__ = [
+    "Done",
     "Stage",
     "Timed",
     "bench",
     "compress",
     "finetune",
     "load_shortened",
+    "predict",
     "retrain",
     "search",
     "settings",
@@ -49,4 +52,5 @@ def settings(verb: str, *overrides: str) -> Any:
             composed = compose(verb, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingsError(usage.explain_hydra(error, verb, list(overrides), conf_dir())) from error
-    return prepared(composed, VERBS[verb]).settings
+    cls: Any = VERBS[verb]
+    return from_config(composed, cls) if cls is PredictSettings else prepared(composed, cls).settings

@@ -30,7 +30,7 @@ _SAMPLERS = ("CmaEsSampler", "GridSampler", "MOTPESampler", "NSGAIISampler", "Ra
 ALLOWED = {
     *("powerbert_cli.jobs.gather.SweepReport", "powerbert_cli.jobs.gather.PublishedReport"),
     *("powerbert_cli.jobs.failures.FailedJobs", "powerbert_cli.store.home.LogFormatter"),
-    "powerbert_cli.report.console.ConsoleHandler",
+    *("powerbert_cli.report.console.ConsoleHandler", "powerbert_cli.report.console.ErrorHandler"),
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
     "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from .errors import nearest
-from .settings import RENAMED, VERBS, RetrainSettings, SweepSettings
+from .settings import RENAMED, VERBS, FinetuneSettings, RetrainSettings, SweepSettings
 
 SUMMARY = {
     "finetune": "fine-tune a classifier and measure it on dev",
@@ -19,6 +19,7 @@ SUMMARY = {
     "bench": "time the shortened model against the plain one, alternating in one process",
     "sweep": "search, re-train and bench for several λ; end with one table and one picture",
     "export": "write the shortened model as ONNX Runtime or OpenVINO loads it, for inputs of any size",
+    "predict": "answer rows of a file or of standard input with a finished model directory",
     "study": "the paper's Figure 2, Figure 3b and Table 3 for a task and a model, as table and picture",
 }
 EXAMPLES = {
@@ -58,6 +59,11 @@ EXAMPLES = {
         "powerbert export shortened=RUN/model",
         "powerbert export shortened=RUN/model engine=openvino precision=int8",
     ],
+    "predict": [
+        "powerbert predict model_dir=RUN/model input=texts.csv output=answers.csv",
+        "zcat texts.jsonl.gz | powerbert predict model_dir=RUN/model predict.input_format=jsonl | head",
+        "powerbert predict model_dir=RUN/model input=texts.parquet output=answers.parquet engine=onnx precision=int8",
+    ],
     "study": [
         "powerbert study name=similarity checkpoint=RUN/model",
         "powerbert study name=information",
@@ -73,6 +79,8 @@ DETAILS = {
     "Here precision is that of timing; models are trained in training.precision.",
     "export": "Needs the extra onnx or openvino: pip install 'powerbert[onnx]'.\n"
     "The file's answers on dev are compared with PyTorch's.",
+    "predict": "On standard output a line has the label and the probability of each class.\n"
+    "Messages go to standard error.",
     "study": "similarity and information look at the fine-tuned model; selection re-trains one model a strategy.",
     "sweep": "Fine-tunes once, and trains the plain model as long as a shortened one for the baseline. Needs no -m.",
 }
@@ -117,8 +125,9 @@ def verb_help(verb: str, conf: Path) -> str:
     rows = list(keys_of(VERBS[verb], "", defaults))
     width = max(len(name) for name, _, _ in rows)
     lines += [f"  {name:<{width}}  {doc} [{default}]" for name, doc, default in rows]
-    lines += ["", "groups:"]
-    lines += [f"  {group}=  {', '.join(options)}" for group, options in groups(verb, conf).items()]
+    found = groups(verb, conf)
+    lines += ["", "groups:"] if found else []
+    lines += [f"  {group}=  {', '.join(options)}" for group, options in found.items()]
     lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES[verb])]
     lines += ["", "Hydra's own flags: powerbert " + verb + " --hydra-help"]
     return "\n".join(lines)
@@ -172,7 +181,7 @@ def shipped_defaults(verb: str, conf: Path) -> dict[str, Any]:
 def groups(verb: str, conf: Path) -> dict[str, list[str]]:
     """Config groups of a verb and their options."""
     cls = VERBS[verb]
-    wanted = ["task", "model", "variant", "experiment"]
+    wanted = ["task", "model", "variant", "experiment"] if issubclass(cls, FinetuneSettings) else []
     wanted += ["retention", "method"] if issubclass(cls, RetrainSettings) else []
     wanted += ["grid"] if issubclass(cls, SweepSettings) else []
     return {

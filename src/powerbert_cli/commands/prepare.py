@@ -47,6 +47,7 @@ from ..training.trainer import resolve_device
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=FinetuneSettings)
+T = TypeVar("T")
 ANY_CONTENT = ("model.config", "task.published")  # transformers' own, and what top-level keys default to
 # Sum of the learning rates of r over a search, by regulariser. In the loss a lone L1 gradient moves
 # r by the learning rate in each step, so 3 is three times the way from 1 to 0. Decoupled, r falls by
@@ -151,7 +152,7 @@ def _lr_soft(work: Work[Any]) -> float:
     return lr
 
 
-def from_config(cfg: Any, cls: type[S]) -> S:
+def from_config(cfg: Any, cls: type[T]) -> T:
     """The typed settings of a composed DictConfig.
 
     Raises:
@@ -197,7 +198,7 @@ def _check_words(values: dict[Any, Any], cls: type, within: str = "") -> None:
             )
 
 
-def _readable(error: Exception, cls: type[FinetuneSettings]) -> str:
+def _readable(error: Exception, cls: type[Any]) -> str:
     text = str(error.msg if hasattr(error, "msg") else error).splitlines()[0]
     name = getattr(error, "full_key", None) or ""
     for user, ours in RENAMED.items():

@@ -101,11 +101,11 @@ def load_tokenizer(model: ModelSettings) -> PreTrainedTokenizerBase | None:
             f"{name}: its tokenizer has {len(tokenizer)} word-pieces, the model {config.vocab_size}; "
             "they do not belong together"
         )
-    _fit_tokenizer(tokenizer, config, name)
+    fit_tokenizer(tokenizer, config, name)
     return tokenizer
 
 
-def _fit_tokenizer(tokenizer: PreTrainedTokenizerBase, config: Any, name: str) -> None:
+def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, config: Any, name: str) -> None:
     """Has it pad on the right, so that [CLS] is first, with a token that it has, and give no types beyond the model's.
 
     Raises:

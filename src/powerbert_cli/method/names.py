@@ -4,3 +4,4 @@ STRATEGIES = ("attention", "head", "random", "threshold", "merge", "none")
 BY_ATTENTION = ("attention", "threshold", "merge")  # strategies that score by it
 KINDS = ("absolute", "relative")  # of a retention configuration
 KERNELS = ("auto", "torch", "triton")
+BITS = (2, 4, 8)  # of quantised weights and inputs

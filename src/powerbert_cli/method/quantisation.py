@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-WEIGHT_BITS, ACTIVATION_BITS = (2, 4, 8), (2, 4, 8)
 # Coefficients of a = c1 sqrt(E[w²]) - c2 E|w|, by bits: the clip that is best for weights of several distributions.
 _SAWB = {2: (2.6, 1.71), 4: (12.035, 12.03), 8: (31.76, 35.04)}
 GROUP, KEPT = 4, 2  # of 2:4 sparsity

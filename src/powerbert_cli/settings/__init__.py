@@ -7,6 +7,7 @@ can be known to be wrong from the config itself is refused here.
 from .bench import BENCH_MODELS, ENGINE_PRECISIONS, BenchSettings, ExportSettings, ShortenedSettings, SweepSettings
 from .compress import CompressOptions, CompressSettings
 from .finetune import FinetuneSettings, StageSettings, TrainingSettings
+from .predict import STANDARD, PredictSettings
 from .retrain import RetrainSettings
 from .rules import SettingsError
 from .search import RetrainStage, SearchSettings
@@ -17,7 +18,7 @@ AUTO = "auto"  # seq_len and lr_soft: settled from the data before the settings 
 # `lambda` is the user's key and a keyword of Python.
 RENAMED = {"lambda": "regularizer_weight"}
 
-VERBS: dict[str, type[FinetuneSettings]] = {
+VERBS: dict[str, type[FinetuneSettings] | type[PredictSettings]] = {
     "finetune": FinetuneSettings,
     "compress": CompressSettings,
     "search": SearchSettings,
@@ -25,5 +26,6 @@ VERBS: dict[str, type[FinetuneSettings]] = {
     "bench": BenchSettings,
     "sweep": SweepSettings,
     "export": ExportSettings,
+    "predict": PredictSettings,
     "study": StudySettings,
 }

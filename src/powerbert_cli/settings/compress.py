@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ..method.quantisation import ACTIVATION_BITS, WEIGHT_BITS
+from ..method.names import BITS
 from .finetune import FinetuneSettings
 from .rules import SettingsError, at_least_one, key, one_of, positive
 
@@ -30,10 +30,10 @@ class BitsOptions:
 
     def check(self) -> None:
         """Raises a SettingsError."""
-        for name, allowed in (("bits", WEIGHT_BITS), ("act_bits", ACTIVATION_BITS)):
+        for name in ("bits", "act_bits"):
             value = getattr(self, name)
-            if value is not None and value not in allowed:
-                one_of(f"compress.{name}", str(value), tuple(map(str, allowed)))
+            if value is not None:
+                one_of(f"compress.{name}", str(value), tuple(map(str, BITS)))
         if self.sparsity not in (None, SPARSE):
             raise SettingsError(
                 f"compress.sparsity={self.sparsity} must be 2:4 or null; in a YAML file put it into quotes, '2:4'"
