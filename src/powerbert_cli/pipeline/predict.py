@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -105,27 +106,26 @@ def _chunks(rows: Iterator[Read], size: int) -> Iterator[_Chunk]:
         yield _Chunk(read)
 
 
-class _side_file:
+@contextmanager
+def _side_file(settings: PredictSettings) -> Iterator[Callable[[Read], None]]:
     """What lists the rows that are passed over: OUTPUT.errors.tsv, made when the first comes."""
+    path = Path(f"{settings.output}.errors.tsv")
+    stream: IO[str] | None = None
+    if settings.output != STANDARD:
+        path.unlink(missing_ok=True)
 
-    def __init__(self, settings: PredictSettings) -> None:
-        self.path = Path(f"{settings.output}.errors.tsv")
-        self.stream: IO[str] | None = None
-        if settings.output != STANDARD:
-            self.path.unlink(missing_ok=True)
+    def add(read: Read) -> None:
+        nonlocal stream
+        if stream is None:
+            stream = path.open("w", encoding="utf-8")
+            stream.write("place\treason\n")
+        stream.write(f"{read.place}\t{read.wrong}\n")
 
-    def __enter__(self) -> Callable[[Read], None]:
-        return self._add
-
-    def _add(self, read: Read) -> None:
-        if self.stream is None:
-            self.stream = self.path.open("w", encoding="utf-8")
-            self.stream.write("place\treason\n")
-        self.stream.write(f"{read.place}\t{read.wrong}\n")
-
-    def __exit__(self, *error: Any) -> None:
-        if self.stream is not None:
-            self.stream.close()
+    try:
+        yield add
+    finally:
+        if stream is not None:
+            stream.close()
 
 
 class Predictor:
@@ -157,7 +157,9 @@ class Predictor:
         self.kind = "regression" if config.problem_type == "regression" or len(self.names) == 1 else "classes"
         if config.problem_type == "multi_label_classification":
             self.kind = "labels"
-        self.pad = DataCollatorWithPadding(self.tokenizer, padding="max_length", max_length=self.seq_len)
+        self.buckets = settings.engine == "compile"  # it compiles for each length
+        how = {"padding": "max_length", "max_length": self.seq_len} if self.buckets else {"padding": "longest"}
+        self.pad = DataCollatorWithPadding(self.tokenizer, **how)
         in_torch = settings.engine in TORCH_ENGINES and settings.precision in DTYPES
         self.device = resolve_device(settings.device) if in_torch else "cpu"
         self._run: Runner | None = None
@@ -176,9 +178,7 @@ class Predictor:
         return self._run
 
     def _batch(self, rows: list[dict[str, Any]]) -> Batch:
-        buckets = self.settings.engine == "compile"
-        how = (len(rows), self.pad, self.device, self.seq_len, buckets)
-        return make_batches(rows, "longest", *how)[0]
+        return make_batches(rows, "longest", len(rows), self.pad, self.device, self.seq_len, self.buckets)[0]
 
     def tokenised(self, chunk: _Chunk | None) -> _Chunk | None:
         """The same with the word-pieces of its good rows."""
