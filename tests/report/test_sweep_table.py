@@ -2,7 +2,14 @@ import pandas as pd
 
 from powerbert_cli.report.front import curves_of, dominance, pareto_front, points_of
 from powerbert_cli.report.sweep_picture import draw
-from powerbert_cli.report.sweep_table import best_within, over_seeds, sweep_table, with_settings, write_and_say
+from powerbert_cli.report.sweep_table import (
+    best_within,
+    once_each,
+    over_seeds,
+    sweep_table,
+    with_settings,
+    write_and_say,
+)
 
 
 def result(lam, value, speed, **more):
@@ -33,6 +40,18 @@ def test_a_drop_of_just_the_limit_is_within_it():
     """1.0 - 0.99 is a little more than 0.01 in floating point."""
     assert best_within([result(1e-3, 0.99, 2.0, baseline=1.0, drop=1.0 - 0.99)]) is not None
     assert best_within([result(1e-3, 0.99, 2.0, baseline=1.0, drop=0.0101)]) is None
+
+
+def test_equal_jobs_count_once():
+    """As those of several λ under a target, which decides alone."""
+    one = result(None, 0.9, 1.5, target="target.flops=0.5", overrides={"lambda": "1e-4"})
+    jobs = [{**one, "overrides": {"lambda": lam}, "seed": seed} for lam in ("1e-4", "1e-3") for seed in (0, 1)]
+    kept, repeated = once_each(with_settings(jobs))
+    assert repeated == 2 and [(job["seed"], job["overrides"]["lambda"]) for job in kept] == [(0, "1e-4"), (1, "1e-4")]
+    assert over_seeds(kept)["seeds"].tolist() == [2]
+    failed = {**FAILED, "lambda": None, "target": "target.flops=0.5", "overrides": {"lambda": "1e-2"}}
+    assert once_each(with_settings([failed, jobs[0]])) == (with_settings([jobs[0]]), 1)
+    assert once_each(with_settings(RESULTS))[1] == 0
 
 
 def test_table_has_the_promised_columns_first_and_lists_failures():

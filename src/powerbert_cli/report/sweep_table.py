@@ -25,7 +25,12 @@ SPEEDS = [f"{name}_{padding}" for name in ("speedup", "elimination") for padding
 
 def write_and_say(folder: Path, results: list[dict[str, Any]]) -> None:
     """Writes sweep.csv, sweep.json, sweep.png and, with several seeds, seeds.csv; prints them, names the best."""
-    results = with_settings(results)
+    results, repeated = once_each(with_settings(results))
+    if repeated:
+        console.print(
+            f"{repeated} of the jobs repeat another one, which counts once: λ decides nothing where a target or a "
+            "retention configuration is given; grid=none leaves it out"
+        )
     table = sweep_table(results)
     write_csv(folder / "sweep.csv", table.assign(retention=table["retention"].map(_joined)))
     good = [result for result in results if result["status"] == "ok"]
@@ -67,6 +72,19 @@ def with_settings(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
             parts.insert(0, f"λ={result['lambda']:g}")
         named.append({**result, "setting": " ".join(parts) or str(result.get("target") or result.get("curve"))})
     return named
+
+
+def once_each(results: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """The results without those of the same setting, λ and seed as an earlier one, and how many these are.
+
+    A result that is counted twice would make the interval over seeds too narrow.
+    """
+    kept: dict[Any, dict[str, Any]] = {}
+    for result in results:
+        key = tuple(result.get(name) for name in ("setting", "lambda", "target", "seed"))
+        if key not in kept or (kept[key]["status"] != "ok" and result["status"] == "ok"):
+            kept[key] = result
+    return list(kept.values()), len(results) - len(kept)
 
 
 def _said(name: str, value: str) -> str:
