@@ -49,9 +49,11 @@ def test_overview_and_help_without_torch(folder):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_cfg_and_info(folder, verb):
-    config = powerbert(folder, verb, "--cfg", "job").stdout
-    assert "seq_len: ${task.published.seq_len}" in config
-    assert "synthetic" in powerbert(folder, verb, "--info", "defaults").stdout
+    config, info = (powerbert(folder, verb, *flags).stdout for flags in (("--cfg", "job"), ("--info", "defaults")))
+    if verb == "predict":  # has no task
+        assert "model_dir: null" in config and "verb/predict" in info
+    else:
+        assert "seq_len: ${task.published.seq_len}" in config and "synthetic" in info
 
 
 def test_completion(folder):
