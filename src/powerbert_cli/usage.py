@@ -80,7 +80,7 @@ DETAILS = {
     "export": "Needs the extra onnx or openvino: pip install 'powerbert[onnx]'.\n"
     "The file's answers on dev are compared with PyTorch's.",
     "predict": "On standard output a line has the label and the probability of each class.\n"
-    "Messages go to standard error.",
+    "Messages go to standard error. A run that was stopped begins anew.",
     "study": "similarity and information look at the fine-tuned model; selection re-trains one model a strategy.",
     "sweep": "Fine-tunes once, and trains the plain model as long as a shortened one for the baseline. Needs no -m.",
 }

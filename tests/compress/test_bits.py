@@ -8,6 +8,7 @@ from hosts import FAMILIES, logits_of, make_host, ours, texts
 from torch.nn.utils import parametrize
 from transformers import AutoModelForSequenceClassification
 
+from powerbert_cli.bench.int8 import dynamic_int8
 from powerbert_cli.encoder.quantising import (
     bake,
     calibrated_clips,
@@ -119,3 +120,10 @@ def test_onnx_answers_alike(tmp_path):
     found = session.run(None, inputs)[0]
     with torch.no_grad():
         assert torch.allclose(torch.from_numpy(found), model(**batch).logits, atol=1e-5)
+
+
+def test_eager_int8_leaves_layers_that_quantise_by_themselves():
+    host, model = few_bits()
+    bake(host)
+    assert torch.allclose(logits_of(dynamic_int8(model)), logits_of(model), atol=0.5)
+    assert not any("quantized" in type(one).__module__ for one in dynamic_int8(model).host.bert.encoder.modules())

@@ -80,7 +80,7 @@ def _convert(package: Any, host: PreTrainedModel, folder: Path, path: Path) -> N
         try:
             Converter(str(folder)).convert(str(path))
         except (ValueError, KeyError, AttributeError, NotImplementedError, AssertionError) as error:
-            raise NotConverted(f"CTranslate2 does not convert {host.config.model_type} models") from error
+            raise NotConverted(f"CTranslate2 does not convert {host.config.model_type} models: {error}") from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..encoder.driven import EliminationModel
+from ..encoder.driven import EliminationModel, is_choice_model
 from ..encoder.quantising import clips_of
 from ..encoder.removing import fits_config
 from ..errors import PowerbertError
@@ -205,6 +205,8 @@ def _ctranslate2(name: str, model: nn.Module, precision: str, place: Place) -> R
         host = model.host
         if not fits_config(model.host) or clips_of(model.host) is not None:
             raise Unavailable("ctranslate2 runs layers of one size, whose inputs are not quantised by themselves")
+    if is_choice_model(host):
+        raise Unavailable("ctranslate2 runs classifiers of one text, not multiple choice")
     package = _package("ctranslate2", "ctranslate2")
     folder = place.folder / f"{name}.ctranslate2"
     folder.mkdir(exist_ok=True)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..encoder.linear import is_linear
 from ..store.environment import cpu_flags
 
 CALIBRATED_ON = 64  # inputs
@@ -29,7 +30,7 @@ def dynamic_int8(model: nn.Module) -> nn.Module:
     """
     from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 
-    linear = [name for name, one in model.named_modules() if type(one) is nn.Linear and one.in_features]
+    linear = [name for name, one in model.named_modules() if is_linear(one) and one.in_features]  # type: ignore[attr-defined]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is deprecated
         return quantize_dynamic(  # type: ignore[no-any-return]

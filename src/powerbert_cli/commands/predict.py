@@ -11,7 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from ..pipeline.predict import Progress as Told
 from ..pipeline.predict import predict
-from ..settings import PredictSettings
+from ..settings import STANDARD, PredictSettings
 from .prepare import from_config
 
 
@@ -26,6 +26,10 @@ def run(cfg: Any) -> float:
     except BrokenPipeError:  # who reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0.0
+    except KeyboardInterrupt:  # at once: the thread that reads may wait for standard input for ever
+        kept = "" if settings.output == STANDARD else f"; the answers so far are in {settings.output}.part"
+        print(f"powerbert: interrupted{kept}; the same command begins anew", file=sys.stderr, flush=True)
+        os._exit(130)
     rate = done.rows / done.seconds if done.seconds else 0.0
     skipped = f", {done.skipped} skipped (listed in {settings.output}.errors.tsv)" if done.skipped else ""
     model = done.rows / done.model_seconds if done.model_seconds else 0.0

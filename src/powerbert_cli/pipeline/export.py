@@ -55,7 +55,7 @@ def export(work: Work[ExportSettings], folder: Path) -> Exported:
     settings, packed = work.settings, work.settings.format == "packed"
     model, retention = shortened_model(work)
     folder.mkdir(parents=True, exist_ok=True)
-    file, run = (_packed if packed else _for_engine)(work, model, retention, folder)
+    file, run = (_packed if packed else _for_engine)(work, model, folder)
     found = Exported(file, _size_mb(file), retention, _compared(work, model, run))
     model.config.save_pretrained(folder)
     if settings.task.kind in ("classification", "multi_label"):
@@ -81,21 +81,17 @@ def _size_mb(file: Path) -> float:
     return sum(path.stat().st_size for path in file.parent.glob(f"{file.stem}.*")) / 1e6
 
 
-def _packed(
-    work: Work[ExportSettings], model: ShortenedModel, retention: RetentionFile, folder: Path
-) -> tuple[Path, Runner]:
+def _packed(work: Work[ExportSettings], model: ShortenedModel, folder: Path) -> tuple[Path, Runner]:
     """The weights as bits, and the model that is loaded of them."""
     path = folder / PACKED
     write_packed(model.host, path, embeddings=work.settings.embeddings == "int8")
     found: Compression | None = getattr(model.host, "compression", None)
     if found is not None:
         found.write(folder)
-    return path, ShortenedModel(load_packed(path, model.config, found), retention.elimination)
+    return path, ShortenedModel(load_packed(path, model.config, found), model.elimination)
 
 
-def _for_engine(
-    work: Work[ExportSettings], model: ShortenedModel, retention: RetentionFile, folder: Path
-) -> tuple[Path, Runner]:
+def _for_engine(work: Work[ExportSettings], model: ShortenedModel, folder: Path) -> tuple[Path, Runner]:
     """The graph as an engine loads it, and that engine."""
     settings = work.settings
     graph = folder / FILES[settings.engine]

@@ -76,7 +76,8 @@ def _answered(
 ) -> Done:
     done = Done()
     rows = read_rows(settings.input, settings.input_format, settings.text_columns)
-    with ThreadPoolExecutor(1) as reader:  # reads and tokenises while the model works
+    reader = ThreadPoolExecutor(1)  # reads and tokenises while the model works
+    try:
         chunks = _chunks(rows, settings.predict.together)
         ahead = reader.submit(lambda: predictor.tokenised(next(chunks, None)))
         start = time.perf_counter()
@@ -98,6 +99,8 @@ def _answered(
             write(predictor.answers(chunk, done))
             progress(done.rows + done.skipped)
         done.seconds = time.perf_counter() - start
+    finally:
+        reader.shutdown(wait=False, cancel_futures=True)  # it may wait for standard input
     return done
 
 

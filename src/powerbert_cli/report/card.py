@@ -41,11 +41,14 @@ def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
     """
     kind = about.get("precision") or "packed"
     hint = "bf16" if kind == "bf16" else "f32"
+    keeps = model.elimination.retention.keeps_all
+    whole = all(keeps(j, model.seq_len) for j in range(model.layers))
+    what = "It keeps all word-vectors." if whole else "It drops word-vectors from layer to layer (PoWER-BERT)."
     values = joined(model.elimination.retention.values)
     differ = "" if about["answers_differ"] is None else f"; {about['answers_differ']:.2%} of the answers are others"
     return f"""# {task}, {about["engine"]}, {kind}
 
-A text classifier that drops word-vectors from layer to layer (PoWER-BERT), written by powerbert.
+A text classifier, written by powerbert. {what}
 
 | | |
 | --- | --- |
