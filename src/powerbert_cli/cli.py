@@ -24,6 +24,7 @@ USER_ERROR = 2
 FAILED = 1
 INTERRUPTED = 130
 TERMINATED = 143
+REPORT = "report"  # takes folders, not keys
 TOGETHER = ("finetune", "search", "retrain")  # verbs that several processes can share, under torchrun
 
 
@@ -64,12 +65,29 @@ def dispatch(args: list[str]) -> int:
         print(f"powerbert {usage.version()}")
         return 0
     verb, rest = args[0], args[1:]
+    if verb == REPORT:
+        return _report(rest)
     if verb not in VERBS:
         return _complain(usage.unknown_verb(verb))
     if any(arg in ("-h", "--help") for arg in rest):
         print(usage.verb_help(verb, conf_dir()))
         return 0
     return run_verb(verb, rest)
+
+
+def _report(args: list[str]) -> int:
+    from .commands import report
+
+    if any(arg in ("-h", "--help") for arg in args):
+        print(report.HELP, end="")
+        return 0
+    try:
+        print(f"report: {report.run(args)}")
+    except PowerbertError as error:
+        return _complain(str(error))
+    except OSError as error:
+        return _complain(f"{error.filename}: {error.strerror}; output=FILE writes elsewhere")
+    return 0
 
 
 def run_verb(verb: str, args: list[str]) -> int:
@@ -169,7 +187,9 @@ def task_function(cfg: Any) -> Any:
     recipe = import_module(f"powerbert_cli.commands.{hydra.job.name}")
     try:
         with artifacts.writing_below(cfg.output_dir):
-            return recipe.run(cfg)
+            found = recipe.run(cfg)
+            _leave_page(Path(hydra.runtime.output_dir))
+            return found
     except Exception as error:
         if hydra.mode == RunMode.MULTIRUN:  # the other jobs go on
             return failures.note(error)
@@ -177,6 +197,14 @@ def task_function(cfg: Any) -> Any:
             raise
         # Past Hydra, which would announce an ordinary exception with lines of its own.
         raise SystemExit(_complain(str(error), error.exit_code)) from error
+
+
+def _leave_page(run_dir: Path) -> None:
+    """The page of a run, where the verb has left one."""
+    from .report import page
+
+    if processes.is_main() and (run_dir / "config.yaml").is_file():
+        page.write_page([run_dir], run_dir / page.NAME)
 
 
 def _complain(message: str, code: int = USER_ERROR) -> int:

@@ -103,6 +103,7 @@ def overview() -> str:
         "",
     ]
     lines += [f"  {verb:<{width}}  {SUMMARY[verb]}" for verb in VERBS]
+    lines += [f"  {'report':<{width}}  one page to look at, of one run, of a sweep, or of several runs: report RUN …"]
     lines += [
         "",
         "powerbert VERB --help     keys with meaning and default, examples",

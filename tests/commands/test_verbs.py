@@ -80,6 +80,7 @@ def test_finetune_then_search_then_retrain_then_bench(folder):
         "history.csv",
         "predictions.csv",
         "finetune.log",
+        "report.html",
     } <= names(run)
     metrics = json.loads((run / "metrics.json").read_text())
     assert {"task", "split", "metric", "value", "interval", "n", "seed"} <= set(metrics) and metrics["n"] == 128
@@ -178,6 +179,7 @@ def test_sweep_with_a_failing_job(folder):
     table = pd.read_csv(run / "sweep.csv")
     assert table["status"].tolist() == ["failed", "ok"]
     assert (run / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert "<h1>1 runs</h1>" not in (page := (run / "report.html").read_text()) and "How far each word comes" in page
     assert "λ=-1" in done.stdout and "must be a number ≥ 0" in done.stdout
     assert "baseline (plain model, trained as long)" in done.stdout
 

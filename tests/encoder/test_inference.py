@@ -103,3 +103,18 @@ def test_compiles_as_one_graph_for_each_shape(strategy, padded, batch):
         assert len(graphs) == 1
         compiled(batch["input_ids"][:2])
     assert len(graphs) == 2
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_what_an_optimiser_changed_is_answered_at_once(fused, batch):
+    """A fused step does not count the versions of the weights up, which the arranged copies are known by."""
+    model = ShortenedModel(make_host(), described(LENGTHS, 16)).eval()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1, fused=fused)
+    for _ in range(2):
+        model(**batch).logits.sum().backward()
+        with torch.inference_mode():
+            model(**batch)
+        optimiser.step()
+        with torch.inference_mode():
+            found = model(**batch).logits
+        assert torch.allclose(found, copy.deepcopy(model)(**batch).logits, atol=1e-5)

@@ -3,9 +3,11 @@
 from typing import Any
 
 from ..pipeline.chain import retrain
+from ..pipeline.survivors import write_words
 from ..pipeline.tested import write_test_metrics, write_test_predictions
 from ..report.tables import say_compression, say_metrics, say_retention, say_run_dir, say_test_metrics
 from ..settings import RetrainSettings
+from ..store.shipped import load_shortened
 from .prepare import begin
 
 
@@ -21,5 +23,6 @@ def run(cfg: Any) -> float:
     say_test_metrics(write_test_metrics(work, stage.model_dir, run_dir))
     say_retention(stage.retention)
     say_compression(stage.model_dir)
+    write_words(work, load_shortened(stage.model_dir), run_dir)
     say_run_dir(run_dir)
     return value

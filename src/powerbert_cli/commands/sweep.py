@@ -12,6 +12,7 @@ from ..jobs.gather import RESULT, sweep_token
 from ..pipeline.bench import time_model, whole_of
 from ..pipeline.chain import retention_for
 from ..pipeline.retrain import baselines, better, drop_of, retrained
+from ..pipeline.survivors import write_words
 from ..pipeline.tested import tested
 from ..pipeline.work import Work
 from ..report.front import speed_of
@@ -80,6 +81,7 @@ def _job(cfg: Any) -> dict[str, Any]:
     say_retention(retention)
     value = say_metrics(run_dir / "metrics.json", _target_text(cfg) or f"λ={settings.regularizer_weight:g}")
     model = load_shortened(stage.model_dir)
+    write_words(work, model, run_dir)
     timing = time_model(work, model, run_dir, whole=whole_of(work, model))
     say_timing(timing)
     drop = drop_of(settings.task.metric, baseline, stage, settings.max_drop)

@@ -4,8 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from .block import Block
+
+_steps = 0  # of all optimisers: fused ones change weights without a word in their versions
+
+
+def _stepped(*_: Any) -> None:
+    global _steps
+    _steps += 1
+
+
+register_optimizer_step_post_hook(_stepped)
 
 
 class Views:
@@ -47,7 +58,8 @@ class Views:
     def for_inference(self) -> tuple[Block, ...]:
         """The views arranged for inference: made once, and anew when a weight was changed or moved."""
         blocks = self.blocks()
-        state = [
+        state: list[Any] = [_steps]
+        state += [
             (tensor.data_ptr(), tensor.dtype, 0 if tensor.is_inference() else tensor._version)
             for parts in self._sources
             for tensor in parts

@@ -75,7 +75,7 @@ class PublishedReport(Callback):
 
 
 def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
-    """Writes sweep.csv, sweep.json and sweep.png from the jobs' results, and shows them.
+    """Writes sweep.csv, sweep.json, sweep.png and report.html from the jobs' results, and shows them.
 
     Args:
         earlier: folders of earlier calls of the same study.
@@ -83,6 +83,8 @@ def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
     Returns:
         0 if all jobs succeeded; 2 if all failed by an error of the user; else 1.
     """
+    from ..report.console import console
+    from ..report.page import NAME, write_page
     from ..report.sweep_table import write_and_say
 
     token = sweep_token(folder)
@@ -96,4 +98,6 @@ def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
         print(f"powerbert: every job failed: {'; '.join(reasons)}", file=sys.stderr)
         return 2 if failed and all(result["user_error"] for result in failed) else 1
     write_and_say(folder, results)
+    write_page([folder], folder / NAME)
+    console.print(f"page: {folder / NAME}")
     return 1 if failed else 0

@@ -29,6 +29,7 @@ from ..store.shipped import load_shortened
 from ..tasks.batches import Batch, make_batches
 from ..tasks.streams import Read, read_rows, writing_rows
 from ..training.trainer import resolve_device
+from .survivors import layers_left, words_of
 
 Progress = Callable[[int], None]
 
@@ -212,8 +213,9 @@ class Predictor:
             output = run(**batch)
             logits[index] = torch.as_tensor(getattr(output, "logits", output)).float().cpu().numpy()
             if self.settings.predict.survivors:
-                for i, layers in zip(index, self._layers(batch), strict=True):
-                    survivors[i] = self._words(chunk, i, layers)
+                self.model.to(self.device)
+                for i, layers in zip(index, layers_left(self.model, batch), strict=True):
+                    survivors[i] = words_of(chunk.encoding, i, chunk.texts[i], layers, self.tokenizer)
         done.model_seconds += time.perf_counter() - start
         done.rows += len(tokens)
         found = list(map(self._said, logits))
@@ -233,32 +235,6 @@ class Predictor:
             probabilities /= probabilities.sum()
             label = self.names[int(each.argmax())]
         return {"label": label, "probability": dict(zip(self.names, map(float, probabilities), strict=True))}
-
-    def _layers(self, batch: Batch) -> list[list[int]]:
-        """How many layers each word-piece of each input left, 0 … L."""
-        self.model.to(self.device)
-        reached = torch.zeros(batch["input_ids"].shape, dtype=torch.long)
-        for positions in self.model.kept_positions(**batch):
-            kept = positions.cpu().clamp(min=0)
-            ones = (positions.cpu() >= 0).long()
-            reached += torch.zeros_like(reached).scatter_reduce(1, kept, ones, "amax")
-        return reached.tolist()
-
-    def _words(self, chunk: _Chunk, i: int, layers: list[int]) -> list[dict[str, Any]]:
-        """Each word of an input, or where the tokenizer knows no words each word-piece, with its last layer."""
-        encoding = chunk.encoding
-        if not encoding.is_fast:
-            pieces = self.tokenizer.convert_ids_to_tokens(encoding["input_ids"][i])
-            return [{"word": piece, "layer": layer} for piece, layer in zip(pieces, layers, strict=False)]
-        words: dict[tuple[int, int], int] = {}
-        for part, word, layer in zip(encoding.sequence_ids(i), encoding.word_ids(i), layers, strict=False):
-            if word is not None:
-                words[part, word] = max(layer, words.get((part, word), 0))
-        spans = {key: encoding.word_to_chars(i, key[1], key[0]) for key in words}
-        return [
-            {"word": chunk.texts[i][part][spans[part, word].start : spans[part, word].end], "layer": layer}
-            for (part, word), layer in words.items()
-        ]
 
 
 def _whole(host: PreTrainedModel, tokenizer: Any, seq_len: int | None) -> ShortenedModel:

@@ -67,7 +67,8 @@ def arguments(plan: Plan, folder: Path, keep_best_by: str | None) -> TrainingArg
         weight_decay=options.weight_decay,
         max_grad_norm=options.max_grad_norm,
         lr_scheduler_type="linear",
-        optim="adamw_torch",
+        # on one core 7 times as fast as the plain loop, which took half of a small encoder's step
+        optim="adamw_torch_fused",
         seed=plan.seed,
         bf16=options.precision == "bf16",
         fp16=options.precision == "fp16",

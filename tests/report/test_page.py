@@ -1,0 +1,122 @@
+"""The page of a run and of several: what it says, that it is whole in itself, and that it works in a browser."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+
+from powerbert_cli.cli import dispatch
+from powerbert_cli.errors import PowerbertError
+from powerbert_cli.report.page import write_page
+
+EVIL = "<script>alert('x')</script>"
+
+
+def timing(seconds):
+    rows = [
+        {"model": model, "shortened": model == "shortened", "median_s": s, "speedup": 0.2 / s, "speedup_low": 0.18 / s,
+         "speedup_high": 0.22 / s, "examples_per_s": 32 / s, "speedup_vs_best": 0.2 / s, "engine": "eager",
+         "precision": "fp32", "padding": "sorted", "batch_size": 32, "seq_len": 64, "threads": 2}
+        for model, s in (("plain", 0.2), ("shortened", seconds))
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def make_run(folder, value=0.9, seconds=0.1, **settings):
+    folder.mkdir(parents=True)
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "hydra.yaml").write_text("hydra: {job: {name: retrain}}")
+    (folder / ".hydra" / "overrides.yaml").write_text('- task=rte\n- "task.label_names=[a b]"\n')
+    (folder / "config.yaml").write_text(json.dumps({"task": {"name": "rte"}, "note": EVIL, **settings}))
+    metrics = {"task": "rte", "split": "dev", "metric": "accuracy", "value": value, "interval": [0.8, 0.95], "n": 9}
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "seed": 0}))
+    (folder / "retention.json").write_text(json.dumps({"seq_len": 64, "lengths": [32, 16], "fractions": None}))
+    words = [[{"word": EVIL, "layer": 2}, {"word": "plot", "layer": 1}, {"word": "the", "layer": 0}]]
+    (folder / "words.json").write_text(json.dumps({"layers": 2, "texts": words}))
+    timing(seconds).to_csv(folder / "timing.csv", index=False)
+    return folder
+
+
+def page_of(runs, path):
+    write_page(runs, path)
+    return path.read_text(encoding="utf-8")
+
+
+def test_a_run_says_what_was_done_and_found(tmp_path):
+    run = make_run(tmp_path / "day" / "time")
+    page = page_of([run], run / "report.html")
+    said = html.unescape(page)
+    assert "powerbert retrain task=rte 'task.label_names=[a b]'" in said
+    assert "0.9000" in page and "0.8000 to 0.9500" in page
+    assert "37.5%" in page  # (32 + 16) of 2 · 64
+    assert "2.00×" in page  # 0.2 s against 0.1 s
+    assert 'width: 50.00%"></div></div><span>32' in page
+    assert 'href="timing.csv"' in page
+
+
+def test_words_are_shaded_by_the_layer_that_they_reached(tmp_path):
+    page = page_of([run := make_run(tmp_path / "a")], run / "report.html")
+    shades = re.findall(r'title="layer (\d)" style="background: rgba\(var\(--word\), ([\d.]+)\)', page)
+    assert shades == [("2", "0.750"), ("1", "0.375"), ("0", "0.000")]
+
+
+def test_texts_and_settings_are_escaped_and_nothing_is_loaded(tmp_path):
+    page = page_of([run := make_run(tmp_path / "a")], run / "report.html")
+    assert EVIL not in page and html.escape(EVIL).replace("&#x27;", "&#39;") in page
+    assert not re.search(r"(?:src|href)=\"(?:https?:)?//", page) and "@import" not in page
+    assert "default-src 'none'" in page
+
+
+def test_several_runs_are_laid_side_by_side(tmp_path):
+    runs = [make_run(tmp_path / name, value, seconds, seed=seed) for name, value, seconds, seed in
+            (("a", 0.9, 0.1, 0), ("b", 0.85, 0.05, 1), ("c", 0.84, 0.1, 1))]  # fmt: skip
+    page = page_of(runs, tmp_path / "runs.html")
+    assert "<h1>3 runs</h1>" in page and 'href="b/timing.csv"' in page
+    differ = page.split("What differs")[1].split("</table>")[0]
+    assert "seed" in differ and "note" not in differ
+    colours = re.findall(r'<circle .* fill="var\(--(\w+)\)"', page)
+    assert colours == ["bar", "bar", "other"]  # the third is beaten in both
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
+    with pytest.raises(PowerbertError, match=r"empty: is no run directory"):
+        (tmp_path / "empty").mkdir()
+        write_page([tmp_path / "empty"], tmp_path / "x.html")
+    run = make_run(tmp_path / "a")
+    (run / "metrics.json").write_text("{")
+    assert dispatch(["report", str(run)]) == 2
+    assert "metrics.json: is no JSON" in capsys.readouterr().err
+    assert dispatch(["report", str(tmp_path / "none")]) == 2
+    assert "none: is no folder" in capsys.readouterr().err
+    assert dispatch(["report"]) == 2
+
+
+def test_the_command_writes_beside_one_run_or_where_it_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b")
+    assert dispatch(["report", str(a)]) == 0 and (a / "report.html").is_file()
+    assert dispatch(["report", str(a), str(b)]) == 0 and (tmp_path / "report.html").is_file()
+    assert dispatch(["report", str(a), str(b), "output=x/y.html"]) == 0 and (tmp_path / "x" / "y.html").is_file()
+    assert dispatch(["report", "--help"]) == 0 and "output=FILE" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+def test_a_click_on_a_heading_sorts_in_a_browser(tmp_path):
+    runs = [make_run(tmp_path / name, value) for name, value in (("a", 0.9), ("b", 0.95), ("c", 0.7))]
+    page = page_of(runs, tmp_path / "runs.html")
+    click = "<script>document.querySelectorAll('th button')[4].click()</script></body>"
+    (tmp_path / "clicked.html").write_text(page.replace("</body>", click), encoding="utf-8")
+    quiet = ["background-networking", "component-update", "sync", "gpu"]
+    browser = ["chromium", "--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet)]
+    shown = subprocess.run(
+        [*browser, f"--user-data-dir={tmp_path}/profile", "--dump-dom", f"file://{tmp_path}/clicked.html"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    assert re.findall(r'<td class="n">(0\.\d{4})</td>', shown.split("</tbody>")[0]) == ["0.7000", "0.9000", "0.9500"]
