@@ -188,7 +188,7 @@ def task_function(cfg: Any) -> Any:
     try:
         with artifacts.writing_below(cfg.output_dir):
             found = recipe.run(cfg)
-            _leave_page(Path(hydra.runtime.output_dir))
+            _leave_pages(Path(hydra.runtime.output_dir), hydra.job.name)
             return found
     except Exception as error:
         if hydra.mode == RunMode.MULTIRUN:  # the other jobs go on
@@ -199,11 +199,13 @@ def task_function(cfg: Any) -> Any:
         raise SystemExit(_complain(str(error), error.exit_code)) from error
 
 
-def _leave_page(run_dir: Path) -> None:
-    """The page of a run, where the verb has left one."""
-    from .report import page
+def _leave_pages(run_dir: Path, verb: str) -> None:
+    """What is there to be read, of a verb that leaves a run directory."""
+    from .report import model_card, page
 
     if processes.is_main() and (run_dir / "config.yaml").is_file():
+        if (run_dir / "model").is_dir() and verb != "export":  # whose card has the file's own measures
+            model_card.write_model_card(run_dir)
         page.write_page([run_dir], run_dir / page.NAME)
 
 

@@ -147,3 +147,12 @@ def test_from_python(trained, tmp_path):
 def test_mistakes(args, message, trained, capfd):
     assert dispatch(["predict", *(arg.replace("MODEL", f"{trained}/short/model") for arg in args)]) == 2
     assert message in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["plain", "short"])
+def test_the_code_of_a_model_card_loads_the_model(trained, kind, monkeypatch):
+    monkeypatch.chdir(trained / kind / "model")
+    code = Path("README.md").read_text().split("```python\n")[1].split("```")[0]
+    found: dict[str, object] = {}
+    exec(code, found)
+    assert found["model"](**found["tokenizer"]("a b c", return_tensors="pt")).logits.shape == (1, 2)

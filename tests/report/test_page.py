@@ -8,9 +8,11 @@ import subprocess
 
 import pandas as pd
 import pytest
+import yaml
 
 from powerbert_cli.cli import dispatch
 from powerbert_cli.errors import PowerbertError
+from powerbert_cli.report.model_card import write_model_card
 from powerbert_cli.report.page import write_page
 
 EVIL = "<script>alert('x')</script>"
@@ -102,6 +104,25 @@ def test_the_command_writes_beside_one_run_or_where_it_is_told(tmp_path, monkeyp
     assert dispatch(["report", str(a), str(b)]) == 0 and (tmp_path / "report.html").is_file()
     assert dispatch(["report", str(a), str(b), "output=x/y.html"]) == 0 and (tmp_path / "x" / "y.html").is_file()
     assert dispatch(["report", "--help"]) == 0 and "output=FILE" in capsys.readouterr().out
+
+
+def test_the_card_of_a_model_says_how_good_and_how_fast(tmp_path):
+    run = make_run(tmp_path / "a", task={"name": "a|b", "kind": "classification"}, model={"name_or_path": "org/base"})
+    write_model_card(run)
+    _, matter, text = (run / "model" / "README.md").read_text().split("---\n", 2)
+    about = yaml.safe_load(matter)
+    assert about["base_model"] == "org/base" and about["tags"] == ["powerbert"]
+    assert about["model-index"][0]["results"][0]["metrics"] == [{"type": "accuracy", "value": 0.9}]
+    rows = dict(re.findall(r"^\| ([^|]+) \| (.*) \|$", text, flags=re.M))
+    assert rows["task"] == r"a\|b" and rows["word-vectors kept by layer"] == "32, 16 (37.5%)"
+    assert rows["accuracy on dev"] == "0.9000 (95% interval 0.8000 to 0.9500, n=9, seed 0)"
+    assert rows["speed"].startswith("320 inputs a second, 2.00 times as fast as the fastest plain model")
+
+
+def test_a_folder_of_this_machine_is_no_base_model_on_the_hub(tmp_path):
+    run = make_run(tmp_path / "a", model={"name_or_path": str(tmp_path)})
+    write_model_card(run)
+    assert "base_model:" not in (run / "model" / "README.md").read_text()
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")

@@ -1,0 +1,114 @@
+"""README.md of a model directory, in the form that the hub reads: what it is, how good, how fast, how it loads."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..store.artifacts import write_text
+from .facts import facts
+
+_LOAD = {
+    (True, False): ("powerbert_cli", "PowerBertForSequenceClassification"),
+    (True, True): ("powerbert_cli", "PowerBertForMultipleChoice"),
+    (False, False): ("transformers", "AutoModelForSequenceClassification"),
+    (False, True): ("transformers", "AutoModelForMultipleChoice"),
+}
+
+
+def write_model_card(run_dir: Path) -> None:
+    """Writes RUN/model/README.md from what the run directory has."""
+    write_text(run_dir / "model" / "README.md", model_card(facts(run_dir, run_dir)))
+
+
+def model_card(run: dict[str, Any]) -> str:
+    """
+    Args:
+        run: see `facts.facts`.
+    """
+    settings, metrics = run["settings"], run["metrics"]
+    task = settings.get("task.name", "?")
+    base = settings.get("model.name_or_path", "null")
+    base = "a model with random weights" if base == "null" else base
+    rows = {"base model": base, "task": task, "made by": f"`{run['command']}`"}
+    for split in (metrics, run["test"]):
+        if split:
+            low, high = split["interval"]
+            said = f"{split['value']:.4f} (95% interval {low:.4f} to {high:.4f}, n={split['n']}, seed {split['seed']})"
+            rows[f"{split['metric']} on {split['split']}"] = said
+    if metrics.get("best_of_epochs"):
+        rows["chosen"] = (
+            f"the best of {metrics['best_of_epochs']} epochs on the dev rows, which flatters the dev metric"
+        )
+    if run["result"].get("drop") is not None:
+        found = run["result"]
+        rows["lost"] = (
+            f"{found['drop']:+.4f} of the plain model's {found['baseline']:.4f}, which was trained as long "
+            f"(95% interval {found['drop_low']:+.4f} to {found['drop_high']:+.4f})"
+        )
+    if run["retention"]:
+        kept = ", ".join(bar["value"] for bar in run["retention"])
+        rows["word-vectors kept by layer"] = f"{kept} ({100 * run['kept']:.1f}%)"
+    if run["compression"]:
+        before, after = run["compression"]["parameters"]
+        rows["parameters"] = f"{after / 1e6:.2f} of {before / 1e6:.2f} million"
+    if run["fastest"]:
+        fastest, machine = run["fastest"], run["environment"]
+        rows["speed"] = (
+            f"{fastest['rate']:.0f} inputs a second, {fastest['best']:.2f} times as fast as the fastest plain model "
+            f"timed beside it ({fastest['where']}, {fastest['padding']}, {fastest['point']})"
+        )
+        device = machine.get("gpu") or f"{machine.get('processor')} {machine.get('cpu_flags')}"
+        rows["machine"] = device
+    shortened, choice = bool(run["retention"]) or run["thresholds"], settings.get("task.kind") == "multiple_choice"
+    package, name = _LOAD[shortened, choice]
+    what = "It drops word-vectors from layer to layer (PoWER-BERT); needs the package powerbert."
+    if not shortened:
+        what = "A plain transformers model."
+    table = "\n".join(f"| {head} | {_cell(value)} |" for head, value in rows.items())
+    return f"""---
+{yaml.safe_dump(_front_matter(base, task, metrics), sort_keys=False, allow_unicode=True).strip()}
+---
+
+# {task}, {"shortened" if shortened else "plain"}
+
+{what}
+
+| | |
+| --- | --- |
+{table}
+
+```python
+from {package} import {name}
+from transformers import AutoTokenizer
+
+model = {name}.from_pretrained(".")
+tokenizer = AutoTokenizer.from_pretrained(".")
+```
+
+Cut inputs to {settings.get("seq_len", "?")} word-pieces, as in training. Sort them by length before you batch them.
+"""
+
+
+def _front_matter(base: str, task: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    """What the hub shows and finds a model by; a folder of this machine is no base model there."""
+    matter: dict[str, Any] = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["powerbert"],
+    }
+    if base.count("/") <= 1 and " " not in base and not Path(base).exists():
+        matter["base_model"] = base
+    if metrics:
+        result = {
+            "task": {"type": "text-classification"},
+            "dataset": {"name": task, "type": task, "split": metrics["split"]},
+            "metrics": [{"type": metrics["metric"], "value": metrics["value"]}],
+        }
+        matter["model-index"] = [{"name": task, "results": [result]}]
+    return matter
+
+
+def _cell(value: Any) -> str:
+    """A value that does not break out of its table."""
+    return " ".join(str(value).replace("|", "\\|").split())
