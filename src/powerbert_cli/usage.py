@@ -12,6 +12,7 @@ from .errors import nearest
 from .settings import RENAMED, VERBS, FinetuneSettings, RetrainSettings, SweepSettings
 
 SUMMARY = {
+    "check": "look at a task's rows before hours are spent: labels, lengths, duplicates, time on this machine",
     "finetune": "fine-tune a classifier and measure it on dev",
     "compress": "remove layers, heads and feed-forward neurons of the fine-tuned model, without training",
     "search": "learn with soft-extract layers how many word-vectors each layer must keep",
@@ -23,6 +24,7 @@ SUMMARY = {
     "study": "the paper's Figure 2, Figure 3b and Table 3 for a task and a model, as table and picture",
 }
 EXAMPLES = {
+    "check": ["powerbert check task=custom task.data_dir=FOLDER model.name_or_path=MODEL seq_len=auto"],
     "finetune": ["powerbert finetune", "powerbert finetune task=rte task.data_dir=FOLDER model.name_or_path=FOLDER"],
     "compress": [
         "powerbert compress compress.flops=0.6",
@@ -71,6 +73,7 @@ EXAMPLES = {
     ],
 }
 DETAILS = {
+    "check": "Reads the rows as the other verbs do, and trains for a few steps to time them. Nothing is kept of that.",
     "compress": "Later verbs take compress.* too: what it names is removed first, then word-vectors are eliminated.",
     "search": "Without checkpoint= the finished fine-tune of the same settings is used, or made.",
     "retrain": "Without a retention configuration that of the finished search of the same settings is used, or made.",

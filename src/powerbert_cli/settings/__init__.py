@@ -5,6 +5,7 @@ can be known to be wrong from the config itself is refused here.
 """
 
 from .bench import BENCH_MODELS, ENGINE_PRECISIONS, BenchSettings, ExportSettings, ShortenedSettings, SweepSettings
+from .check import CheckSettings
 from .compress import CompressOptions, CompressSettings
 from .finetune import FinetuneSettings, StageSettings, TrainingSettings
 from .predict import STANDARD, PredictSettings
@@ -19,6 +20,7 @@ AUTO = "auto"  # seq_len and lr_soft: settled from the data before the settings 
 RENAMED = {"lambda": "regularizer_weight"}
 
 VERBS: dict[str, type[FinetuneSettings] | type[PredictSettings]] = {
+    "check": CheckSettings,
     "finetune": FinetuneSettings,
     "compress": CompressSettings,
     "search": SearchSettings,

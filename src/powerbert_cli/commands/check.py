@@ -1,0 +1,23 @@
+"""powerbert check: what a task's rows are, before hours are spent on them."""
+
+from typing import Any
+
+from ..pipeline.check import check
+from ..report.check_report import draw_lengths, say_check
+from ..report.tables import say_run_dir
+from ..settings import CheckSettings
+from ..store.artifacts import whole_file, write_json
+from .prepare import begin
+
+
+def run(cfg: Any) -> float:
+    """Returns the hours that fine-tuning, search and re-training would take here; writes check.json and lengths.png."""
+    work, run_dir = begin(cfg, CheckSettings)
+    found = check(work)
+    lengths = found.pop("histogram")
+    with whole_file(run_dir / "lengths.png") as temporary:
+        draw_lengths(lengths, found["seq_len"], work.settings.task.name, temporary)
+    write_json(run_dir / "check.json", found)
+    say_check(found, work.settings.task.label_names, work.settings.lr_soft)
+    say_run_dir(run_dir)
+    return sum(found["seconds"][stage] for stage in ("finetune", "search", "retrain")) / 3600

@@ -1,0 +1,143 @@
+"""A task as a training would read it: rows, labels, lengths, duplicates; what a search could move; its seconds."""
+
+import math
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import TrainerCallback
+
+from ..encoder.families import layers_of
+from ..encoder.shortened import ShortenedModel
+from ..method.elimination import plain
+from ..method.soft_extract import learning_rates, reach
+from ..settings import CheckSettings
+from ..tasks.batches import choose_rows
+from ..tasks.tokenizing import nearest_seq_len, tokenize
+from ..training.classifier import train_classifier
+from ..training.soft_search import search_steps
+from .work import Work
+
+PERCENTILES = (50, 75, 90, 95, 99, 100)
+
+
+def check(work: Work[CheckSettings]) -> dict[str, Any]:
+    """What there is to be known before a training.
+
+    Returns:
+        splits: of each its rows, labels, empty and repeated texts; overlap: dev rows whose text stands in train too;
+        lengths, seq_len and cut: word-pieces of training rows, their percentiles, ℓ and the share that it cuts;
+        search: how far a retention parameter can fall; seconds: of a step, and of each stage on this machine.
+    """
+    data, settings = work.data, work.settings
+    splits = {"train": data.train, "dev": data.dev, **({"test": data.test} if data.test is not None else {})}
+    texts = {name: _texts(split.rows) for name, split in splits.items()}
+    lengths = np.asarray(tokenize(data.train.rows, work.tokenizer, None)["length"])
+    return {
+        "splits": {name: _split(split, texts[name], settings.task.kind) for name, split in splits.items()},
+        "overlap": _overlap(texts["train"], texts["dev"]),
+        "lengths": {str(p): int(np.percentile(lengths, p, method="higher")) for p in PERCENTILES},
+        "seq_len": settings.seq_len,
+        "by_the_papers_rule": nearest_seq_len(lengths),
+        "cut": float(np.mean(lengths > settings.seq_len)),
+        "search": _search(work),
+        "seconds": _seconds(work),
+        "histogram": lengths.tolist(),
+    }
+
+
+def _texts(rows: Any) -> list[tuple[str, ...]]:
+    """The texts of each row; of choices the context, the question and all of them."""
+    names = [name for name in ("text", "text_pair") if name in rows.column_names]
+    columns = [rows[name][:] for name in names]
+    if "choices" in rows.column_names:
+        columns.append([" | ".join(choices) for choices in rows["choices"][:]])
+    return list(zip(*columns, strict=True))
+
+
+def _split(split: Any, texts: Sequence[tuple[str, ...]], kind: str) -> dict[str, Any]:
+    labels: dict[str, Any] = {}
+    conflicts = 0
+    if "label" in split.rows.column_names:
+        found = split.labels
+        if kind == "classification":
+            labels = {str(label): count for label, count in sorted(Counter(found.tolist()).items())}
+        elif kind == "multi_label":
+            labels = {str(c): int(count) for c, count in enumerate(found.sum(0))}
+        elif kind == "regression":
+            labels = {"least": float(found.min()), "mean": float(found.mean()), "most": float(found.max())}
+        conflicts = _conflicts(texts, found)
+    counts = Counter(texts)
+    return {
+        "rows": len(texts),
+        "labels": labels,
+        "empty": sum(not any(part.strip() for part in row) for row in texts),
+        "repeated": len(texts) - len(counts),
+        "conflicts": conflicts,
+    }
+
+
+def _conflicts(texts: Sequence[tuple[str, ...]], labels: np.ndarray) -> int:
+    """Texts that stand there more than once, with different labels."""
+    given: dict[tuple[str, ...], set[Any]] = {}
+    for row, label in zip(texts, labels.tolist(), strict=True):
+        given.setdefault(row, set()).add(str(label))
+    return sum(len(found) > 1 for found in given.values())
+
+
+def _overlap(train: Sequence[tuple[str, ...]], dev: Sequence[tuple[str, ...]]) -> int:
+    known = set(train)
+    return sum(row in known for row in dev)
+
+
+def _search(work: Work[CheckSettings]) -> dict[str, Any]:
+    settings, plan = work.settings, work.plan(work.settings.search)
+    steps = search_steps(len(work.data.train), plan)
+    return {
+        "regularizer": settings.regularizer,
+        "steps": steps,
+        "reach": reach(learning_rates(steps, settings.training.warmup_ratio, settings.lr_soft)),
+    }
+
+
+class _Clock(TrainerCallback):
+    """Seconds of each optimiser step but the first, which warms up."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._start = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step > 1:
+            self.seconds.append(time.perf_counter() - self._start)
+
+
+def _seconds(work: Work[CheckSettings]) -> dict[str, float]:
+    """Of a training step and a dev row, measured; of the stages, by their number of steps.
+
+    The steps are those of a real training, on rows whose lengths are spread like all rows'.
+    """
+    settings, material = work.settings, work.material
+    size, count = settings.batch_size, len(material.train)
+    wanted = (settings.check.steps + 1) * size
+    few = material.train.select(sorted(choose_rows(count, min(wanted, count), size, settings.seed)))
+    dev = material.dev.select(choose_rows(len(material.dev), min(8 * size, len(material.dev)), size, settings.seed))
+    host = work.host(Path(settings.checkpoint)) if settings.checkpoint else work.new_host()
+    model, clock = ShortenedModel(host, plain(settings.seq_len, layers_of(host.config))), _Clock()
+    plan = replace(work.plan(settings.finetune), epochs=1)
+    with tempfile.TemporaryDirectory(dir=settings.output_dir) as folder:
+        train_classifier(model, replace(material, train=few, dev=dev), plan, Path(folder), [clock])
+    start = time.perf_counter()
+    work.answers(model, dev, settings.training.precision)
+    row = (time.perf_counter() - start) / len(dev)
+    step = float(np.mean(clock.seconds)) if clock.seconds else float("nan")
+    per_epoch = math.ceil(count / size) * step + row * len(material.dev)
+    stages = {"finetune": settings.finetune, "search": settings.search, "retrain": settings.retrain}
+    return {"step": step, "dev_row": row, **{name: stage.epochs * per_epoch for name, stage in stages.items()}}

@@ -1,0 +1,79 @@
+"""powerbert check: what it finds in rows, and that what it says of them is true."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from powerbert_cli.cli import dispatch
+
+COLUMN = ["task.text_columns=[sentence]"]
+SMALL = ["model=tiny", "model.config.num_hidden_layers=2", "epochs=2", "batch_size=8", "seq_len=8", "check.steps=2"]
+
+
+def checked(capfd, *overrides):
+    assert dispatch(["check", *SMALL, "hydra.run.dir=run", *overrides]) == 0, capfd.readouterr().err
+    return json.loads(Path("run/check.json").read_text()), capfd.readouterr().out
+
+
+def write(train, dev):
+    for name, rows in (("train", train), ("dev", dev)):
+        lines = [f"{text}\t{label}" for text, label in rows]
+        Path(f"data/{name}.tsv").write_text("sentence\tlabel\n" + "\n".join(lines) + "\n")
+
+
+def test_rows_are_counted_and_what_spoils_a_result_is_named(folder, capfd):
+    train = [(f"word{i} " * 3, i % 2) for i in range(20)] + [("twice", 0), ("twice", 1), ("same", 1), ("same", 1)]
+    write([*train, ("", 0), ("long " * 30, 1)], [("twice", 0), ("new", 1), ("other", 1)])
+    found, said = checked(capfd, "task=custom", *COLUMN, "task.data_dir=data", "task.label_names=[no,yes]")
+    assert found["splits"]["train"] == {
+        "rows": 26, "labels": {"0": 12, "1": 14}, "empty": 1, "repeated": 2, "conflicts": 1,
+    }  # fmt: skip
+    assert found["splits"]["dev"]["labels"] == {"0": 1, "1": 2} and found["overlap"] == 1
+    assert found["lengths"]["100"] == 32  # 30 words, [CLS] and [SEP]
+    assert found["cut"] == 1 / 26
+    assert "no 12, yes 14" in said
+    for warning in (
+        "1 dev rows have a text",
+        "1 training texts",
+        "1 rows of train have no text",
+        "class 0, 1 has fewer",
+    ):
+        assert warning in said
+    assert (
+        Path("run/lengths.png").read_bytes().startswith(b"\x89PNG") and "lengths" in Path("run/report.html").read_text()
+    )
+    assert not list(Path("outputs").glob("stages/*"))  # nothing is kept of the timed steps
+
+
+def test_the_stages_times_follow_from_a_step_and_their_epochs(folder, capfd):
+    write([(f"word{i}", i % 2) for i in range(40)], [("new", 1), ("other", 0)])
+    found, _ = checked(
+        capfd, "task=custom", *COLUMN, "task.data_dir=data", "task.label_names=[no,yes]", "search.epochs=4"
+    )
+    seconds = found["seconds"]
+    epoch = 5 * seconds["step"] + 2 * seconds["dev_row"]  # 40 rows in batches of 8
+    assert seconds["finetune"] == pytest.approx(2 * epoch) and seconds["search"] == pytest.approx(4 * epoch)
+
+
+def test_how_far_a_search_can_go(folder, capfd):
+    """Warm-up and decay: half the steps times the peak, about."""
+    write([(f"word{i}", i % 2) for i in range(40)], [("new", 1), ("other", 0)])
+    given = ["task=custom", *COLUMN, "task.data_dir=data", "task.label_names=[no,yes]"]
+    found, said = checked(capfd, *given, "lr_soft=0.01")
+    assert found["search"]["steps"] == 10 and found["search"]["reach"] == pytest.approx(0.05, abs=0.01)
+    assert "no retention parameter can come down to 0" in said
+    _, said = checked(capfd, *given, "lr_soft=auto")
+    assert "no retention parameter" not in said
+
+
+@pytest.mark.parametrize(("kind", "label"), [("regression", "{}.5"), ("multi_label", "0,1")])
+def test_other_kinds(kind, label, folder, capfd):
+    write([(f"word{i}", label.format(i)) for i in range(16)], [(f"new{i}", label.format(i)) for i in range(3)])
+    names = "task.label_names=null" if kind == "regression" else "task.label_names=[a,b]"
+    metric = "spearman" if kind == "regression" else "f1"
+    found, _ = checked(
+        capfd, "task=custom", *COLUMN, "task.data_dir=data", f"task.kind={kind}", names, f"task.metric={metric}"
+    )
+    labels = found["splits"]["train"]["labels"]
+    assert labels == ({"least": 0.5, "mean": 8.0, "most": 15.5} if kind == "regression" else {"0": 0, "1": 16})
