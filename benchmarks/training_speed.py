@@ -81,6 +81,8 @@ def main() -> None:
         accumulation=1,
         padding="max",
         group_by_length=False,
+        class_weights=None,
+        early_stopping=None,
     )
     plan = Plan(3e-5, 1, given.batch_size, 0, training, "auto", 0)
     rows = generated(given.batch_size * (given.steps + 1), seq_len)

@@ -11,6 +11,7 @@ from powerbert_cli.training.trainer import Plan
 OPTIONS = {
     "precision": "fp32", "warmup_ratio": 0.1, "weight_decay": 0.0, "max_grad_norm": 0.0,
     "attention_dropout": None, "accumulation": 1, "padding": "longest", "group_by_length": True,
+    "class_weights": None, "early_stopping": None,
 }  # fmt: skip
 NO_PATIENCE = {"patient": 0.0, "patient_layers": "skip", "patient_norm": True}
 

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import datasets
 import pandas as pd
 import pytest
 import torch
@@ -11,7 +14,9 @@ from powerbert_cli.method.retention import lengths_from_masses
 from powerbert_cli.method.soft_extract import learning_rates
 from powerbert_cli.training.checkpoints import last_whole, seal
 from powerbert_cli.training.classifier import train_classifier
+from powerbert_cli.training.run import balanced_weights, shared
 from powerbert_cli.training.soft_search import search_retention, search_steps
+from powerbert_cli.training.trainer import ReproducibleTrainer, arguments
 
 OPEN, SHORT = described(None, 16), described((8, 5, 2), 16)
 
@@ -202,3 +207,43 @@ def test_out_of_memory_with_single_examples_is_an_error(material, tmp_path, monk
     out_of_memory_above(0, monkeypatch)
     with pytest.raises(PowerbertError, match="of one example of up to 16 word-pieces; lower seq_len"):
         train_classifier(ShortenedModel(make_host(), SHORT), material, plan(batch_size=6), tmp_path)
+
+
+def test_balanced_classes_count_alike(material, tmp_path):
+    """12 rows of class 0 and 4 of class 1: n / (C · n_c) is 2/3 and 2; the loss is the mean over rows."""
+    rows = material.train.select([i for i, label in enumerate(material.train["labels"]) if label == 0][:12])
+    ones = material.train.select([i for i, label in enumerate(material.train["labels"]) if label == 1][:4])
+    few = replace(material, train=datasets.concatenate_datasets([rows, ones]))
+    weights = balanced_weights(few)
+    assert weights.tolist() == pytest.approx([2 / 3, 2])
+    model = ShortenedModel(make_host(), SHORT)
+    given = shared(few, plan(training={"class_weights": "balanced"}), [])
+    trainer = ReproducibleTrainer(model=model, args=arguments(plan(), tmp_path, None), **given)
+    batch = few.collator("longest")([dict(few.train[i]) for i in (0, 13)])
+    batch = {name: batch[name] for name in ("input_ids", "attention_mask", "labels")}
+    model.train()
+    torch.manual_seed(0)
+    outputs, loss = trainer.answer(model, batch)
+    each = torch.nn.functional.cross_entropy(outputs.logits, batch["labels"], reduction="none")
+    assert loss.item() == pytest.approx((each * torch.tensor([2 / 3, 2])).mean().item(), rel=1e-5)
+    model.eval()
+    assert trainer.answer(model, batch)[1].item() == pytest.approx(model(**batch).loss.item())
+
+
+def test_a_training_stops_early_and_alike_after_a_stop(material, tmp_path):
+    """At a learning rate of 0 no epoch is better than the first: with a patience of 2 there are three."""
+    still = plan(epochs=9, lr=1e-30, training={"early_stopping": 2})
+    trained = train_classifier(ShortenedModel(make_host(), SHORT), material, still, tmp_path / "whole")
+    assert trained.history["eval_accuracy"].count() == 3
+
+    from transformers import TrainerCallback
+
+    class Stop(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            if state.epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(ShortenedModel(make_host(), SHORT), material, still, tmp_path / "two", [Stop()])
+    again = train_classifier(ShortenedModel(make_host(), SHORT), material, still, tmp_path / "two")
+    assert again.history["eval_accuracy"].count() == 3

@@ -55,6 +55,13 @@ class TrainingSettings:
     accumulation: int = key("micro-batches that make one batch_size")
     padding: str = key("pad training batches to the longest input or to max (ℓ)")
     group_by_length: bool = key("batches of inputs of about the same length")
+    class_weights: str | None = key(
+        "balanced: a row counts n / (C · rows of its class), as in scikit-learn, so that rare classes weigh as much as "
+        "frequent ones; null: 1"
+    )
+    early_stopping: int | None = key(
+        "epochs without a better dev metric after which fine-tuning or re-training ends; null: never"
+    )
 
     def __post_init__(self) -> None:
         one_of("training.precision", self.precision, PRECISIONS)
@@ -62,6 +69,9 @@ class TrainingSettings:
         if self.attention_dropout is not None and not 0 <= self.attention_dropout < 1:
             raise SettingsError(f"training.attention_dropout={self.attention_dropout} must be in [0, 1), or null")
         at_least_one("training.accumulation", self.accumulation)
+        at_least_one("training.early_stopping", self.early_stopping)
+        if self.class_weights is not None:
+            one_of("training.class_weights", self.class_weights, ("balanced",))
         if not 0 <= self.warmup_ratio < 1:
             raise SettingsError(f"training.warmup_ratio={self.warmup_ratio} must be in [0, 1)")
 
@@ -119,6 +129,11 @@ class FinetuneSettings:
         if self.seq_len < 8:
             raise SettingsError(f"seq_len={self.seq_len} must be at least 8: [CLS], [SEP] and some words have to fit")
         at_least_one("finetune.epochs", self.finetune.epochs)
+        if self.training.class_weights and self.task.kind != "classification":
+            raise SettingsError(
+                f"training.class_weights={self.training.class_weights} is for task.kind=classification, not "
+                f"{self.task.kind}; leave it out"
+            )
         one_of("precision", self.precision, self.PRECISIONS_HERE)
         one_of("attention", self.attention, KERNELS)
         one_of("device", self.device, ("auto", "cpu", "cuda"))

@@ -48,6 +48,8 @@ def train_classifier(
     if teacher is not None:
         material = replace(material, train=with_teacher(material.train, teacher))
     keep_best_by = material.metric if plan.best_by == "metric" else plan.best_by
+    if plan.training.early_stopping:
+        callbacks = [*callbacks, EarlyStopping(plan.training.early_stopping, f"eval_{keep_best_by}")]
 
     def make(plan: Plan) -> ReproducibleTrainer:
         given = {
@@ -62,6 +64,22 @@ def train_classifier(
         )
 
     return run(make, plan, material, folder)
+
+
+class EarlyStopping(TrainerCallback):
+    """Ends a training after epochs without a better metric on dev.
+
+    transformers' own counts in itself, and begins anew in a training that goes on from a checkpoint. This one reads the
+    history, which checkpoints have.
+    """
+
+    def __init__(self, epochs: int, metric: str) -> None:
+        self.epochs, self.metric = epochs, metric
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        found = [entry[self.metric] for entry in state.log_history if self.metric in entry]
+        best = max(range(len(found)), key=found.__getitem__)  # the first of equal ones
+        control.should_training_stop |= len(found) - 1 - best >= self.epochs
 
 
 def with_teacher(rows: datasets.Dataset, answers: Answers) -> datasets.Dataset:

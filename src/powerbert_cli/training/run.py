@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from sklearn.utils.class_weight import compute_class_weight
 from transformers import EvalPrediction, Trainer, TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback
 
@@ -55,7 +57,17 @@ def shared(material: Material, plan: Plan, callbacks: Sequence[TrainerCallback])
         "compute_metrics": compute_metrics,
         "callbacks": list(callbacks),
         "group_by_length": plan.training.group_by_length,
+        "class_weights": balanced_weights(material) if plan.training.class_weights else None,
     }
+
+
+def balanced_weights(material: Material) -> torch.Tensor:
+    """n / (C · n_c) of each class c, float32, by scikit-learn's rule; up to the last class that has training rows."""
+    labels = np.asarray(material.train.with_format("numpy")["labels"][:])
+    present = np.unique(labels)
+    weights = torch.zeros(int(labels.max()) + 1)
+    weights[present] = torch.as_tensor(compute_class_weight("balanced", classes=present, y=labels), dtype=torch.float32)
+    return weights
 
 
 def run(make: Callable[[Plan], ReproducibleTrainer], plan: Plan, material: Material, folder: Path) -> Trained:

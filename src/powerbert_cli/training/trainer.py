@@ -100,10 +100,17 @@ class ReproducibleTrainer(Trainer):
 
     Args:
         group_by_length: batches of rows of about the same length.
+        class_weights: what a row of each class counts in training, up to (C,); None for 1.
     """
 
     def __init__(
-        self, *, eval_dataset: datasets.Dataset, compute_metrics: Any, group_by_length: bool, **kwargs: Any
+        self,
+        *,
+        eval_dataset: datasets.Dataset,
+        compute_metrics: Any,
+        group_by_length: bool,
+        class_weights: torch.Tensor | None = None,
+        **kwargs: Any,
     ) -> None:
         order = by_length(eval_dataset)
 
@@ -113,7 +120,7 @@ class ReproducibleTrainer(Trainer):
 
         super().__init__(eval_dataset=eval_dataset, compute_metrics=metrics_in_order, **kwargs)
         self._eval_order = order
-        self._group_by_length = group_by_length
+        self._group_by_length, self._class_weights = group_by_length, class_weights
         self.model_accepts_loss_kwargs = True  # has the examples of a whole batch counted, see `compute_loss`
 
     def at_step(self) -> str:
@@ -201,7 +208,13 @@ class ReproducibleTrainer(Trainer):
     def answer(self, model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[Any, torch.Tensor]:
         """The model's outputs, and the mean loss of the examples."""
         outputs = model(**inputs)
-        return outputs, outputs.loss
+        if self._class_weights is None or not model.training:
+            return outputs, outputs.loss
+        logits, labels = outputs.logits.float(), inputs["labels"]
+        # a mean over rows, not over their weights: the parts of a cut batch then add up to the whole one's
+        more = logits.shape[-1] - len(self._class_weights)  # the last classes may have no training rows
+        weights = torch.nn.functional.pad(self._class_weights, (0, more)).to(logits.device)
+        return outputs, torch.nn.functional.cross_entropy(logits, labels, weights, reduction="sum") / len(labels)
 
     def with_terms(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
         """Adds what does not come from examples to a micro-batch's part of the loss."""
