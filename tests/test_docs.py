@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from powerbert_cli.cli import dispatch
+from powerbert_cli.usage import PLAIN
 
 DOCS = Path(__file__).parents[1] / "docs"
 PLACEHOLDER = re.compile(r"\b[A-Z_]{3,}\b")
@@ -26,7 +27,8 @@ def test_command_composes(page, line, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     args = [arg for arg in shlex.split(line)[1:] if not PLACEHOLDER.search(arg)]
     one_job = [re.sub(r"^([\w.]+=[^,\[]+),.*", r"\1", arg) for arg in args if arg != "-m"]  # --cfg shows one job
-    assert dispatch([*one_job, *([] if "--help" in args else ["--cfg", "job"])]) == 0, capfd.readouterr().err
+    look = [] if "--help" in args else ["--help"] if args[0] in PLAIN else ["--cfg", "job"]
+    assert dispatch([*one_job, *look]) == 0, capfd.readouterr().err
 
 
 def test_the_reference_is_that_of_the_settings():

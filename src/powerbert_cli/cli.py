@@ -24,7 +24,7 @@ USER_ERROR = 2
 FAILED = 1
 INTERRUPTED = 130
 TERMINATED = 143
-REPORT = "report"  # takes folders, not keys
+DONE = {"report": "report", "push": "pushed"}  # what commands that take folders, not keys, say of their result
 TOGETHER = ("finetune", "search", "retrain")  # verbs that several processes can share, under torchrun
 
 
@@ -65,8 +65,8 @@ def dispatch(args: list[str]) -> int:
         print(f"powerbert {usage.version()}")
         return 0
     verb, rest = args[0], args[1:]
-    if verb == REPORT:
-        return _report(rest)
+    if verb in usage.PLAIN:
+        return _plain(verb, rest)
     if verb not in VERBS:
         return _complain(usage.unknown_verb(verb))
     if any(arg in ("-h", "--help") for arg in rest):
@@ -75,18 +75,21 @@ def dispatch(args: list[str]) -> int:
     return run_verb(verb, rest)
 
 
-def _report(args: list[str]) -> int:
-    from .commands import report
+def _plain(name: str, args: list[str]) -> int:
+    from importlib import import_module
 
+    command = import_module(f"powerbert_cli.commands.{name}")
     if any(arg in ("-h", "--help") for arg in args):
-        print(report.HELP, end="")
+        print(command.HELP, end="")
         return 0
     try:
-        print(f"report: {report.run(args)}")
+        print(f"{DONE[name]}: {command.run(args)}")
     except PowerbertError as error:
         return _complain(str(error))
+    except KeyboardInterrupt:
+        return _complain("interrupted; the same command begins anew", INTERRUPTED)
     except OSError as error:
-        return _complain(f"{error.filename}: {error.strerror}; output=FILE writes elsewhere")
+        return _complain(f"{error.filename}: {error.strerror}")
     return 0
 
 

@@ -23,6 +23,10 @@ SUMMARY = {
     "predict": "answer rows of a file or of standard input with a finished model directory",
     "study": "the paper's Figure 2, Figure 3b and Table 3 for a task and a model, as table and picture",
 }
+PLAIN = {
+    "report": "one page to look at, of one run, of a sweep, or of several runs: report RUN …",
+    "push": "a finished model directory to the hub, with its card: push RUN/model OWNER/NAME",
+}
 EXAMPLES = {
     "check": ["powerbert check task=custom task.data_dir=FOLDER model.name_or_path=MODEL seq_len=auto"],
     "finetune": ["powerbert finetune", "powerbert finetune task=rte task.data_dir=FOLDER model.name_or_path=FOLDER"],
@@ -106,7 +110,7 @@ def overview() -> str:
         "",
     ]
     lines += [f"  {verb:<{width}}  {SUMMARY[verb]}" for verb in VERBS]
-    lines += [f"  {'report':<{width}}  one page to look at, of one run, of a sweep, or of several runs: report RUN …"]
+    lines += [f"  {name:<{width}}  {what}" for name, what in PLAIN.items()]
     lines += [
         "",
         "powerbert VERB --help     keys with meaning and default, examples",
