@@ -189,9 +189,10 @@ def task_function(cfg: Any) -> Any:
     hydra = HydraConfig.get()
     recipe = import_module(f"powerbert_cli.commands.{hydra.job.name}")
     try:
-        with artifacts.writing_below(cfg.output_dir):
+        with artifacts.writing(*_where(cfg)):
             found = recipe.run(cfg)
-            _leave_pages(Path(hydra.runtime.output_dir), hydra.job.name)
+            if "output_dir" in cfg and processes.is_main():
+                _leave_pages(Path(hydra.runtime.output_dir), hydra.job.name)
             return found
     except Exception as error:
         if hydra.mode == RunMode.MULTIRUN:  # the other jobs go on
@@ -202,14 +203,21 @@ def task_function(cfg: Any) -> Any:
         raise SystemExit(_complain(str(error), error.exit_code)) from error
 
 
+def _where(cfg: Any) -> tuple[str, str]:
+    """The setting that says where a verb writes, and what an error says of it."""
+    if "output_dir" not in cfg:
+        return f"output={cfg.output}", "output=FILE; the same command begins anew"
+    kept = "what was finished is kept, and the same command goes on from there"
+    return f"output_dir={cfg.output_dir}", f"output_dir=FOLDER; {kept}"
+
+
 def _leave_pages(run_dir: Path, verb: str) -> None:
-    """What is there to be read, of a verb that leaves a run directory."""
+    """What people read of a run: its page, and the card of its model."""
     from .report import model_card, page
 
-    if processes.is_main() and (run_dir / "config.yaml").is_file():
-        if (run_dir / "model").is_dir() and verb != "export":  # whose card has the file's own measures
-            model_card.write_model_card(run_dir)
-        page.write_page([run_dir], run_dir / page.NAME)
+    if (run_dir / "model").is_dir() and verb != "export":  # whose card has the file's own measures
+        model_card.write_model_card(run_dir)
+    page.write_page([run_dir], run_dir / page.NAME)
 
 
 def _complain(message: str, code: int = USER_ERROR) -> int:

@@ -1,5 +1,6 @@
 """powerbert predict, as whole commands."""
 
+import errno
 import json
 import os
 import subprocess
@@ -156,3 +157,25 @@ def test_the_code_of_a_model_card_loads_the_model(trained, kind, monkeypatch):
     found: dict[str, object] = {}
     exec(code, found)
     assert found["model"](**found["tokenizer"]("a b c", return_tensors="pt")).logits.shape == (1, 2)
+
+
+def test_it_leaves_no_page_where_it_is_run(trained, monkeypatch, tmp_path):
+    (tmp_path / "config.yaml").write_text("not: ours")
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text("a b\n")
+    assert dispatch(["predict", f"model_dir={trained}/plain/model", "input=texts.txt", "output=answers.tsv"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "texts.txt", "answers.tsv"}
+
+
+def test_a_full_disk_names_the_output_and_the_way_out(trained, monkeypatch, tmp_path, capfd):
+    from powerbert_cli.commands import predict
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(predict, "predict", full)
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text("a b\n")
+    assert dispatch(["predict", f"model_dir={trained}/plain/model", "input=texts.txt", "output=answers.tsv"]) == 2
+    said = capfd.readouterr().err
+    assert "output=answers.tsv: cannot write: No space left on device" in said and "set output=FILE" in said

@@ -39,7 +39,6 @@ class PredictSettings:
     precision: str = key("fp32, bf16, fp16 or int8, as the engine has them")
     device: str = key("auto, cpu or cuda")
     threads: int | None = key("CPU threads; null leaves PyTorch's choice")
-    output_dir: str = key("nothing is written here")
     predict: PredictOptions = key("")
 
     def __post_init__(self) -> None:

@@ -35,8 +35,11 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def writing_below(folder: str | Path) -> Iterator[None]:
-    """Names the cause where something below the folder cannot be written, whichever library tried.
+def writing(place: str, way_out: str) -> Iterator[None]:
+    """Names the cause where something cannot be written, whichever library tried.
+
+    Args:
+        place: the setting that says where it goes. way_out: what else it can be set to, and what is kept.
 
     Raises:
         PowerbertError
@@ -47,10 +50,7 @@ def writing_below(folder: str | Path) -> Iterator[None]:
         reason = _why_not_written(error)
         if reason is None:
             raise
-        raise PowerbertError(
-            f"output_dir={folder}: cannot write: {reason}; make room or set output_dir=FOLDER; what was finished is "
-            "kept, and the same command goes on from there"
-        ) from error
+        raise PowerbertError(f"{place}: cannot write: {reason}; make room or set {way_out}") from error
 
 
 def _why_not_written(error: Exception) -> str | None:
