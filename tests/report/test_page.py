@@ -92,6 +92,10 @@ def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
     (run / "metrics.json").write_text("{")
     assert dispatch(["report", str(run)]) == 2
     assert "metrics.json: is no JSON" in capsys.readouterr().err
+    other = make_run(tmp_path / "other")
+    (other / "timing.csv").write_text("contender,seconds\nplain,1\n")
+    assert dispatch(["report", str(other)]) == 2
+    assert "other: a file there is not as this version writes it" in capsys.readouterr().err
     assert dispatch(["report", str(tmp_path / "none")]) == 2
     assert "none: is no folder" in capsys.readouterr().err
     assert dispatch(["report"]) == 2

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from jinja2 import UndefinedError
+
 from ..errors import PowerbertError
 from ..report.page import NAME, write_page
 
@@ -36,5 +38,12 @@ def run(args: Sequence[str]) -> Path:
             raise PowerbertError(f"{folder}: is no folder; give the run directory that a verb named at its end")
     default = runs[0] / NAME if len(runs) == 1 else Path(NAME)
     path = Path(outputs[-1]) if outputs and outputs[-1] else default
-    write_page(runs, path)
+    try:
+        write_page(runs, path)
+    except (KeyError, TypeError, ValueError, UndefinedError) as error:  # of a damaged file, or of another version's
+        named = ", ".join(map(str, runs))
+        raise PowerbertError(
+            f"{named}: a file there is not as this version writes it ({type(error).__name__}: {error}); run the verb "
+            "again, or leave that run out"
+        ) from error
     return path
