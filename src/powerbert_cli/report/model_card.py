@@ -30,6 +30,40 @@ def model_card(run: dict[str, Any]) -> str:
     task = settings.get("task.name", "?")
     base = settings.get("model.name_or_path", "null")
     base = "a model with random weights" if base == "null" else base
+    shortened, choice = bool(run["retention"]) or run["thresholds"], settings.get("task.kind") == "multiple_choice"
+    package, name = _LOAD[shortened, choice]
+    what = "It drops word-vectors from layer to layer (PoWER-BERT); needs the package powerbert."
+    if not shortened:
+        what = "A plain transformers model."
+    rows = _rows(run, base, task)
+    table = "\n".join(f"| {head} | {_cell(value)} |" for head, value in rows.items())
+    return f"""---
+{yaml.safe_dump(_front_matter(base, task, metrics), sort_keys=False, allow_unicode=True).strip()}
+---
+
+# {task}, {"shortened" if shortened else "plain"}
+
+{what}
+
+| | |
+| --- | --- |
+{table}
+
+```python
+from {package} import {name}
+from transformers import AutoTokenizer
+
+model = {name}.from_pretrained(".")
+tokenizer = AutoTokenizer.from_pretrained(".")
+```
+
+Cut inputs to {settings.get("seq_len", "?")} word-pieces, as in training. Sort them by length before you batch them.
+"""
+
+
+def _rows(run: dict[str, Any], base: str, task: str) -> dict[str, str]:
+    """The card's table: what the model is made of, how good, how much smaller, how fast."""
+    metrics = run["metrics"]
     rows = {"base model": base, "task": task, "made by": f"`{run['command']}`"}
     for split in (metrics, run["test"]):
         if split:
@@ -60,34 +94,7 @@ def model_card(run: dict[str, Any]) -> str:
         )
         device = machine.get("gpu") or f"{machine.get('processor')} {machine.get('cpu_flags')}"
         rows["machine"] = device
-    shortened, choice = bool(run["retention"]) or run["thresholds"], settings.get("task.kind") == "multiple_choice"
-    package, name = _LOAD[shortened, choice]
-    what = "It drops word-vectors from layer to layer (PoWER-BERT); needs the package powerbert."
-    if not shortened:
-        what = "A plain transformers model."
-    table = "\n".join(f"| {head} | {_cell(value)} |" for head, value in rows.items())
-    return f"""---
-{yaml.safe_dump(_front_matter(base, task, metrics), sort_keys=False, allow_unicode=True).strip()}
----
-
-# {task}, {"shortened" if shortened else "plain"}
-
-{what}
-
-| | |
-| --- | --- |
-{table}
-
-```python
-from {package} import {name}
-from transformers import AutoTokenizer
-
-model = {name}.from_pretrained(".")
-tokenizer = AutoTokenizer.from_pretrained(".")
-```
-
-Cut inputs to {settings.get("seq_len", "?")} word-pieces, as in training. Sort them by length before you batch them.
-"""
+    return rows
 
 
 def _front_matter(base: str, task: str, metrics: dict[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def _selection(axis: Any, table: pd.DataFrame, metric: str) -> None:
     for i, kind in enumerate(kinds):
         own = table[table["inputs"] == kind]
         at = [strategies.index(name) + (i - (len(kinds) - 1) / 2) * 0.25 for name in own["strategy"]]
-        axis.errorbar(at, own["metric"], yerr=_spans(own, "metric"), fmt="o", capsize=3, label=f"{kind} inputs")
+        axis.errorbar(at, own["metric"], yerr=_spans(own, "metric"), fmt="o", capsize=3, label=f"inputs: {kind}")
     axis.set_xticks(range(len(strategies)), strategies)
     axis.set_ylabel(metric)
     axis.legend(fontsize=8)
