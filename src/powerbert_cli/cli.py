@@ -184,6 +184,7 @@ def task_function(cfg: Any) -> Any:
     from hydra.types import RunMode
 
     from .jobs import failures
+    from .report import tracking
     from .store import artifacts
 
     hydra = HydraConfig.get()
@@ -193,6 +194,7 @@ def task_function(cfg: Any) -> Any:
             found = recipe.run(cfg)
             if "output_dir" in cfg and processes.is_main():
                 _leave_pages(Path(hydra.runtime.output_dir), hydra.job.name)
+                tracking.leave(cfg.tracking, Path(hydra.runtime.output_dir), Path(cfg.output_dir))
             return found
     except Exception as error:
         if hydra.mode == RunMode.MULTIRUN:  # the other jobs go on

@@ -1,7 +1,6 @@
 """From a composed config to what the stages work on: typed settings, `auto` settled, all checks made."""
 
 import logging
-import os
 import re
 from dataclasses import is_dataclass, replace
 from pathlib import Path
@@ -14,36 +13,26 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .. import processes
-from ..encoder.driven import is_multiple_choice
-from ..encoder.families import UnsupportedModelError
-from ..encoder.loading import ModelError, check_classes, check_fits, host_config
-from ..errors import PowerbertError, nearest
-from ..method.kernels import triton_kernels, use_kernel
+from ..errors import nearest
+from ..method.kernels import use_kernel
 from ..method.soft_extract import learning_rate_for_reach
-from ..pipeline.compress import check_compressible
-from ..pipeline.from_settings import given_retention
 from ..pipeline.joint import settled_ffn
-from ..pipeline.quantise import check_quantisable
 from ..pipeline.work import Work
 from ..settings import (
     AUTO,
     RENAMED,
-    CompressSettings,
-    ExportSettings,
     FinetuneSettings,
     RetrainSettings,
     SearchSettings,
     SettingsError,
-    ShortenedSettings,
 )
 from ..store.artifacts import write_json, write_text
-from ..store.compression_file import read_compression
 from ..store.environment import capture
 from ..store.home import IN_CONFIG, without_home
-from ..store.onnx_file import check_exportable
 from ..tasks.tokenizing import SEQ_LENS, nearest_seq_len, tokenize
 from ..training.soft_search import search_steps
 from ..training.trainer import resolve_device
+from .preflight import check
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=FinetuneSettings)
@@ -70,10 +59,6 @@ def begin(cfg: Any, cls: type[S]) -> tuple[Work[S], Path]:
 
 def _write_config(path: Path, text: str) -> None:
     write_text(path, without_home(text, IN_CONFIG))
-
-
-class PreflightError(PowerbertError):
-    """Settings that cannot work on this machine or with this model."""
 
 
 def prepared(cfg: Any, cls: type[S]) -> Work[S]:
@@ -211,98 +196,3 @@ def _readable(error: Exception, cls: type[Any]) -> str:
     if "not in" in text and name:
         return f"unknown key '{name}'{nearest(name, cls.__dataclass_fields__)}"
     return f"{name}: {text}" if name else text
-
-
-def check(work: Work) -> None:
-    """Raises a PowerbertError for whatever can be known to fail before a model is loaded."""
-    settings = work.settings
-    _check_device(settings)
-    _check_processes(settings)
-    _check_writable(Path(settings.output_dir))
-    work.data  # noqa: B018  (reads and checks every row)
-    model = settings.start_model
-    try:
-        config = host_config(model)
-    except UnsupportedModelError as error:
-        raise PreflightError(f"model.name_or_path={model.name_or_path}: {error}") from error
-    check_fits(config, settings.seq_len)
-    _check_bits(settings)
-    _check_classes(settings, config)
-    if isinstance(settings, ExportSettings) and settings.format == "engine":
-        check_exportable(settings.strategy, settings.task.kind == "multiple_choice", also=_packages(settings))
-    if isinstance(settings, CompressSettings) and settings.compress.given:
-        check_compressible(work, config)
-    if isinstance(settings, CompressSettings) and settings.compress.quantises:
-        check_quantisable(work, config)
-    if isinstance(settings, RetrainSettings):
-        given_retention(settings, config)
-    elif isinstance(settings, SearchSettings) and settings.strategy == "none":
-        raise PreflightError("strategy=none eliminates nothing, so there is nothing to search; set another strategy")
-
-
-def _packages(settings: ExportSettings) -> list[str]:
-    """What writing and comparing the file takes beside the exporter."""
-    if settings.engine == "onnx":
-        return ["onnxruntime"]
-    return ["openvino", *(["nncf"] if settings.precision == "int8" else [])]
-
-
-def _check_bits(settings: FinetuneSettings) -> None:
-    found = read_compression(Path(settings.checkpoint)) if settings.checkpoint else None
-    if found is not None and found.bits:
-        raise PreflightError(
-            f"checkpoint={settings.checkpoint}: the bits of its linear layers are given already, and another training "
-            "would undo that; give the model that it was made of, or time it with shortened="
-        )
-
-
-def _check_processes(settings: FinetuneSettings) -> None:
-    timed = isinstance(settings, SearchSettings) and (
-        settings.target.speedup is not None or settings.word_vector_cost == "latency"
-    )
-    if timed and processes.count() > 1:
-        raise PreflightError("target.speedup and word_vector_cost=latency time this machine: run it in one process")
-
-
-def _check_classes(settings: FinetuneSettings, config: Any) -> None:
-    """What a given classifier answers is what the task means."""
-    given = {}
-    if settings.checkpoint:
-        given[f"checkpoint={settings.checkpoint}"] = config
-    if isinstance(settings, ShortenedSettings) and settings.shortened:
-        given[f"shortened={settings.shortened}"] = config
-    choice = settings.task.kind == "multiple_choice"
-    for what, found in given.items():
-        if found.architectures and is_multiple_choice(found) != choice:
-            raise PreflightError(
-                f"{what}: its architecture is {found.architectures[0]}, task.kind={settings.task.kind} needs "
-                + ("one ForMultipleChoice" if choice else "a classifier")
-            )
-        try:
-            check_classes(found, settings.task.kind, settings.task.label_names)
-        except ModelError as error:
-            raise PreflightError(f"{what}: {error}") from error
-
-
-def _check_device(settings: FinetuneSettings) -> None:
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise PreflightError("device=cuda but PyTorch finds no CUDA GPU; set device=cpu or device=auto")
-    if settings.attention == "triton" and not _has_triton(settings):
-        raise PreflightError("attention=triton needs a CUDA GPU and the package triton; set attention=auto")
-    on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
-    if on_cpu and "fp16" in (settings.precision, settings.training.precision):
-        raise PreflightError("precision=fp16 needs a GPU; on a CPU set precision=fp32 or bf16")
-
-
-def _has_triton(settings: FinetuneSettings) -> bool:
-    on_gpu = settings.device != "cpu" and torch.cuda.is_available()
-    return triton_kernels() is not None and (on_gpu or os.environ.get("TRITON_INTERPRET") == "1")
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PreflightError(f"output_dir={folder} cannot be made: {error.strerror}; set output_dir=FOLDER") from error
-    if not os.access(folder, os.W_OK):
-        raise PreflightError(f"output_dir={folder} cannot be written; set output_dir=FOLDER")

@@ -43,7 +43,11 @@ class SweepReport(Callback):
             raise SystemExit(2) from error
 
     def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
+        from ..report.tracking import leave
+
         code = report_sweep(self.folder, self.earlier)
+        if (self.folder / "sweep.csv").is_file():
+            leave(config.tracking, self.folder, Path(config.output_dir))
         if code:
             raise SystemExit(code)  # an ordinary exception of a callback is only a warning to Hydra
 

@@ -115,7 +115,7 @@ def _soft(work: Work[SearchSettings], record: SearchRecord, result: Path, checkp
     if settings.word_vector_cost != "index":
         weights = cost_weights(budget_of(work, settings.word_vector_cost), model.elimination)
     about = f"λ={settings.regularizer_weight:g}" if target is None else target.text
-    with work.progress(f"search {about}") as progress:
+    with work.followed(f"search {about}", checkpoints) as callbacks:
         found = search_retention(
             model,
             work.material,
@@ -124,7 +124,7 @@ def _soft(work: Work[SearchSettings], record: SearchRecord, result: Path, checkp
             settings.lr_soft,
             settings.regularizer == "decoupled",
             checkpoints,
-            [progress],
+            callbacks,
             weights,
             controller,
         )

@@ -47,8 +47,8 @@ def train(
         log.info("%s: %s is measured as it is", name, work.settings.start_model.label)
     options = stage if isinstance(stage, RetrainStage) else None
     material, plan = work.material, work.plan(stage)
-    with work.progress(name) as progress:
-        trained = train_classifier(model, material, plan, checkpoints, [progress], options, teacher, lr_clips)
+    with work.followed(name, checkpoints) as callbacks:
+        trained = train_classifier(model, material, plan, checkpoints, callbacks, options, teacher, lr_clips)
     bake(model.host)
     save_model_dir(result / "model", model.host, work.tokenizer, retention)
     write_results(trained, work.settings.task, work.settings.seed, result, best_of=stage.epochs)

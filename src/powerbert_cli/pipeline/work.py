@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from ..encoder.loading import PROBLEMS, build_host, load_tokenizer, tokenizer_digest
 from ..encoder.shortened import ShortenedModel
 from ..report.progress import TrainingProgress
+from ..report.tracking import tracked
 from ..settings import FinetuneSettings, StageSettings
 from ..store.artifacts import write_json
 from ..store.environment import capture, versions
@@ -180,11 +181,18 @@ class Work(Generic[S_co]):
         return Plan(stage.lr, stage.epochs, *how, settings.variant.best_by, settings.runtime.save_minutes)
 
     @contextmanager
-    def progress(self, stage: str) -> Iterator[TrainingProgress]:
-        """A progress display that is off the screen afterwards whatever happens."""
-        shown = TrainingProgress(stage, self.settings.task.metric, self.settings.runtime.log_seconds)
+    def followed(self, stage: str, checkpoints: Path) -> Iterator[list[TrainerCallback]]:
+        """Callbacks of a training: a progress display that is off the screen afterwards whatever happens, a tracker's.
+
+        Args:
+            checkpoints: the training's folder in its stage, which names it to a tracker.
+        """
+        settings = self.settings
+        shown = TrainingProgress(stage, settings.task.metric, settings.runtime.log_seconds)
+        title = checkpoints.parent.name.removeprefix(".").removesuffix(".work")
         try:
-            yield shown
+            with tracked(settings.tracking, title, Path(settings.output_dir)) as trackers:
+                yield [shown, *trackers]
         except Diverged as error:
             raise Diverged(f"{stage}: {error}") from error
         finally:

@@ -122,6 +122,8 @@ def _timing(path: Path) -> list[dict[str, Any]]:
                 "shortened": bool(row["shortened"]),
                 "where": f"{row['engine']}, {row['precision']}",
                 "padding": row["padding"],
+                "batch_size": row["batch_size"],
+                "seq_len": row["seq_len"],
                 "point": f"batch {row['batch_size']}, ℓ={row['seq_len']}, {row['threads']} threads",
                 "ms": 1000 * row["median_s"],
                 "share": row["median_s"] / slowest,

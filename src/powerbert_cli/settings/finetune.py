@@ -10,6 +10,7 @@ from .rules import SettingsError, at_least_one, key, one_of, positive
 from .task import ModelSettings, TaskSettings
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+TRACKERS = ("tensorboard", "mlflow", "wandb")
 
 
 @dataclass(kw_only=True)
@@ -109,6 +110,9 @@ class FinetuneSettings:
         "auto (triton on a GPU); attention itself is PyTorch's in any case"
     )
     output_dir: str = key("where run directories and finished stages go")
+    tracking: str | None = key(
+        "experiment tracker that follows trainings and gets the results: tensorboard, mlflow or wandb; null: none"
+    )
     checkpoint: str | None = key(
         "start from this fine-tuned model directory (the folder model of a finetune run, or one of transformers)"
     )
@@ -137,6 +141,8 @@ class FinetuneSettings:
         one_of("precision", self.precision, self.PRECISIONS_HERE)
         one_of("attention", self.attention, KERNELS)
         one_of("device", self.device, ("auto", "cpu", "cuda"))
+        if self.tracking is not None:
+            one_of("tracking", self.tracking, TRACKERS)
         if self.batch_size % (self.training.accumulation * processes.count()):
             together = f" times {processes.count()} processes" if processes.count() > 1 else ""
             raise SettingsError(

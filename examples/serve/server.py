@@ -1,0 +1,88 @@
+"""Answers texts over HTTP with a directory that `powerbert export` wrote (ONNX Runtime or OpenVINO), served by Mosec.
+
+MODEL=EXPORTED python server.py --port 8000      # all of Mosec's own options: python server.py --help
+curl localhost:8000/inference -d '{"text": "An apple is a fruit."}'
+curl localhost:8000/inference -d '{"text": "A man sleeps.", "text_pair": "A man is awake."}'
+
+Requests that wait are answered in one batch, of up to BATCH (16) texts. THREADS (1) are those of each of WORKERS (1).
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mosec import Server, Worker
+from mosec.errors import ValidationError
+from transformers import AutoTokenizer
+
+
+class Classifier(Worker):
+    def __init__(self) -> None:
+        folder, threads = Path(os.environ["MODEL"]), int(os.environ.get("THREADS", "1"))
+        about = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+        self.labels, self.seq_len = about["labels"], about["seq_len"]
+        self.multi_label = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("problem_type") == (
+            "multi_label_classification"
+        )
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        open_graph = {"onnx": self._onnx, "openvino": self._openvino}[about["engine"]]
+        open_graph(str(folder / about["file"]), threads, about["precision"])
+
+    def _onnx(self, graph: str, threads: int, precision: str) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.inputs = [one.name for one in session.get_inputs()]
+        self.logits = lambda batch: session.run(["logits"], batch)[0]
+
+    def _openvino(self, graph: str, threads: int, precision: str) -> None:
+        import openvino
+
+        hint = "bf16" if precision == "bf16" else "f32"
+        settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
+        model = openvino.compile_model(graph, "CPU", settings)
+        self.inputs = [one.any_name for one in model.inputs]
+        self.logits = lambda batch: model(batch)["logits"]
+
+    def deserialize(self, data: bytes) -> tuple[str, str | None]:
+        """One request. What is wrong with it is answered to its sender alone, with status 422."""
+        try:
+            request = json.loads(data)
+        except ValueError as error:
+            raise ValidationError(f"no JSON: {error}") from error
+        text, pair = (
+            (request.get(name) for name in ("text", "text_pair")) if isinstance(request, dict) else (None, None)
+        )
+        if not isinstance(text, str) or not isinstance(pair, str | None):
+            raise ValidationError('give {"text": "…"}, or {"text": "…", "text_pair": "…"} for a task of two texts')
+        return text, pair
+
+    def forward(self, data: list[tuple[str, str | None]]) -> list[dict[str, Any]]:
+        texts, pairs = [text for text, _ in data], [pair or "" for _, pair in data]
+        both = (texts, pairs) if any(pair is not None for _, pair in data) else (texts,)
+        batch = self.tokenizer(*both, padding=True, truncation=True, max_length=self.seq_len, return_tensors="np")
+        logits = np.asarray(self.logits({name: batch[name].astype(np.int64) for name in self.inputs}), np.float64)
+        return [self._answer(row) for row in logits]
+
+    def _answer(self, logits: np.ndarray) -> dict[str, Any]:
+        if len(logits) == 1:
+            return {"value": float(logits[0])}
+        if self.multi_label:
+            shares = 1 / (1 + np.exp(-logits))
+            named = dict(zip(self.labels, shares.tolist(), strict=True))
+            return {"labels": [label for label, share in named.items() if share > 0.5], "probabilities": named}
+        shares = np.exp(logits - logits.max())
+        shares /= shares.sum()
+        named = dict(zip(self.labels, shares.tolist(), strict=True))
+        return {"label": max(named, key=lambda label: named[label]), "probabilities": named}
+
+
+if __name__ == "__main__":
+    server = Server()
+    batch, workers = int(os.environ.get("BATCH", "16")), int(os.environ.get("WORKERS", "1"))
+    server.append_worker(Classifier, num=workers, max_batch_size=batch, max_wait_time=1)
+    server.run()

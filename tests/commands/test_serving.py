@@ -1,0 +1,106 @@
+"""The recipe that serves an exported model over HTTP, and the clock beside it."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from powerbert_cli import load_shortened
+from powerbert_cli.cli import dispatch
+
+pytest.importorskip("mosec")
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["experiment=smoke", "task.synthetic.train=96", "task.synthetic.dev=48", "model.config.num_hidden_layers=2"]
+TEXTS = ["a b c", "d e f g h i j k", "l", "a a a a b"]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A shortened model directory, and what export made of it for each engine."""
+    folder = tmp_path_factory.mktemp("serving")
+    run = ["retention.lengths=[12,5]", f"output_dir={folder}/outputs", f"hydra.run.dir={folder}/run"]
+    assert dispatch(["retrain", *SMALL, *run]) == 0
+    for engine in ("onnx", "openvino"):
+        own = [f"shortened={folder}/run/model", f"engine={engine}", f"hydra.run.dir={folder}/{engine}"]
+        assert dispatch(["export", *SMALL, *own, f"output_dir={folder}/outputs"]) == 0
+    return folder
+
+
+@pytest.fixture
+def serve():
+    """Starts a server of a folder and gives a function that asks it."""
+    started = []
+
+    def start(folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, str(ROOT / "examples/serve/server.py"), "--port", str(port), "--log-level", "error"]
+        started.append(subprocess.Popen(command, env={**os.environ, "MODEL": str(folder)}))
+
+        def ask(body):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("POST", "/inference", body)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+        for _ in range(300):
+            try:
+                ask(json.dumps({"text": "ready?"}))
+                return ask
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("the server does not answer")
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_the_server_answers_as_the_model(engine, exported, serve):
+    model = load_shortened(exported / "run/model")
+    from transformers import AutoTokenizer
+
+    batch = AutoTokenizer.from_pretrained(exported / "run/model")(TEXTS, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected = torch.softmax(model.eval()(**batch).logits, -1)[:, 1].tolist()
+    ask = serve(exported / engine / "model")
+    with ThreadPoolExecutor(len(TEXTS)) as pool:  # at one time, so that they are batched
+        answers = list(pool.map(ask, [json.dumps({"text": text}) for text in TEXTS]))
+    assert [status for status, _ in answers] == [200] * len(TEXTS)
+    found = [json.loads(body) for _, body in answers]
+    assert [one["probabilities"]["positive"] for one in found] == pytest.approx(expected, abs=1e-4)
+    assert all(one["label"] == max(one["probabilities"], key=one["probabilities"].get) for one in found)
+
+
+def test_a_bad_request_is_answered_to_its_sender_alone(exported, serve):
+    ask = serve(exported / "onnx/model")
+    bodies = ["{", "[]", '{"text": 3}', json.dumps({"text": "a b c"})]
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        answers = list(pool.map(ask, bodies))
+    assert [status for status, _ in answers] == [422, 422, 422, 200]
+    assert '"text_pair": "…"' in answers[1][1]
+
+
+def test_latencies_at_arrival_rates(exported, tmp_path):
+    texts = tmp_path / "texts.tsv"
+    pd.DataFrame({"sentence": TEXTS}).to_csv(texts, sep="\t", index=False)
+    model = f"{exported}/onnx/model"
+    command = [sys.executable, str(ROOT / "benchmarks/serving.py"), texts, "10,40", f"plain={model}", f"short={model}"]
+    done = subprocess.run([*command, "seconds=1", "rounds=1"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "serving.csv")
+    assert list(table["rate"]) == [10, 10, 40, 40] and list(table["model"]) == ["plain", "short"] * 2
+    assert (table["failed"] == 0).all() and (table["p99_ms"] >= table["p50_ms"]).all()
+    assert (table["p50_ms"] > 0).all() and (table["requests"] > 0).all()
