@@ -192,9 +192,10 @@ def task_function(cfg: Any) -> Any:
     try:
         with artifacts.writing(*_where(cfg)):
             found = recipe.run(cfg)
-            if "output_dir" in cfg and processes.is_main():
-                _leave_pages(Path(hydra.runtime.output_dir), hydra.job.name)
-                tracking.leave(cfg.tracking, Path(hydra.runtime.output_dir), Path(cfg.output_dir))
+            run_dir = Path(hydra.runtime.output_dir)
+            if (run_dir / "config.yaml").is_file() and processes.is_main():
+                _leave_pages(run_dir, hydra.job.name)
+                tracking.leave(cfg.tracking, run_dir, Path(cfg.output_dir))
             return found
     except Exception as error:
         if hydra.mode == RunMode.MULTIRUN:  # the other jobs go on

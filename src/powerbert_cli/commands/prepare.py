@@ -48,6 +48,12 @@ REACH = {"loss": 3.0, "decoupled": 10.0}
 def begin(cfg: Any, cls: type[S]) -> tuple[Work[S], Path]:
     """Prepares the work of a verb; writes config.yaml and environment.json into the run directory."""
     work = prepared(cfg, cls)
+    task = work.settings.task
+    if task.folds and task.fold is None and cls not in (FinetuneSettings, RetrainSettings):
+        raise SettingsError(
+            f"task.folds={task.folds}: finetune and retrain go over all folds, this verb takes one: set task.fold=0; "
+            f"a sweep goes over them with task.fold={','.join(map(str, range(task.folds)))}"
+        )
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     for path in (*(run_dir / ".hydra").glob("*.yaml"), Path(HydraConfig.get().sweep.dir) / "multirun.yaml"):
         if path.is_file():  # Hydra's own records

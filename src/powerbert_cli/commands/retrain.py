@@ -1,19 +1,24 @@
 """powerbert retrain: re-train with extract layers that really shorten."""
 
+from pathlib import Path
 from typing import Any
 
 from ..pipeline.chain import retrain
 from ..pipeline.survivors import write_words
 from ..pipeline.tested import write_test_metrics, write_test_predictions
-from ..report.tables import say_compression, say_metrics, say_retention, say_run_dir, say_test_metrics
+from ..pipeline.work import Work
+from ..report.tables import say_compression, say_metrics, say_retention, say_test_metrics
 from ..settings import RetrainSettings
 from ..store.shipped import load_shortened
-from .prepare import begin
+from . import folds
 
 
 def run(cfg: Any) -> float:
     """Returns the headline metric of the shortened model."""
-    work, run_dir = begin(cfg, RetrainSettings)
+    return folds.run(cfg, RetrainSettings, _one)
+
+
+def _one(work: Work[RetrainSettings], run_dir: Path) -> float:
     stage = retrain(work.settings, work)
     work.export(stage, run_dir)
     if work.settings.predict_test:
@@ -24,5 +29,4 @@ def run(cfg: Any) -> float:
     say_retention(stage.retention)
     say_compression(stage.model_dir)
     write_words(work, load_shortened(stage.model_dir), run_dir)
-    say_run_dir(run_dir)
     return value

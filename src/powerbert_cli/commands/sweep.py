@@ -45,6 +45,7 @@ def run(cfg: Any) -> tuple[float, float]:
         "target": target,
         "overrides": dict(given.partition("=")[::2] for given in hydra.overrides.task),
         "seed": cfg.seed,
+        "fold": cfg.task.fold,
         "run_dir": str(run_dir),
     }
     try:

@@ -17,7 +17,7 @@ COLUMNS = [
     *("setting", "lambda", "target", "seed", "status", "retention", "kept_share", "metric", "value", "baseline"),
     *("drop", "drop_low", "drop_high", "flops_ratio", "speedup_max", "speedup_longest", "speedup_sorted"),
     *("elimination_max", "elimination_longest", "elimination_sorted", "speedup_packed", "elimination_packed"),
-    *("run_dir", "curve", "parameters", "file_mb"),
+    *("run_dir", "curve", "parameters", "file_mb", "fold"),
 ]
 SPEED_HEADINGS = {"max": "padded", "longest": "longest", "sorted": "sorted", "packed": "packed"}
 SPEEDS = [f"{name}_{padding}" for name in ("speedup", "elimination") for padding in SPEED_HEADINGS]
@@ -57,12 +57,13 @@ def sweep_table(results: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def with_settings(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results, each with its `setting`: what sets its job apart from the others but for the seed.
+    """The results, each with its `setting`: what sets its job apart from the others but for seed and fold.
 
     The overrides that differ between the jobs; where none do, λ or the target.
     """
     given = [result.get("overrides") or {} for result in results]
-    names = [name for name in dict.fromkeys(name for one in given for name in one) if name not in ("seed", "lambda")]
+    apart = ("seed", "task.fold", "lambda")
+    names = [name for name in dict.fromkeys(name for one in given for name in one) if name not in apart]
     names = [name for name in names if len({one.get(name) for one in given}) > 1]
     several = len({result["lambda"] for result in results}) > 1
     named = []
@@ -75,13 +76,13 @@ def with_settings(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def once_each(results: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """The results without those of the same setting, λ and seed as an earlier one, and how many these are.
+    """The results without those of the same setting, λ, seed and fold as an earlier one, and how many these are.
 
-    A result that is counted twice would make the interval over seeds too narrow.
+    A result that is counted twice would make the interval over them too narrow.
     """
     kept: dict[Any, dict[str, Any]] = {}
     for result in results:
-        key = tuple(result.get(name) for name in ("setting", "lambda", "target", "seed"))
+        key = tuple(result.get(name) for name in ("setting", "lambda", "target", "seed", "fold"))
         if key not in kept or (kept[key]["status"] != "ok" and result["status"] == "ok"):
             kept[key] = result
     return list(kept.values()), len(results) - len(kept)
@@ -90,6 +91,11 @@ def once_each(results: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]
 def _said(name: str, value: str) -> str:
     """An override; of the group of points its option alone, which says what it is."""
     return value if name == "point" else f"{name.rpartition('.')[2]}={_short(value)}"
+
+
+def _seed(row: dict[Any, Any]) -> str:
+    """0, or 0/2 for fold 2."""
+    return str(row["seed"]) if pd.isna(row["fold"]) else f"{row['seed']}/{row['fold']:.0f}"
 
 
 def _short(value: str) -> str:
@@ -101,7 +107,7 @@ def _short(value: str) -> str:
 
 
 def over_seeds(good: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row for each setting that has several seeds: means with standard deviation and 95% t-interval.
+    """One row for each setting that has several seeds or folds: means with standard deviation and 95% t-interval.
 
     `confidence` is the mean over the seeds of the paired bootstrap's share of resamples in which
     the drop is within max_drop.
@@ -122,8 +128,8 @@ def over_seeds(good: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _say_seeds(seeds: pd.DataFrame, limit: float) -> None:
-    heads = ["setting", "seeds", "metric", "±", "baseline", "drop", "95%", "vs plain", "elim.", f"within {limit:g}"]
-    shown = plain_table("over seeds; speed-ups in length-sorted batches", dict.fromkeys(heads, "right"))
+    heads = ["setting", "runs", "metric", "±", "baseline", "drop", "95%", "vs plain", "elim.", f"within {limit:g}"]
+    shown = plain_table("over seeds and folds; speed-ups in length-sorted batches", dict.fromkeys(heads, "right"))
     for row in seeds.to_dict("records"):
         shown.add_row(
             row["setting"],
@@ -160,7 +166,7 @@ def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any
     for row in finished:
         shown.add_row(
             row["setting"],
-            str(row["seed"]),
+            _seed(row),
             f"{row['kept_share']:.1%}",
             f"{row['value']:.4f}",
             f"{row['drop']:+.4f}",
@@ -177,7 +183,7 @@ def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any
         if several and row["status"] == "ok" and row["kept_share"] == 1:
             continue
         found = _joined(row["retention"]) if row["status"] == "ok" else f"failed: {row['reason']}"
-        console.print(f"{row['setting']} seed {row['seed']}: {found}")
+        console.print(f"{row['setting']} seed {_seed(row)}: {found}")
     good = [result for result in results if result["status"] == "ok"]
     for sentence in dominance(good):
         console.print(sentence)
@@ -223,7 +229,7 @@ def _say_sizes(finished: list[dict[Any, Any]]) -> None:
     for row in finished:
         speeds = (_speed(row.get(f"speedup_{padding}")) for padding in ("sorted", "packed"))
         size = f"{row['parameters'] / 1e6:.2f}", f"{row['file_mb']:.1f}"
-        shown.add_row(row["setting"], str(row["seed"]), *size, *speeds)
+        shown.add_row(row["setting"], _seed(row), *size, *speeds)
     console.print(shown)
 
 
@@ -232,5 +238,5 @@ def _say_speeds(title: str, name: str, finished: list[dict[Any, Any]]) -> None:
     shown = plain_table(title, dict.fromkeys(["setting", "seed", *SPEED_HEADINGS.values()], "right"))
     for row in finished:
         speeds = (_speed(row.get(f"{name}_{padding}")) for padding in SPEED_HEADINGS)
-        shown.add_row(row["setting"], str(row["seed"]), *speeds)
+        shown.add_row(row["setting"], _seed(row), *speeds)
     console.print(shown)

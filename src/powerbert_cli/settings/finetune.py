@@ -153,6 +153,10 @@ class FinetuneSettings:
             raise SettingsError(
                 f"predict_test=true answers every test row, task.max_test={self.task.max_test} draws some; give one"
             )
+        if self.predict_test and self.task.folds is not None:
+            raise SettingsError(
+                "predict_test=true answers with one model, task.folds trains several; give one of the two"
+            )
         if self.checkpoint and not (Path(self.checkpoint) / "config.json").is_file():
             raise SettingsError(
                 f"checkpoint={self.checkpoint} is no model directory (no config.json in it); "

@@ -34,6 +34,11 @@ class TaskSettings:
     max_train: int | None = key("use that many training rows, drawn once with a fixed seed")
     max_dev: int | None = key("use that many dev rows, drawn once with a fixed seed")
     max_test: int | None = key("measure on that many test rows, drawn once with a fixed seed; not with predict_test")
+    folds: int | None = key(
+        "cross-validation: the training rows are cut into that many folds, classes in like shares; each is dev "
+        "once, and finetune and retrain give the mean; the task's own dev and test splits are left alone"
+    )
+    fold: int | None = key("the one fold, from 0, that is dev here; null: finetune and retrain go over all of them")
     synthetic: dict[str, int] | None = key("sizes and seed of the generated task")
     submission: dict[str, Any] | None = key("file name and label names of the GLUE server's test-set file")
     published: dict[str, Any] = key("the task's settings that the top-level keys default to")
@@ -77,6 +82,11 @@ class TaskSettings:
         at_least_one("task.max_train", self.max_train)
         at_least_one("task.max_dev", self.max_dev)
         at_least_one("task.max_test", self.max_test)
+        if self.folds is not None and self.folds < 2:
+            raise SettingsError(f"task.folds={self.folds} must be at least 2, or null for no cross-validation")
+        if self.fold is not None and not 0 <= self.fold < (self.folds or 0):
+            allowed = f"0 … {self.folds - 1} (task.folds={self.folds})" if self.folds else "null without task.folds"
+            raise SettingsError(f"task.fold={self.fold} must be {allowed}")
         if not (self.data_dir or self.hub_path or self.synthetic):
             raise SettingsError(f"task={self.name} needs task.data_dir=FOLDER with your train.* and dev.* files")
         if self.data_dir and not Path(self.data_dir).is_dir():

@@ -9,6 +9,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+from sklearn.model_selection import KFold, StratifiedKFold
 
 from ..errors import nearest
 from ..settings import TaskSettings
@@ -24,6 +25,7 @@ datasets.disable_progress_bars()
 # Column names that local copies of GLUE often use whatever the hub calls them.
 UNIFORM_COLUMNS = {1: ["sentence"], 2: ["sentence1", "sentence2"]}
 _SUBSET_SEED = 0
+_FOLDS_SEED = 0
 HELD_BACK, _HELD_BACK_SEED = 0.2, 0  # of the training rows, where a task has no dev split (as the paper did for IMDB)
 
 
@@ -74,15 +76,17 @@ def load_task(task: TaskSettings, predict_test: bool = False) -> TaskData:
             can't be reached.
     """
     find = finder(task)
-    train, own_dev = find("train"), find("dev")
+    train, own_dev = find("train"), None if task.folds else find("dev")
     held_back = own_dev is None
-    test = find("test") if predict_test or held_back else None
+    test = find("test") if predict_test or (held_back and not task.folds) else None
     if train is None:
         raise DataError(f"task={task.name} has no training rows")
     if predict_test and test is None:
         raise DataError(_no_test(task))
     rows = {"train": _normalised(train, task, True)}
-    if own_dev is not None:
+    if task.folds:
+        rows["train"], rows["dev"] = _fold(_subset(rows["train"], task.max_train), task, train.name)
+    elif own_dev is not None:
         rows["dev"] = _normalised(own_dev, task, True)
     else:
         rows["train"], rows["dev"] = _held_back(rows["train"], train.name)
@@ -115,6 +119,25 @@ def _held_back(rows: Rows, name: str) -> tuple[Rows, Rows]:
     train, dev = (
         Rows(rows.rows.select(index), _digest(rows.content, f"{split} of {HELD_BACK} seed {_HELD_BACK_SEED}"))
         for split, index in parts.items()
+    )
+    return train, dev
+
+
+def _fold(rows: Rows, task: TaskSettings, name: str) -> tuple[Rows, Rows]:
+    """Training rows and dev rows of a fold (of the first, where all are gone over): drawn once with a fixed seed."""
+    assert task.folds is not None
+    labels, fold = rows.labels, task.fold or 0
+    classes = task.kind == "classification"
+    smallest = int(np.unique(labels, return_counts=True)[1].min()) if classes else len(rows)
+    if smallest < task.folds:
+        what = "rows of its rarest class" if classes else "rows"
+        raise DataError(f"{name} has {smallest} {what}, fewer than task.folds={task.folds}; set fewer folds")
+    cut = (StratifiedKFold if classes else KFold)(task.folds, shuffle=True, random_state=_FOLDS_SEED)
+    parts = list(cut.split(np.zeros(len(rows)), labels if classes else None))[fold]
+    about = f"of fold {fold} of {task.folds} seed {_FOLDS_SEED}"
+    train, dev = (
+        Rows(rows.rows.select(index), _digest(rows.content, f"{split} {about}"))
+        for split, index in zip(("train", "dev"), parts, strict=True)
     )
     return train, dev
 
