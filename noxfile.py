@@ -1,4 +1,4 @@
-"""nox -s tests lint types wheel minimums audit"""
+"""nox -s tests lint types docs wheel minimums audit"""
 
 import re
 import tomllib
@@ -28,6 +28,13 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     session.install(*CONSTRAINTS, "-e", ".[dev]")
     session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Builds docs/ as a site in site/; a link or an anchor that leads nowhere is an error."""
+    session.install(*CONSTRAINTS, *PROJECT["optional-dependencies"]["docs"])
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""Draws docs/architecture.png: the stages with what they leave, and the packages in layers.
+"""Draws docs/explanation/architecture.png: the stages with what they leave, and the packages in layers.
 
 python docs/draw_architecture.py
 """
@@ -74,7 +74,7 @@ def main() -> None:
             wide = 100 / len(boxes)
             _box(bottom, i * wide + 1, y + 0.8, wide - 2, height - 1.6, name, what)
     figure.tight_layout()
-    figure.savefig(Path(__file__).parent / "architecture.png", dpi=110)
+    figure.savefig(Path(__file__).parent / "explanation" / "architecture.png", dpi=110)
 
 
 if __name__ == "__main__":

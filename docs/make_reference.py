@@ -1,4 +1,4 @@
-"""Writes docs/reference.md, every key of every verb, from the typed settings: python docs/make_reference.py"""
+"""Writes docs/reference/keys.md, every key of every verb, from the typed settings: python docs/make_reference.py"""
 
 from pathlib import Path
 
@@ -39,4 +39,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    (ROOT / "docs" / "reference.md").write_text(reference(), encoding="utf-8")
+    (ROOT / "docs" / "reference" / "keys.md").write_text(reference(), encoding="utf-8")

@@ -1,8 +1,11 @@
-"""What docs/ says holds: its commands compose, and the reference is that of the settings."""
+"""What docs/ says holds: its commands compose, the reference is that of the settings, and the site builds."""
 
+import os
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,10 @@ PLACEHOLDER = re.compile(r"\b[A-Z_]{3,}\b")
 
 
 def commands():
-    for page in sorted(DOCS.glob("*.md")):
+    """Those of all pages but the results, whose commands name files of their own."""
+    for page in sorted(DOCS.rglob("*.md")):
+        if page.parent.name == "results":
+            continue
         for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S):
             for line in block.replace("\\\n", " ").splitlines():
                 if line.startswith("powerbert "):
@@ -33,7 +39,7 @@ def test_command_composes(page, line, tmp_path, monkeypatch, capfd):
 
 def test_the_reference_is_that_of_the_settings():
     made = runpy.run_path(str(DOCS / "make_reference.py"))["reference"]()
-    assert (DOCS / "reference.md").read_text(encoding="utf-8") == made, "run python docs/make_reference.py"
+    assert (DOCS / "reference" / "keys.md").read_text(encoding="utf-8") == made, "run python docs/make_reference.py"
 
 
 def test_imports_go_downwards_in_the_picture():
@@ -50,3 +56,19 @@ def test_imports_go_downwards_in_the_picture():
         for dots, name, what in re.findall(r"^\s*from (\.+)([\w.]*) import (\w*)", path.read_text("utf-8"), flags=re.M):
             imported = [*folders[: len(folders) + 1 - len(dots)], *(name or what).split(".")][0]
             assert imported == own or row_of[own] < row_of[imported], f"{path}: {own} imports {imported}"
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    """With every link and anchor checked."""
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True, env=env)
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+    assert (tmp_path / "site/results/best-plain-engine/index.html").is_file()
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for page in (DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", DOCS.parent / "benchmarks/README.md"):
+        for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

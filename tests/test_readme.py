@@ -1,4 +1,4 @@
-"""Every powerbert command that the README shows runs, or composes where it needs your files.
+"""Every powerbert command that the README and the page of the verbs show runs, or composes where it needs your files.
 
 In this process: as commands of their own they would load PyTorch forty times. Other tests start commands.
 """
@@ -11,11 +11,13 @@ import pytest
 
 from powerbert_cli.cli import dispatch
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "reference" / "verbs.md", ROOT / "docs" / "explanation" / "method.md"]
 
 
 def commands():
-    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.S):
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for block in re.findall(r"```bash\n(.*?)```", text, flags=re.S):
         for line in block.replace("\\\n", " ").splitlines():
             line = line.split("#")[0].strip()
             if line.startswith("powerbert "):

@@ -1,4 +1,4 @@
-"""The verbs as functions: settings in, records of what was made out; see docs/python.md."""
+"""The verbs as functions: settings in, records of what was made out; see docs/how-to/python.md."""
 
 from typing import Any
 
