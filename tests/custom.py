@@ -21,6 +21,8 @@ def task(folder, **changes) -> TaskSettings:
         "max_train": None,
         "max_dev": None,
         "max_test": None,
+        "folds": None,
+        "fold": None,
         "synthetic": None,
         "published": {},
     }
