@@ -193,7 +193,7 @@ def task_function(cfg: Any) -> Any:
         with artifacts.writing(*_where(cfg)):
             found = recipe.run(cfg)
             run_dir = Path(hydra.runtime.output_dir)
-            if (run_dir / "config.yaml").is_file() and processes.is_main():
+            if "output_dir" in cfg and (run_dir / "config.yaml").is_file() and processes.is_main():
                 _leave_pages(run_dir, hydra.job.name)
                 tracking.leave(cfg.tracking, run_dir, Path(cfg.output_dir))
             return found
