@@ -18,7 +18,26 @@ from mosec.errors import ValidationError
 from transformers import AutoTokenizer
 
 
+class Reader(Worker):
+    """Reads requests one by one, so that a wrong one is answered to its sender alone, with status 422."""
+
+    def deserialize(self, data: bytes) -> Any:
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise ValidationError(f"no JSON: {error}") from error
+
+    def forward(self, data: Any) -> tuple[str, str | None]:
+        request = data if isinstance(data, dict) else {}
+        text, pair = request.get("text"), request.get("text_pair")
+        if not isinstance(text, str) or not isinstance(pair, str | None):
+            raise ValidationError('give {"text": "…"}, or {"text": "…", "text_pair": "…"} for a task of two texts')
+        return text, pair
+
+
 class Classifier(Worker):
+    """Answers what waits in one batch."""
+
     def __init__(self) -> None:
         folder, threads = Path(os.environ["MODEL"]), int(os.environ.get("THREADS", "1"))
         about = json.loads((folder / "export.json").read_text(encoding="utf-8"))
@@ -48,19 +67,6 @@ class Classifier(Worker):
         self.inputs = [one.any_name for one in model.inputs]
         self.logits = lambda batch: model(batch)["logits"]
 
-    def deserialize(self, data: bytes) -> tuple[str, str | None]:
-        """One request. What is wrong with it is answered to its sender alone, with status 422."""
-        try:
-            request = json.loads(data)
-        except ValueError as error:
-            raise ValidationError(f"no JSON: {error}") from error
-        text, pair = (
-            (request.get(name) for name in ("text", "text_pair")) if isinstance(request, dict) else (None, None)
-        )
-        if not isinstance(text, str) or not isinstance(pair, str | None):
-            raise ValidationError('give {"text": "…"}, or {"text": "…", "text_pair": "…"} for a task of two texts')
-        return text, pair
-
     def forward(self, data: list[tuple[str, str | None]]) -> list[dict[str, Any]]:
         texts, pairs = [text for text, _ in data], [pair or "" for _, pair in data]
         both = (texts, pairs) if any(pair is not None for _, pair in data) else (texts,)
@@ -84,5 +90,6 @@ class Classifier(Worker):
 if __name__ == "__main__":
     server = Server()
     batch, workers = int(os.environ.get("BATCH", "16")), int(os.environ.get("WORKERS", "1"))
+    server.append_worker(Reader)
     server.append_worker(Classifier, num=workers, max_batch_size=batch, max_wait_time=1)
     server.run()

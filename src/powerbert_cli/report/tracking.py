@@ -72,7 +72,7 @@ def leave(name: str | None, folder: Path, output_dir: Path) -> None:
         return
     try:
         _LEAVE[name](found_in(folder, output_dir), output_dir)
-    except Exception as error:
+    except Exception as error:  # of any kind: foreign code, and often a server's
         log.warning("tracking=%s failed: %s; all that the run found is in %s", name, error, folder)
         log.debug("traceback", exc_info=True)
 
