@@ -1,6 +1,8 @@
 """Small models and folders that many tests share."""
 
 import os
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -16,6 +18,18 @@ from transformers import PreTrainedModel
 
 # Files that take a minute or more: with these first no worker is left alone with one at the end.
 LONG = ("test_readme.py", "test_kinds.py", "test_verbs.py", "test_bench.py", "test_processes.py", "test_launchers.py")
+
+
+def pytest_configure() -> None:
+    """Keeps absl, which tensorboard brings, from closing pytest's own capture of stderr.
+
+    Its handler holds the stderr of its import, and closes it at `logging.shutdown` unless it is the present one. Hydra
+    calls that at the beginning of each job, which in a test with capfd has another stderr.
+    """
+    if find_spec("absl"):
+        from absl import logging
+
+        logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
