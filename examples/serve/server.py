@@ -61,8 +61,9 @@ class Classifier(Worker):
     def _openvino(self, graph: str, threads: int, precision: str) -> None:
         import openvino
 
-        hint = "bf16" if precision == "bf16" else "f32"
-        settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
+        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads}
+        if precision != "int8":  # what is not in int8 is in the precision that suits the CPU
+            settings["INFERENCE_PRECISION_HINT"] = "bf16" if precision == "bf16" else "f32"
         model = openvino.compile_model(graph, "CPU", settings)
         self.inputs = [one.any_name for one in model.inputs]
         self.logits = lambda batch: model(batch)["logits"]

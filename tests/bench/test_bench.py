@@ -2,7 +2,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -14,7 +13,7 @@ from hosts import FAMILIES, described, logits_of, make_host, ours, texts
 from powerbert_cli.bench import energy, engines
 from powerbert_cli.bench.contenders import Field, build_contenders, models_of
 from powerbert_cli.bench.cost import Peaks, encoder_flops, shape_of
-from powerbert_cli.bench.engines import Place
+from powerbert_cli.bench.engines import Place, _core
 from powerbert_cli.bench.int8 import dynamic_int8
 from powerbert_cli.bench.profile import profile
 from powerbert_cli.bench.table import compared, speedup, table
@@ -84,6 +83,12 @@ def contenders_of(
 @pytest.fixture
 def place(tmp_path):
     return Place("cpu", 1, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Where the engines' files of one model are written once; its weights are those of `make_host`."""
+    return tmp_path_factory.mktemp("engines")
 
 
 def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows, place):
@@ -180,7 +185,7 @@ def test_logits_are_in_the_order_of_the_rows(rows, host):
 
 
 @pytest.mark.parametrize("engine", ["compile", "onnx", "openvino"])
-def test_engines_answer_as_eager_does(engine, host, rows, place):
+def test_engines_answer_as_eager_does(engine, host, rows, files):
     """Plain and shortened; rows sorted by length, so that batches differ in it, and one has no padding."""
     if engine != "compile":
         pytest.importorskip({"onnx": "onnxruntime"}.get(engine, engine))
@@ -189,7 +194,7 @@ def test_engines_answer_as_eager_does(engine, host, rows, place):
     torch._dynamo.reset()
     model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
     contenders, skipped = contenders_of(
-        model, rows, place, (engine,), paddings=("sorted",), models=("plain", "shortened")
+        model, rows, Place("cpu", 1, files), (engine,), paddings=("sorted",), models=("plain", "shortened")
     )
     assert not skipped and len(contenders) == 2
     models = models_of(model)
@@ -228,12 +233,26 @@ signal.raise_signal(signal.SIGTERM)
 INT8 = ("eager", "onnx", "openvino", "ctranslate2")
 
 
+def after_softmax(path) -> set[str]:
+    """What reads attention weights in an OpenVINO file, beyond changes of shape."""
+    operations = _core(pytest.importorskip("openvino")).read_model(path).get_ops()
+    found, open_nodes = set(), [node for node in operations if "Softmax" in node.get_type_name()]
+    while open_nodes:
+        for read in open_nodes.pop().output(0).get_target_inputs():
+            node = read.get_node()
+            if node.get_type_name() == "Reshape":
+                open_nodes.append(node)
+            else:
+                found.add(node.get_type_name())
+    return found
+
+
 @pytest.mark.parametrize("engine", INT8)
-def test_int8_is_near_float32(engine, host, rows, place):
+def test_int8_is_near_float32(engine, host, rows, files):
     if engine != "eager":
         pytest.importorskip({"onnx": "onnxruntime", "openvino": "nncf"}.get(engine, engine))
     model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
-    place = replace(place, inputs=make_batches(rows, "longest", 1, pad, "cpu", 16))
+    place = Place("cpu", 1, files, make_batches(rows, "longest", 1, pad, "cpu", 16))
     contenders, skipped = contenders_of(
         model, rows, place, (engine,), ("int8",), ("sorted",), models=("plain", "shortened")
     )
@@ -245,6 +264,8 @@ def test_int8_is_near_float32(engine, host, rows, place):
         answer = contender.run(**contender.batches[0])
         difference = (torch.as_tensor(getattr(answer, "logits", answer)) - exact).abs().max()
         assert 0 < difference < 0.5 * exact.abs().max()
+    if engine == "openvino":
+        assert "FakeQuantize" not in after_softmax(place.folder / "shortened.int8.xml")
     assert table_of(contenders)["roofline_ratio"].isna().all()
 
 

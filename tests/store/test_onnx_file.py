@@ -15,6 +15,10 @@ def elimination(strategy: str) -> Elimination:
     return described((8, 5, 2), 16, strategy, random_order=order, protected_tokens=(7,))
 
 
+def operators_of(path) -> list[str]:
+    return [node.op_type for node in __import__("onnx").load(path).graph.node]
+
+
 RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.35, 0.1))
 
 
@@ -39,9 +43,11 @@ def test_file_answers_as_the_model_for_any_batch_and_length(family, strategy, tm
     model = ShortenedModel(make_host(family), how).eval()
     export_onnx(model, tmp_path / "model.onnx")
     session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
-    operators = {node.op_type for node in __import__("onnx").load(tmp_path / "model.onnx").graph.node}
+    operators = operators_of(tmp_path / "model.onnx")
+    assert operators.count("Softmax") == model.layers  # significance and output read the same weights
     assert ("TopK" in operators) == (strategy != "none")
     assert "NonZero" in operators  # rows are packed
+    assert "IsNaN" not in operators  # which keeps engines from fusing attention
     for batch, length in ((4, 16), (1, 1), (3, 9), (2, 6)):
         ids = torch.randint(5, 100, (batch, length), generator=torch.Generator().manual_seed(length))
         mask = (torch.arange(length) < length - 2 * torch.arange(batch)[:, None]).long()
@@ -59,6 +65,22 @@ def test_file_of_a_model_whose_head_reads_all_word_vectors(tmp_path):
     model = ShortenedModel(make_host("modernbert", classifier_pooling="mean"), RELATIVE).eval()
     export_onnx(model, tmp_path / "model.onnx")
     assert compare_onnx(tmp_path / "model.onnx", model) < 1e-4
+
+
+def test_plain_file_is_one_that_engines_fuse(tmp_path):
+    host = make_host(num_hidden_layers=1).eval()
+    before = host.config._attn_implementation
+    export_onnx(host, tmp_path / "model.onnx")
+    assert host.config._attn_implementation == before == "sdpa"
+    assert not {"IsNaN", "NonZero", "TopK"} & set(operators_of(tmp_path / "model.onnx"))
+    ids = torch.randint(5, 100, (3, 9))
+    inputs = {"input_ids": ids, "attention_mask": (torch.arange(9) < torch.tensor([[9], [4], [1]])).long()}
+    with torch.no_grad():
+        expected = host(**inputs).logits
+    session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
+    given = {**inputs, "token_type_ids": torch.zeros_like(ids)}
+    found = session.run(None, {name: tensor.numpy() for name, tensor in given.items()})[0]
+    assert torch.allclose(torch.from_numpy(found), expected, atol=1e-4)
 
 
 def test_file_of_another_model_is_told_apart(tmp_path):

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ..encoder.attention import attend, keep_all
+from ..encoder.attention import attend
 from ..encoder.removing import keep_neurons, neurons_of, open_blocks, set_width
+from ..encoder.rows import keep_all
 from ..encoder.shortened import ShortenedModel
 from ..method import pruning
 from ..method.elimination import ByAttention, plain

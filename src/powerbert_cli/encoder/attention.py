@@ -7,8 +7,7 @@ Legend: T rows, T' those that go on, B inputs, b inputs of a group, n word-vecto
 numbers of all heads together.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,50 +19,13 @@ from ..method.merge import merge_dropped
 from ..method.selection import rows_of_heads
 from ..method.significance import attention_weights, significance
 from .block import Block, PostNormBlock
-from .packing import Group, Packing, joined
+from .exported import attend_exported, export_serves
+from .packing import Group, joined
 from .parts import part
+from .rows import Pick, Rows, bias_of, go_on, of_queries, taken_of
 
 # Up to so many word-vectors a CPU has all attention weights sooner by plain products than PyTorch's fused attention.
 _FEW = 48
-
-
-class Rows(NamedTuple):
-    """What goes from layer to layer.
-
-    Attributes:
-        vectors: (T, D).
-        packing: where they stand.
-        positions: (T,) int64, places in the input; None where nothing asks for them.
-        shield: (T,) bool, protected beyond the leading positions; None if none are.
-        weights: (T,) float, how many word-vectors each stands for (merging only).
-        log_survival: (T,) ≤ 0, logarithm of how far each still survives (search of thresholds only).
-    """
-
-    vectors: Tensor
-    packing: Packing
-    positions: Tensor | None = None
-    shield: Tensor | None = None
-    weights: Tensor | None = None
-    log_survival: Tensor | None = None
-
-    def table(self, group: Group, values: Tensor | None) -> Tensor | None:
-        """Something of each row (T, …) for a group's inputs: (b, n, …); None of nothing."""
-        return None if values is None else group.table(self.packing.pad(values))
-
-    def going_on(self, rows: Tensor, packing: Packing, vectors: Tensor) -> "Rows":
-        """The rows (T',) that go on, with their new vectors (T', D)."""
-        positions, shield, weights = (
-            None if one is None else one.index_select(0, rows) for one in (self.positions, self.shield, self.weights)
-        )
-        return Rows(vectors, packing, positions, shield, weights)
-
-
-# Which word-vectors of a group go on, None for all; its scores (b, n) are computed if they are asked for.
-Pick = Callable[[Group, Callable[[], Tensor]], Kept | None]
-
-
-def keep_all(group: Group, scores: Callable[[], Tensor]) -> None:
-    """The pick of a layer that drops nothing."""
 
 
 class _Weighing:
@@ -98,7 +60,10 @@ class _Weighing:
         if index is not None:
             at = index[:, None, :, None]
             q = q.gather(2, at.expand(-1, heads, -1, q.shape[-1]))
-            bias = _of_queries(bias, index)
+            bias = of_queries(bias, index)
+        if torch.compiler.is_exporting():  # PyTorch's guards against rows without any key, and engines fuse that less
+            weights = attention_weights(q, self.k, self.mask, bias)
+            return torch.matmul(weights, self.v).transpose(1, 2).flatten(2)
         mask = None if self.mask is None else self.mask[:, None, None, :]
         if bias is not None:
             # finite, as in the bias: a row of padding whose window holds padding alone has no NaN
@@ -120,14 +85,6 @@ class _Weighing:
         return self._weights is not None or (square and (dtype == torch.bfloat16 or self.k.shape[2] <= _FEW))
 
 
-def _of_queries(bias: Tensor | None, index: Tensor) -> Tensor | None:
-    """A bias (b or 1, H or 1, n, n) for the queries at `index` (b, K) only."""
-    if bias is None:
-        return None
-    rows = index[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[-1])
-    return bias.expand(index.shape[0], -1, -1, -1).gather(2, rows)
-
-
 def _in_eager_cpu_inference(x: Tensor) -> bool:
     return (
         x.device.type == "cpu"
@@ -135,16 +92,6 @@ def _in_eager_cpu_inference(x: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )
-
-
-def _bias(block: Block, rows: Rows, group: Group) -> Tensor | None:
-    """Added to the scaled scores: of positions, and of how far keys survive; None for nothing."""
-    positions, log_survival = rows.table(group, rows.positions), rows.table(group, rows.log_survival)
-    bias = None if positions is None else block.bias(positions)
-    if log_survival is None:
-        return bias
-    survival = log_survival[:, None, None, :].to(rows.vectors.dtype)
-    return survival if bias is None else bias + survival
 
 
 def attend(
@@ -158,6 +105,8 @@ def attend(
         merges: what is dropped goes on inside the kept one most like it; else it is lost.
     """
     packing = rows.packing
+    if export_serves(block, rows, ranking, merges):
+        return attend_exported(block, rows, pick, training)
     with part("project"):
         qkv = block.project(rows.vectors, rows.positions)
     if _varlen_serves(block, rows, qkv, dropout, merges):
@@ -166,7 +115,7 @@ def attend(
     by_rows: list[Tensor] = []  # of all groups, where one kernel scores them all
     contexts, picked = [], []
     for group in packing.groups:
-        weighing = _Weighing(_by_head(group.table(padded)), group.mask, _bias(block, rows, group), dropout)
+        weighing = _Weighing(_by_head(group.table(padded)), group.mask, bias_of(block, rows, group), dropout)
 
         def scores(group: Group = group, weighing: _Weighing = weighing) -> Tensor:
             with part("significance"):
@@ -192,7 +141,7 @@ def attend(
         group.all(packing.sizes, device) if kept is None else kept
         for group, kept in zip(packing.groups, picked, strict=True)
     ]
-    return _merged(rows, every, block.heads) if merges else _go_on(block, rows, every, context, training)
+    return _merged(rows, every, block.heads) if merges else go_on(block, rows, every, context, training)
 
 
 def _by_head(table: Tensor) -> tuple[Tensor, ...]:
@@ -221,12 +170,12 @@ def attend_for(block: Block, rows: Rows, kept: Sequence[Kept], dropout: float, t
         for group, one in zip(packing.groups, kept, strict=True):
             end = start + one.places.numel()
             queries = q[start:end].unflatten(0, one.places.shape)
-            bias = _of_queries(_bias(block, rows, group), one.places)
+            bias = of_queries(bias_of(block, rows, group), one.places)
             own = (*_by_head(queries), *_by_head(group.table(kv)))
             weighing = _Weighing(own, group.mask, bias, dropout)
             contexts.append(weighing.context().flatten(0, 1))
             start = end
-    return _go_on(block, rows, kept, joined(contexts), training)
+    return go_on(block, rows, kept, joined(contexts), training)
 
 
 def attend_for_first(block: Block, rows: Rows, dropout: float, training: bool) -> Rows:
@@ -239,27 +188,9 @@ def attend_for_first(block: Block, rows: Rows, dropout: float, training: bool) -
         vectors, contexts = packing.pad(rows.vectors), []
     with part("attention"):
         for group, first in zip(packing.groups, firsts, strict=True):
-            bias = _of_queries(_bias(block, rows, group), first.places)
+            bias = of_queries(bias_of(block, rows, group), first.places)
             contexts.append(block.first_context(block.joined_kv, group.table(vectors), group.mask, bias))
-    return _go_on(block, rows, firsts, joined(contexts), training)
-
-
-def _go_on(block: Block, rows: Rows, kept: Sequence[Kept], context: Tensor, training: bool) -> Rows:
-    """The rest of the attention half for the kept word-vectors, whose context is given as `rows_of` gives rows."""
-    with part("select"):
-        at, after, (context,) = _taken(rows, kept, block.heads, context)
-    with part("output"):
-        vectors = block.join(context, rows.vectors.index_select(0, at), training)
-    return rows.going_on(at, after, vectors)
-
-
-def _taken(rows: Rows, kept: Sequence[Kept], heads: int, *given: Tensor) -> tuple[Tensor, Packing, tuple[Tensor, ...]]:
-    """The rows (T',) that go on and their packing; and of what is given as `rows_of` gives rows, theirs."""
-    after, taken = rows.packing.after(kept, heads, rows.vectors.device)
-    at = rows.packing.rows_of(kept)
-    if taken is None:
-        return at, after, given
-    return at.index_select(0, taken), after, tuple(one.index_select(0, taken) for one in given)
+    return go_on(block, rows, firsts, joined(contexts), training)
 
 
 def _merged(rows: Rows, kept: Sequence[Kept], heads: int) -> Rows:
@@ -272,7 +203,7 @@ def _merged(rows: Rows, kept: Sequence[Kept], heads: int) -> Rows:
             merged, after = merge_dropped(table, one.places, one.real, counts)  # type: ignore[arg-type]
             vectors.append(merged.flatten(0, 1))
             weights.append(after.flatten())
-        at, packing, (merged, total) = _taken(rows, kept, heads, joined(vectors), joined(weights))
+        at, packing, (merged, total) = taken_of(rows, kept, heads, joined(vectors), joined(weights))
         return rows.going_on(at, packing, merged)._replace(weights=total)
 
 
@@ -310,6 +241,6 @@ def _attend_varlen(block: Block, rows: Rows, qkv: Tensor, pick: Pick, ranking: B
             context = varlen_attn(q.index_select(0, packing.rows_of([kept])), k, v, ends, starts, width, longest)
         context = context.flatten(1)  # type: ignore[union-attr]
     if kept is not None:
-        return _go_on(block, rows, [kept], context, training)
+        return go_on(block, rows, [kept], context, training)
     with part("output"):
         return rows._replace(vectors=block.join(context, rows.vectors, training))

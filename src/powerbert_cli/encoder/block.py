@@ -46,6 +46,10 @@ class Block(ABC):
             (T, 3, H, A/H), A/H the size of a head.
         """
 
+    def project_apart(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, ...]:
+        """`project` as three tensors (T, H, A/H), for graphs in which no copy should put them into one."""
+        return self.project(x, positions).unbind(1)
+
     @abstractmethod
     def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
         """The queries (Q, 1, H, A/H) of the rows at `queries` (Q,) only, and keys and values (T, 2, H, A/H) of all."""
@@ -149,6 +153,9 @@ class PostNormBlock(Block):
         if self.joined is not None:
             return _heads(self.joined(x), 3, self.head_size)
         return _heads(torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1), 3, self.head_size)
+
+    def project_apart(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, ...]:
+        return tuple(one(x).unflatten(-1, (-1, self.head_size)) for one in (self.query, self.key, self.value))
 
     def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
         kv = torch.cat((self.key(x), self.value(x)), dim=-1) if self.joined_kv is None else self.joined_kv(x)

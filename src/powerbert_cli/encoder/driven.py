@@ -11,11 +11,12 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..method.elimination import ByAttention, ByPosition, Elimination, Sizes, shield_of
-from .attention import Rows, attend, attend_for_first
+from .attention import attend, attend_for_first
 from .block import Block
 from .families import family_of
 from .packing import Group, Packing, packed, padded, sent
 from .parts import part
+from .rows import Rows
 from .views import Views
 
 

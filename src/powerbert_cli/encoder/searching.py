@@ -12,10 +12,10 @@ from ..method.elimination import Elimination
 from ..method.selection import significance_order
 from ..method.significance import normalise
 from ..method.soft_threshold import GONE, TEMPERATURE, log_threshold_factors, protect, temperature_at
-from .attention import Rows
 from .block import Block
 from .driven import EliminationModel
 from .packing import Group
+from .rows import Rows
 
 _RUNNING = 1024  # inputs of the running mean of a threshold search's masses
 

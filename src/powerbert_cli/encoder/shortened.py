@@ -10,11 +10,12 @@ from transformers import PreTrainedModel
 
 from ..method.elimination import Elimination, Kept, choose
 from ..method.retention import RetentionError
-from .attention import Rows, attend, attend_for, keep_all
+from .attention import attend, attend_for
 from .block import Block
 from .driven import EliminationModel
 from .packing import Group
 from .parts import part
+from .rows import Rows, keep_all
 
 
 class ShortenedModel(EliminationModel):

@@ -9,11 +9,12 @@ from transformers import PreTrainedModel
 from ..method.elimination import Kept, plain
 from ..method.selection import select_counts, significance_order
 from ..method.study import mean_cosine
-from .attention import Rows, attend, keep_all
+from .attention import attend
 from .block import Block
 from .driven import EliminationModel
 from .families import family_of
 from .packing import Group
+from .rows import Rows, keep_all
 
 
 class StudiedModel(EliminationModel):

@@ -1,7 +1,9 @@
 """README.md of an exported model: what it is, and how it is called."""
 
+import json
 from typing import Any
 
+from ..bench.engines import openvino_precision
 from ..encoder.shortened import ShortenedModel
 from .tables import joined
 
@@ -18,7 +20,7 @@ logits = session.run(["logits"], {{name: batch[name].astype("int64") for name in
 from transformers import AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(".")
-model = openvino.compile_model("{graph}", "CPU", {{"INFERENCE_PRECISION_HINT": "{hint}"}})
+model = openvino.compile_model("{graph}", "CPU", {settings})
 wanted = [one.any_name for one in model.inputs]
 batch = tokenizer(texts, padding=True, truncation=True, max_length={seq_len}, return_tensors="np")
 logits = model({{name: batch[name].astype("int64") for name in wanted}})["logits"]""",
@@ -40,7 +42,7 @@ def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
         about: content of export.json.
     """
     kind = about.get("precision") or "packed"
-    hint = "bf16" if kind == "bf16" else "f32"
+    settings = json.dumps(openvino_precision(kind)) if about["engine"] == "openvino" else ""
     keeps = model.elimination.retention.keeps_all
     whole = all(keeps(j, model.seq_len) for j in range(model.layers))
     what = "It keeps all word-vectors." if whole else "It drops word-vectors from layer to layer (PoWER-BERT)."
@@ -60,7 +62,7 @@ A text classifier, written by powerbert. {what}
 | largest difference of a logit | {about["logits_differ"]:.2g} |
 
 ```python
-{_HOW[about["engine"]].format(graph=about["file"], seq_len=about["seq_len"], hint=hint)}
+{_HOW[about["engine"]].format(graph=about["file"], seq_len=about["seq_len"], settings=settings)}
 ```
 
 Put inputs in order of their length before you batch them: padding costs time.

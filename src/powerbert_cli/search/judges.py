@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..encoder.attention import Rows
 from ..encoder.block import Block
 from ..encoder.driven import EliminationModel
 from ..encoder.packing import Group
+from ..encoder.rows import Rows
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 from ..method.selection import significance_order

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ..bench.cost import LayerShape, shape_of
 from ..bench.peaks import best_seconds
-from ..encoder.attention import Rows, attend_for_first
+from ..encoder.attention import attend_for_first
 from ..encoder.packing import packed
+from ..encoder.rows import Rows
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Sizes
 from ..method.retention import Lengths

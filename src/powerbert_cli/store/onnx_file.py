@@ -62,7 +62,7 @@ def export_onnx(model: nn.Module, path: Path) -> None:
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), _quiet(), _plain_attention(model):
             traced = torch.export.export(
                 _Logits(model, names),
                 tuple(example),
@@ -171,6 +171,20 @@ def _check(model: nn.Module) -> None:
     host = model.host if isinstance(model, EliminationModel) else model
     strategy = model.elimination.strategy if isinstance(model, EliminationModel) else None
     check_exportable(strategy, is_choice_model(host))
+
+
+@contextlib.contextmanager
+def _plain_attention(model: Any) -> Any:
+    """Within it a plain classifier weighs by softmax and products, which engines put into one operator.
+
+    PyTorch's attention brings a guard against rows without any key into the file, which they do not know.
+    """
+    before = model.config._attn_implementation
+    model.config._attn_implementation = "eager"
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
 
 
 @contextlib.contextmanager

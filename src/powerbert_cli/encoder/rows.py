@@ -1,0 +1,92 @@
+"""The rows that go from layer to layer.
+
+Legend: T rows, T' those that go on, B inputs, b inputs of a group, n word-vectors, K kept, H heads, D hidden, A
+numbers of all heads together.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ..method.elimination import Kept
+from .block import Block
+from .packing import Group, Packing
+from .parts import part
+
+
+class Rows(NamedTuple):
+    """What goes from layer to layer.
+
+    Attributes:
+        vectors: (T, D).
+        packing: where they stand.
+        positions: (T,) int64, places in the input; None where nothing asks for them.
+        shield: (T,) bool, protected beyond the leading positions; None if none are.
+        weights: (T,) float, how many word-vectors each stands for (merging only).
+        log_survival: (T,) ≤ 0, logarithm of how far each still survives (search of thresholds only).
+    """
+
+    vectors: Tensor
+    packing: Packing
+    positions: Tensor | None = None
+    shield: Tensor | None = None
+    weights: Tensor | None = None
+    log_survival: Tensor | None = None
+
+    def table(self, group: Group, values: Tensor | None) -> Tensor | None:
+        """Something of each row (T, …) for a group's inputs: (b, n, …); None of nothing."""
+        return None if values is None else group.table(self.packing.pad(values))
+
+    def going_on(self, rows: Tensor, packing: Packing, vectors: Tensor) -> "Rows":
+        """The rows (T',) that go on, with their new vectors (T', D)."""
+        positions, shield, weights = (
+            None if one is None else one.index_select(0, rows) for one in (self.positions, self.shield, self.weights)
+        )
+        return Rows(vectors, packing, positions, shield, weights)
+
+
+# Which word-vectors of a group go on, None for all; its scores (b, n) are computed if they are asked for.
+Pick = Callable[[Group, Callable[[], Tensor]], Kept | None]
+
+
+def keep_all(group: Group, scores: Callable[[], Tensor]) -> None:
+    """The pick of a layer that drops nothing."""
+
+
+def bias_of(block: Block, rows: Rows, group: Group) -> Tensor | None:
+    """Added to the scaled scores: of positions, and of how far keys survive; None for nothing."""
+    positions, log_survival = rows.table(group, rows.positions), rows.table(group, rows.log_survival)
+    bias = None if positions is None else block.bias(positions)
+    if log_survival is None:
+        return bias
+    survival = log_survival[:, None, None, :].to(rows.vectors.dtype)
+    return survival if bias is None else bias + survival
+
+
+def of_queries(bias: Tensor | None, index: Tensor) -> Tensor | None:
+    """A bias (b or 1, H or 1, n, n) for the queries at `index` (b, K) only."""
+    if bias is None:
+        return None
+    rows = index[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[-1])
+    return bias.expand(index.shape[0], -1, -1, -1).gather(2, rows)
+
+
+def go_on(block: Block, rows: Rows, kept: Sequence[Kept], context: Tensor, training: bool) -> Rows:
+    """The rest of the attention half for the kept word-vectors, whose context is given as `rows_of` gives rows."""
+    with part("select"):
+        at, after, (context,) = taken_of(rows, kept, block.heads, context)
+    with part("output"):
+        vectors = block.join(context, rows.vectors.index_select(0, at), training)
+    return rows.going_on(at, after, vectors)
+
+
+def taken_of(
+    rows: Rows, kept: Sequence[Kept], heads: int, *given: Tensor
+) -> tuple[Tensor, Packing, tuple[Tensor, ...]]:
+    """The rows (T',) that go on and their packing; and of what is given as `rows_of` gives rows, theirs."""
+    after, taken = rows.packing.after(kept, heads, rows.vectors.device)
+    at = rows.packing.rows_of(kept)
+    if taken is None:
+        return at, after, given
+    return at.index_select(0, taken), after, tuple(one.index_select(0, taken) for one in given)
