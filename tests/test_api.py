@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from powerbert_cli import api
@@ -20,7 +21,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_functions_and_verbs_share_their_stages(here):
+def test_functions_and_verbs_share_their_stages(here, tmp_path, monkeypatch):
     fine = api.finetune(api.settings("finetune", *SMALL))
     assert fine.made and fine.value == fine.metrics["value"] and (fine.model_dir / "model.safetensors").is_file()
     assert dispatch(["search", *SMALL]) == 0
@@ -35,6 +36,18 @@ def test_functions_and_verbs_share_their_stages(here):
     assert model.elimination == short.retention.elimination
     assert dispatch(["retrain", *SMALL]) == 0
     assert len(list(Path("outputs/stages").glob("retrain-*"))) == 1
+
+    def stop(*given, **keys):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("powerbert_cli.pipeline.bench.answers", stop)
+    timed = ["bench.rounds=3", "bench.examples=32", "bench.max_seconds=5", "bench.paddings=[sorted]"]
+    with pytest.raises(KeyboardInterrupt):  # while answers are measured: the times are there
+        api.bench(
+            api.settings("bench", *SMALL, f"shortened={short.model_dir}", "bench.accuracy=true", *timed),
+            folder=tmp_path / "stopped",
+        )
+    assert (pd.read_csv(tmp_path / "stopped" / "timing.csv")["median_s"] > 0).all()
 
 
 def test_bench_returns_the_timing_table_and_writes_it_where_it_is_told(here, tmp_path):

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -118,13 +119,14 @@ def time_model(
     """Times all contenders at each number of threads, length and batch size; measures the answers of those not exact.
 
     Args:
-        folder: gets timing.csv and timing.json, anew after each, so that a run that is stopped leaves what it has.
+        folder: gets timing.csv and timing.json, anew after each timing and each measuring of answers, so that a run
+            that is stopped leaves what it has.
         trained: the weights are, so that answers mean something.
         whole: see `whole_of`.
     """
     options, before = work.settings.bench, torch.get_num_threads()
     about = {"elimination": to_keys(model.elimination), "environment": capture(work.device)}
-    timing, records, models = pd.DataFrame(), [], models_of(model, whole)
+    timing, records, models = pd.DataFrame(), list[dict[str, Any]](), models_of(model, whole)
     random_plain = work.settings.shortened is not None and whole is not None
     with_weights = {name: one for name, one in models.items() if not (random_plain and name in ("plain", "packed"))}
     measured = _Answers(work, with_weights) if trained else None
@@ -138,12 +140,12 @@ def time_model(
                 _say_peaks(peaks, threads)
                 for seq_len in options.seq_lens or [work.settings.seq_len]:
                     for batch_size in options.batch_sizes or [work.settings.batch_size]:
-                        timed, record = _time_at(work, models, place, peaks, seq_len, batch_size, measured)
-                        timing = pd.concat([timing, timed], ignore_index=True)
-                        records.append(record)
-                        if folder is not None:
-                            write_csv(folder / "timing.csv", timing)
-                            write_json(folder / "timing.json", {**about, "runs": records})
+                        before_it, runs = timing, list(records)
+                        for timed, record in _time_at(work, models, place, peaks, seq_len, batch_size, measured):
+                            timing, records = pd.concat([before_it, timed], ignore_index=True), [*runs, record]
+                            if folder is not None:
+                                write_csv(folder / "timing.csv", timing)
+                                write_json(folder / "timing.json", {**about, "runs": records})
         finally:
             torch.set_num_threads(before)
     if not len(timing):
@@ -175,8 +177,11 @@ def _time_at(
     seq_len: int,
     batch_size: int,
     measured: "_Answers | None",
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table of one number of threads, length and batch size, and its record for timing.json."""
+) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
+    """The table of one number of threads, length and batch size, and its record for timing.json.
+
+    First without answers, which take longer to measure than times, then with them.
+    """
     settings, options, material = work.settings, work.settings.bench, work.material
     drawn = choose_rows(len(material.dev), options.examples, batch_size, settings.seed)
     chosen = [material.dev[i] for i in drawn]
@@ -194,15 +199,7 @@ def _time_at(
             *(len(contenders), len(chosen), batch_size, place.threads),
         )
     rounds = measure(contenders, options.rounds, options.max_seconds, place.device, settings.seed) if contenders else 0
-    said = [measured.of(c, seq_len) if measured else {} for c in contenders]
-    holds = [one["value"] >= one["value_fp32"] - settings.max_drop if one else None for one in said]
-    inexact = {c.name for c, held in zip(contenders, holds, strict=True) if held is False}
-    timing = table(contenders, batch_size, seq_len, inexact)
-    if measured is not None:
-        timing = pd.concat([timing, pd.DataFrame(said, index=timing.index).reindex(columns=ANSWERS)], axis=1)
-        timing["within_max_drop"] = holds
-    timing["cpu_flags"] = [" ".join(cpu_flags()) if c.precision != "fp32" else None for c in contenders]
-    return timing, {
+    record = {
         "rounds": rounds,
         "threads": place.threads,
         "batch_size": batch_size,
@@ -210,10 +207,24 @@ def _time_at(
         "examples": len(chosen),
         "mean_length": sum(min(row["length"], seq_len) for row in chosen) / len(chosen),
         "peaks": {precision: asdict(peak) for precision, peak in peaks.items()},
-        "contenders": [{k: None if pd.isna(v) else v for k, v in row.items()} for row in timing.to_dict("records")],
         "skipped": [asdict(skip) for skip in skipped],
         "calls_s": {contender.name: contender.calls for contender in contenders},
     }
+
+    def found(said: list[dict[str, Any]]) -> tuple[pd.DataFrame, dict[str, Any]]:
+        holds = [one["value"] >= one["value_fp32"] - settings.max_drop if one else None for one in said]
+        inexact = {c.name for c, held in zip(contenders, holds, strict=True) if held is False}
+        timing = table(contenders, batch_size, seq_len, inexact)
+        if measured is not None:
+            timing = pd.concat([timing, pd.DataFrame(said, index=timing.index).reindex(columns=ANSWERS)], axis=1)
+            timing["within_max_drop"] = holds
+        timing["cpu_flags"] = [" ".join(cpu_flags()) if c.precision != "fp32" else None for c in contenders]
+        rows = [{k: None if pd.isna(v) else v for k, v in row.items()} for row in timing.to_dict("records")]
+        return timing, {**record, "contenders": rows}
+
+    yield found([{} for _ in contenders])
+    if measured is not None and contenders:
+        yield found([measured.of(c, seq_len) for c in contenders])
 
 
 class _Answers:
