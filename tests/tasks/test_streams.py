@@ -1,6 +1,7 @@
 """Rows read once and answers written as they come."""
 
 import gzip
+import io
 import json
 
 import pandas as pd
@@ -78,6 +79,15 @@ def test_what_no_row_can_be_read_of(kind, content, columns, why, tmp_path):
     (tmp_path / "rows").write_bytes(content)
     with pytest.raises(PowerbertError, match=why):
         read(tmp_path / "rows", kind, columns)
+
+
+def test_parquet_to_standard_output_leaves_it_open(capfdbinary):
+    with writing_rows("-", "parquet") as write:
+        write(ROWS)
+    print("and more")
+    written = capfdbinary.readouterr().out
+    assert written.endswith(b"and more\n")
+    assert pd.read_parquet(io.BytesIO(written.removesuffix(b"and more\n"))).to_dict("records") == ROWS
 
 
 @pytest.mark.parametrize("kind", ["tsv", "csv", "jsonl", "parquet"])

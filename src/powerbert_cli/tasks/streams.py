@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import sys
 import tempfile
 import zlib
@@ -204,8 +205,11 @@ def writing_rows(target: str, kind: str) -> Iterator[Write]:
             stream.detach()
         return
     if target == "-":
-        with pyarrow.PythonFile(sys.stdout.buffer, mode="w") as sink, _parquet_writer(sink) as write:
-            yield write
+        # a copy of the descriptor: what Arrow writes to, it closes
+        with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as own:
+            sys.stdout.flush()
+            with pyarrow.PythonFile(own, mode="w") as sink, _parquet_writer(sink) as write:
+                yield write
         return
     part = Path(f"{target}.part")
     if kind == "parquet":
