@@ -207,6 +207,7 @@ def test_bench_measures_the_answers_of_what_is_not_exact(folder, capfd):
     pytest.importorskip("onnxruntime")
     own = ["experiment=smoke", "lambda=1e-2", "bench.rounds=3", "bench.examples=32", "bench.paddings=[sorted]"]
     own += ["task.synthetic.train=64", "task.synthetic.dev=32", "bench.models=[plain,shortened]"]
+    own += ["model.config.num_hidden_layers=2"]  # writing a graph takes time by layers
     assert dispatch(["bench", *own, "bench.engines=[eager,onnx]", "bench.precisions=[fp32,int8]"]) == 0
     timing = pd.read_csv(newest("bench") / "timing.csv").set_index("contender")
     exact, inexact = timing[timing["precision"] == "fp32"], timing[timing["precision"] != "fp32"]
@@ -215,7 +216,7 @@ def test_bench_measures_the_answers_of_what_is_not_exact(folder, capfd):
     assert "answers on dev" in capfd.readouterr().out
     record = json.loads((newest("bench") / "timing.json").read_text())["runs"][0]
     assert len(record["calls_s"]["plain/sorted/eager/fp32"][0]) == 1  # one batch of 32
-    assert dispatch(["bench", *own, "bench.accuracy=true", "retention.lengths=[9,5,3,1]"]) == 0  # weights not trained
+    assert dispatch(["bench", *own, "bench.accuracy=true", "retention.lengths=[9,3]"]) == 0  # weights not trained
     assert "value" not in pd.read_csv(newest("bench") / "timing.csv")
 
 
