@@ -2,9 +2,9 @@
 
 More entries are NAME=BENCH=MODEL. BENCH is the run directory of a bench with bench.accuracy=true and several engines
 and precisions, MODEL the model directory that it timed. The first entry is the plain model: one that was re-trained
-with retention=full. Of each entry the fastest contender in fp32 and the fastest of all stand in the table, of those
-whose metric is within max_drop of the same model's in float32. "times" is against the fastest plain contender of the
-same bench: engine, precision and padding are free. A file in int8 is what `export format=packed` writes.
+with retention=full. Of each entry the fastest contenders in fp32 and in int8 stand in the table; * marks a metric that
+is more than max_drop below the same model's in float32. "times" is against the fastest plain contender of the same
+bench whose metric is not: engine, precision and padding are free. A file in int8 is what `export format=packed` writes.
 """
 
 import sys
@@ -26,12 +26,14 @@ def file_mb(model: Path, int8: bool) -> float:
         return (Path(folder) / NAME).stat().st_size / 1e6
 
 
-def row(name: str, found: pd.Series, model: Path) -> None:
-    int8 = found["precision"] == "int8"
+def row(name: str, timing: pd.DataFrame, precision: str, model: Path) -> None:
+    found = timing[timing["precision"] == precision].iloc[0]
+    star = "*" if found["within_max_drop"] is False or found["within_max_drop"] == "False" else ""
     print(
         f"| {name} | {found['engine']}, {found['precision']}, {found['padding']} "
-        f"| {found['value']:.4f} ({found['value_low']:.4f}..{found['value_high']:.4f}) "
-        f"| {1000 / found['examples_per_s']:.2f} | {found['speedup_vs_best']:.2f} | {file_mb(model, int8):.1f} |"
+        f"| {found['value']:.4f}{star} ({found['value_low']:.4f}..{found['value_high']:.4f}) "
+        f"| {1000 / found['examples_per_s']:.2f} | {found['speedup_vs_best']:.2f} "
+        f"| {file_mb(model, precision == 'int8'):.1f} |"
     )
 
 
@@ -42,23 +44,15 @@ def main() -> None:
     print("| model | engine, precision, batches | metric (95%) | ms an input | times the best plain | file, MB |")
     print("| --- | --- | --- | --- | --- | --- |")
     for position, (name, bench, model) in enumerate(entries):
-        timing = pd.read_csv(Path(bench) / "timing.csv")
-        timing = timing[timing["within_max_drop"].ne(False)].sort_values("median_s")
+        timing = pd.read_csv(Path(bench) / "timing.csv").sort_values("median_s")
+        own = timing["model"] == ("shortened" if position else "plain")
         if not position:
-            plain = timing[
-                (timing["model"] == "plain") | ((timing["model"] == "full") & (timing["padding"] == "packed"))
-            ]
-            row(
-                "plain, transformers",
-                plain[(plain["engine"] == "eager") & (plain["model"] == "plain")].iloc[0],
-                Path(model),
-            )
-            row("plain, best in fp32", plain[plain["precision"] == "fp32"].iloc[0], Path(model))
-            row("plain, best of all", plain.iloc[0], Path(model))
-            continue
-        own = timing[timing["model"] == "shortened"]
-        row(f"{name}, best in fp32", own[own["precision"] == "fp32"].iloc[0], Path(model))
-        row(f"{name}, best of all", own.iloc[0], Path(model))
+            own |= (timing["model"] == "full") & (timing["padding"] == "packed")
+            eager = timing[own & (timing["engine"] == "eager")]
+            if len(eager):
+                row("plain, transformers", eager, "fp32", Path(model))
+        for precision, said in (("fp32", name), ("int8", f"{name}, bits")):
+            row(said, timing[own], precision, Path(model))
 
 
 if __name__ == "__main__":
