@@ -28,7 +28,7 @@ def file_mb(model: Path, int8: bool) -> float:
 
 def row(name: str, timing: pd.DataFrame, precision: str, model: Path) -> None:
     found = timing[timing["precision"] == precision].iloc[0]
-    star = "*" if found["within_max_drop"] is False or found["within_max_drop"] == "False" else ""
+    star = "*" if str(found["within_max_drop"]) == "False" else ""
     print(
         f"| {name} | {found['engine']}, {found['precision']}, {found['padding']} "
         f"| {found['value']:.4f}{star} ({found['value_low']:.4f}..{found['value_high']:.4f}) "

@@ -16,7 +16,7 @@ from ..encoder.linear import is_linear
 from ..store.environment import cpu_flags
 
 CALIBRATED_ON = 64  # inputs
-# Products with attention weights in files of ours (`attention._attend_exported`). Of 250 word-vectors most get less
+# Products with attention weights in files of ours (`encoder/exported.py`). Of 250 word-vectors most get less
 # than half of a step of 1/255, which significance would lose.
 _UNQUANTISED = ("node_bmm.*",)
 _VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
