@@ -19,7 +19,16 @@ def operators_of(path) -> list[str]:
     return [node.op_type for node in __import__("onnx").load(path).graph.node]
 
 
+def ranks_of_norms(path) -> set[int]:
+    onnx = __import__("onnx")
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in graph.value_info}
+    return {ranks[node.input[0]] for node in graph.node if node.op_type == "LayerNormalization"}
+
+
 RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.35, 0.1))
+LEVEL = described(None, 16, kind="relative", fractions=(0.6, 0.6, 0.1))
+DROPPING = {"none": 0, "level": 1}  # layers, of the two before the last
 
 
 @pytest.mark.parametrize(
@@ -29,6 +38,7 @@ RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.35, 0.1))
         ("modernbert", "attention"),
         ("bert", "none"),
         ("bert", "relative"),
+        ("bert", "level"),
         *(
             pytest.param(family, "attention", marks=pytest.mark.slow)
             for family in FAMILIES
@@ -39,13 +49,15 @@ RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.35, 0.1))
 )
 def test_file_answers_as_the_model_for_any_batch_and_length(family, strategy, tmp_path):
     """Lengths shorter than what a layer would keep, and longer; padded and not."""
-    how = RELATIVE if strategy == "relative" else elimination(strategy)
+    how = {"relative": RELATIVE, "level": LEVEL}.get(strategy) or elimination(strategy)
     model = ShortenedModel(make_host(family), how).eval()
     export_onnx(model, tmp_path / "model.onnx")
     session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
     operators = operators_of(tmp_path / "model.onnx")
     assert operators.count("Softmax") == model.layers  # significance and output read the same weights
-    assert ("TopK" in operators) == (strategy != "none")
+    assert operators.count("TopK") == 2 * DROPPING.get(strategy, 2)  # which, and in what order
+    of_rows = {2} if family == "modernbert" else set()  # the norm after the last layer
+    assert ranks_of_norms(tmp_path / "model.onnx") == {3} | of_rows  # where engines quantise within them
     assert "NonZero" in operators  # rows are packed
     assert "IsNaN" not in operators  # which keeps engines from fusing attention
     for batch, length in ((4, 16), (1, 1), (3, 9), (2, 6)):

@@ -155,7 +155,8 @@ class PostNormBlock(Block):
         return _heads(torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1), 3, self.head_size)
 
     def project_apart(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, ...]:
-        return tuple(one(x).unflatten(-1, (-1, self.head_size)) for one in (self.query, self.key, self.value))
+        layers = (self.query, self.key, self.value)
+        return tuple(_as_batch(layer, x).unflatten(-1, (-1, self.head_size)) for layer in layers)
 
     def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
         kv = torch.cat((self.key(x), self.value(x)), dim=-1) if self.joined_kv is None else self.joined_kv(x)
@@ -188,17 +189,23 @@ class PostNormBlock(Block):
         return context if kv.bias is None else context + kv.bias[len(context[0]) :]
 
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
-        # without heads the product is over nothing, which some engines do not take
-        attended = self.output(context) if self.heads else self.output.bias.expand_as(residual)  # type: ignore[attr-defined]
-        return self.norm1(residual + F.dropout(attended, self.output_dropout, training))
+        def joined(context: Tensor, residual: Tensor) -> Tensor:
+            # without heads the product is over nothing, which some engines do not take
+            attended = self.output(context) if self.heads else self.output.bias.expand_as(residual)  # type: ignore[attr-defined]
+            return self.norm1(residual + F.dropout(attended, self.output_dropout, training))
+
+        return _as_batch(joined, context, residual)
 
     @property
     def neurons(self) -> int:
         return int(self.up.out_features)  # type: ignore[attr-defined]
 
     def feed_forward(self, x: Tensor, training: bool) -> Tensor:
-        down = self.down(self.activation(self.up(x)))
-        return self.norm2(x + F.dropout(down, self.hidden_dropout, training))
+        def fed(x: Tensor) -> Tensor:
+            down = self.down(self.activation(self.up(x)))
+            return self.norm2(x + F.dropout(down, self.hidden_dropout, training))
+
+        return _as_batch(fed, x)
 
     @property
     def positional(self) -> bool:
@@ -233,7 +240,7 @@ class ModernBlock(Block):
         }
 
     def project(self, x: Tensor, positions: Tensor | None) -> Tensor:
-        qkv = _heads(self.attention.Wqkv(self.norm1(x)), 3, self.head_size)
+        qkv = _heads(_as_batch(lambda x: self.attention.Wqkv(self.norm1(x)), x), 3, self.head_size)
         turned = _rotate(qkv[:, :2], *self._turns(x, positions))
         return torch.cat((turned, qkv[:, 2:]), dim=1)
 
@@ -255,14 +262,14 @@ class ModernBlock(Block):
         return [turn[0] for turn in self.rotary(x, positions.unsqueeze(0))]
 
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
-        return residual + self.attention.out_drop(self.attention.Wo(context))
+        return residual + _as_batch(lambda context: self.attention.out_drop(self.attention.Wo(context)), context)
 
     @property
     def neurons(self) -> int:
         return int(self.mlp.Wo.in_features)  # type: ignore[attr-defined]
 
     def feed_forward(self, x: Tensor, training: bool) -> Tensor:
-        return x + self.mlp(self.norm2(x))
+        return x + _as_batch(lambda x: self.mlp(self.norm2(x)), x)
 
     @property
     def positional(self) -> bool:
@@ -284,6 +291,17 @@ def kept_heads(query: Any) -> tuple[int, ...] | None:
     """Which of its heads a block still has, 0-based, as its query layer notes; None for all."""
     found: tuple[int, ...] | None = getattr(query, "kept_heads", None)
     return found
+
+
+def _as_batch(layers: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+    """What layers make of rows (T, …), which in a file are given as a batch of one input (1, T, …).
+
+    OpenVINO quantises within the norm before a product where the numbers of a row are the third axis. Where they are
+    the second, it writes the rows in float32 and quantises them apart.
+    """
+    if not torch.compiler.is_exporting():
+        return layers(*rows)
+    return layers(*(one.unsqueeze(0) for one in rows)).flatten(0, 1)
 
 
 def _heads(x: Tensor, parts: int, size: int) -> Tensor:

@@ -55,8 +55,10 @@ class ShortenedModel(EliminationModel):
 
     def attention_half(self, j: int, block: Block, rows: Rows) -> Rows:
         dropout, packing = self._dropout(block), rows.packing
-        longest = packing.groups[0].length
-        if self.elimination.retention.keeps_all(j, self.seq_len if isinstance(longest, torch.SymInt) else longest):
+        longest, retention = packing.groups[0].length, self.elimination.retention
+        # A traced graph knows no lengths: there the configuration alone says where nothing is dropped.
+        whole = not isinstance(longest, torch.SymInt) and retention.keeps_all(j, longest)
+        if whole or not retention.drops(j, self.seq_len):
             return attend(block, rows, keep_all, self._ranking, dropout, self.training)
         if not self.elimination.chosen_beforehand:
 
