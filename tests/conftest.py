@@ -17,7 +17,7 @@ from trainings import make_material
 from transformers import PreTrainedModel
 
 # Files that take a minute or more: with these first no worker is left alone with one at the end.
-LONG = ("test_readme.py", "test_kinds.py", "test_verbs.py", "test_bench.py", "test_processes.py", "test_launchers.py")
+LONG = ("test_readme.py", "test_kinds.py", "test_verbs.py", "test_engines.py", "test_processes.py", "test_launchers.py")
 
 
 def pytest_configure() -> None:

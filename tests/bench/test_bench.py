@@ -1,43 +1,20 @@
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import datasets
 import numpy as np
 import pytest
 import torch
-from hosts import FAMILIES, described, logits_of, make_host, ours, texts
+from contending import ALL, contenders_of, pad
+from hosts import FAMILIES, described, make_host
 
-from powerbert_cli.bench import energy, engines
-from powerbert_cli.bench.contenders import Field, build_contenders, models_of
+from powerbert_cli.bench import energy
+from powerbert_cli.bench.contenders import models_of
 from powerbert_cli.bench.cost import Peaks, encoder_flops, shape_of
-from powerbert_cli.bench.engines import Place, _core
-from powerbert_cli.bench.int8 import dynamic_int8
 from powerbert_cli.bench.profile import profile
 from powerbert_cli.bench.table import compared, speedup, table
 from powerbert_cli.bench.timing import measure, warm_up
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.report.profile_table import draw_profile, say_profile
 from powerbert_cli.report.tables import say_timing
-from powerbert_cli.settings import BENCH_MODELS
 from powerbert_cli.tasks.batches import answers, bucket, choose_rows, make_batches
-
-ALL = ("max", "longest", "sorted")
-
-
-@pytest.fixture
-def rows():
-    return [{"input_ids": [2] * n, "attention_mask": [1] * n, "labels": 0, "length": n} for n in (4, 9, 2, 16)]
-
-
-def pad(part):
-    lengths = torch.tensor([len(row["input_ids"]) for row in part])
-    return {
-        "input_ids": torch.tensor([row["input_ids"] + [0] * (16 - len(row["input_ids"])) for row in part]),
-        "attention_mask": (torch.arange(16) < lengths[:, None]).long(),
-    }
 
 
 def test_batches_by_padding(rows):
@@ -71,24 +48,6 @@ def test_choose_rows_draws_with_a_seed_and_repeats_where_there_are_too_few():
     drawn = [choose_rows(100, examples=9, batch_size=4, seed=seed) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2] and all(len(set(rows)) == 8 for rows in drawn)
     assert max(drawn[0]) > 8  # not the first ones
-
-
-def contenders_of(
-    model, rows, place, engines=("eager",), precisions=("fp32",), paddings=ALL, peaks=None, models=BENCH_MODELS
-):
-    field = Field(models, engines, paddings, precisions)
-    return build_contenders(models_of(model), rows, pad, field, 2, 16, place, peaks or {})
-
-
-@pytest.fixture
-def place(tmp_path):
-    return Place("cpu", 1, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """Where the engines' files of one model are written once; its weights are those of `make_host`."""
-    return tmp_path_factory.mktemp("engines")
 
 
 def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows, place):
@@ -184,146 +143,6 @@ def test_logits_are_in_the_order_of_the_rows(rows, host):
         assert torch.allclose(torch.as_tensor(found), wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("engine", ["compile", "onnx", "openvino"])
-def test_engines_answer_as_eager_does(engine, host, rows, files):
-    """Plain and shortened; rows sorted by length, so that batches differ in it, and one has no padding."""
-    if engine != "compile":
-        pytest.importorskip({"onnx": "onnxruntime"}.get(engine, engine))
-    elif not shutil.which("g++"):
-        pytest.skip("torch.compile needs g++")
-    torch._dynamo.reset()
-    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
-    contenders, skipped = contenders_of(
-        model, rows, Place("cpu", 1, files), (engine,), paddings=("sorted",), models=("plain", "shortened")
-    )
-    assert not skipped and len(contenders) == 2
-    models = models_of(model)
-    with torch.inference_mode():
-        for contender in contenders:
-            for batch in contender.batches:
-                answer = contender.run(**batch)
-                logits = torch.as_tensor(answer.logits if hasattr(answer, "logits") else answer)
-                assert torch.allclose(logits, models[contender.model](**batch).logits, atol=1e-3)
-
-
-def test_signals_reach_the_process_after_openvino(tmp_path):
-    """In a process of its own, as a mistake here is a crash."""
-    pytest.importorskip("openvino")
-    script = """
-import signal, sys
-from pathlib import Path
-from hosts import make_host
-from powerbert_cli.bench.engines import Place, runner
-runners = [runner("openvino", name, make_host(), "fp32", Place("cpu", 1, Path(sys.argv[1]))) for name in "ab"]
-while runners:
-    runners.pop(0)
-signal.signal(signal.SIGTERM, lambda *_: print("heard"))
-signal.raise_signal(signal.SIGTERM)
-"""
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, "heard"), done.stderr
-
-
-INT8 = ("eager", "onnx", "openvino", "ctranslate2")
-
-
-def after_softmax(path) -> set[str]:
-    """What reads attention weights in an OpenVINO file, beyond changes of shape."""
-    operations = _core(pytest.importorskip("openvino")).read_model(path).get_ops()
-    found, open_nodes = set(), [node for node in operations if "Softmax" in node.get_type_name()]
-    while open_nodes:
-        for read in open_nodes.pop().output(0).get_target_inputs():
-            node = read.get_node()
-            if node.get_type_name() == "Reshape":
-                open_nodes.append(node)
-            else:
-                found.add(node.get_type_name())
-    return found
-
-
-@pytest.mark.parametrize("engine", INT8)
-def test_int8_is_near_float32(engine, host, rows, files):
-    if engine != "eager":
-        pytest.importorskip({"onnx": "onnxruntime", "openvino": "nncf"}.get(engine, engine))
-    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
-    place = Place("cpu", 1, files, make_batches(rows, "longest", 1, pad, "cpu", 16))
-    contenders, skipped = contenders_of(
-        model, rows, place, (engine,), ("int8",), ("sorted",), models=("plain", "shortened")
-    )
-    if engine == "ctranslate2":
-        assert [skip.reason for skip in skipped] == ["ctranslate2 runs transformers' own models, with all word-vectors"]
-    assert len(contenders) == 2 - len(skipped)
-    for contender in contenders:
-        exact = models_of(model)[contender.model](**contender.batches[0]).logits.detach()
-        answer = contender.run(**contender.batches[0])
-        difference = (torch.as_tensor(getattr(answer, "logits", answer)) - exact).abs().max()
-        assert 0 < difference < 0.5 * exact.abs().max()
-    if engine == "openvino":
-        assert "FakeQuantize" not in after_softmax(place.folder / "shortened.int8.xml")
-    assert table_of(contenders)["roofline_ratio"].isna().all()
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_eager_int8_of_every_family(family):
-    host = make_host(family)
-
-    def in_int8(model):
-        return any("quantized" in type(one).__module__ for one in model.modules())
-
-    for model in (host, ours(host, (12, 8, 4))):
-        close = dynamic_int8(model)
-        assert in_int8(close) and not in_int8(host)
-        exact, found = logits_of(model), logits_of(close)
-        assert 0 < (found - exact).abs().max() < exact.abs().max()
-
-
-@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "xlm-roberta"])
-def test_ctranslate2_answers_as_transformers_does(family, tmp_path):
-    pytest.importorskip("ctranslate2")
-    host = make_host(family)
-    run = engines.runner("ctranslate2", "plain", host, "fp32", Place("cpu", 1, tmp_path))
-    found = torch.cat([run(**batch) for batch in texts(labels=False)])
-    assert torch.allclose(found, logits_of(host), atol=1e-4)
-    assert not hasattr(host.config, "position_embedding_type")
-
-
-def test_ctranslate2_knows_segments_and_compressed_models(tmp_path):
-    pytest.importorskip("ctranslate2")
-    host, place = make_host("bert"), Place("cpu", 1, tmp_path)
-    batch = texts(labels=False)[0]
-    batch["token_type_ids"] = (torch.arange(12) > 4).long() * batch["attention_mask"]
-    with torch.no_grad():
-        expected = host(**batch).logits
-    whole = ours(host)
-    assert torch.allclose(
-        engines.runner("ctranslate2", "shortened", whole, "fp32", place)(**batch), expected, atol=1e-4
-    )
-    for name, model, why in (
-        ("full", whole, "with all word-vectors"),
-        ("shortened", ours(host, (12, 8, 4)), "with all word-vectors"),
-        ("plain", make_host("mpnet"), "does not convert mpnet models"),
-    ):
-        with pytest.raises(engines.Unavailable, match=why):
-            engines.runner("ctranslate2", name, model, "fp32", Place("cpu", 1, tmp_path))
-
-
-def test_ctranslate2_packs_by_itself(host, rows, place):
-    pytest.importorskip("ctranslate2")
-    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
-    contenders, _ = contenders_of(
-        model, rows, place, ("eager", "ctranslate2"), ("fp32",), ("sorted", "packed"), models=("plain",)
-    )
-    found = {(c.engine, c.padding): c.flops for c in contenders}
-    assert set(found) == {("eager", "sorted"), ("ctranslate2", "sorted"), ("ctranslate2", "packed")}
-    assert found["ctranslate2", "sorted"] == found["ctranslate2", "packed"] < found["eager", "sorted"]
-
-
 def test_the_best_plain_contender_has_good_answers(host, rows, place):
     contenders, _ = contenders_of(
         ShortenedModel(host, described((8, 5, 2), 16)), rows, place, paddings=("max", "sorted")
@@ -334,38 +153,6 @@ def test_the_best_plain_contender_has_good_answers(host, rows, place):
     assert best["plain/sorted/eager/fp32"] == 1
     without = table(contenders, 2, 16, ["plain/sorted/eager/fp32"]).set_index("contender")["speedup_vs_best"]
     assert without["plain/max/eager/fp32"] == 1 and without["shortened/sorted/eager/fp32"] == 2
-
-
-def table_of(contenders):
-    warm_up(contenders, "cpu")
-    measure(contenders, rounds=3, max_seconds=0, device="cpu")
-    return table(contenders, 2, 16)
-
-
-def test_what_cannot_run_is_skipped_with_the_reason(host, rows, place, monkeypatch):
-    pytest.importorskip("onnxruntime")
-    model = ShortenedModel(host, described(None, 16, "threshold", (0.5, 0.5, 0.5)))
-    monkeypatch.setattr(engines.shutil, "which", lambda name: name)
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    contenders, skipped = contenders_of(model, rows, place, ("compile", "onnx", "openvino"), ("fp32", "bf16"), ("max",))
-    reasons = {(skip.model, skip.engine, skip.precision): skip.reason for skip in skipped}
-    assert "openvino is not installed" in reasons["plain", "openvino", "fp32"]
-    assert "powerbert[openvino]" in reasons["plain", "openvino", "fp32"]
-    assert "engine onnx has fp32 and int8, not bf16" in reasons["plain", "onnx", "bf16"]
-    assert "not one graph" in reasons["shortened", "compile", "fp32"]
-    assert "cannot be written as ONNX" in reasons["shortened", "onnx", "fp32"]
-    assert {(c.model, c.engine) for c in contenders} == {
-        ("plain", "compile"), ("full", "compile"), ("plain", "onnx"), ("full", "onnx")
-    }  # fmt: skip
-
-
-def test_gpu_only_and_cpu_only_engines(host, tmp_path):
-    on_gpu, on_cpu = Place("cuda", 1, tmp_path), Place("cpu", 1, tmp_path)
-    for engine in ("onnx", "openvino"):
-        with pytest.raises(engines.Unavailable, match="on the CPU only"):
-            engines.runner(engine, "plain", host, "fp32", on_gpu)
-    with pytest.raises(engines.Unavailable, match="fp16 needs a GPU"):
-        engines.runner("eager", "plain", host, "fp16", on_cpu)
 
 
 def test_energy_counter_goes_on_where_the_platforms_starts_again(tmp_path, monkeypatch):
