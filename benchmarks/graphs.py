@@ -1,8 +1,9 @@
 """Graph files side by side: python benchmarks/graphs.py THREADS BATCH LENGTH FILE …
 
 FILE is .onnx, which runs in ONNX Runtime and in OpenVINO, or OpenVINO's .xml, as `powerbert export` writes them. The
-inputs are generated, BATCH of LENGTH word-pieces and a bit less. All take turns in one process; then OpenVINO's
-counters say how long each kind of operator takes.
+inputs are generated, BATCH of LENGTH word-pieces and a bit less. All take turns in one process, each with three
+lengths; each length is answered twice: at first the engine has to prepare for the new shape. Then OpenVINO's counters
+say how long each kind of operator takes.
 """
 
 import sys
@@ -27,8 +28,9 @@ def inputs(batch: int, length: int) -> dict[str, np.ndarray]:
 
 def main() -> None:
     threads, batch, length = map(int, sys.argv[1:4])
-    given, core = inputs(batch, length), openvino.Core()
-    runs: dict[str, Callable[[], Any]] = {}
+    batches = [inputs(batch, round(share * length)) for share in (0.8, 0.9, 1.0)]
+    core = openvino.Core()
+    runs: dict[str, Callable[[dict[str, np.ndarray]], Any]] = {}
     counted = {}
     for file in sys.argv[4:]:
         settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
@@ -37,20 +39,26 @@ def main() -> None:
             options.intra_op_num_threads = threads
             session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
             names = [one.name for one in session.get_inputs()]
-            runs[f"{file} ONNX Runtime"] = lambda s=session, names=names: s.run(None, {n: given[n] for n in names})
+            runs[f"{file} ONNX Runtime"] = lambda b, s=session, names=names: s.run(None, {n: b[n] for n in names})
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         model = core.compile_model(file, "CPU", settings)
-        own = {name: given[name] for name in (one.any_name for one in model.inputs)}
-        runs[f"{file} OpenVINO"] = lambda m=model, own=own: m(own)
+        names = [one.any_name for one in model.inputs]
+        runs[f"{file} OpenVINO"] = lambda b, m=model, names=names: m({n: b[n] for n in names})
+        own = {name: batches[-1][name] for name in names}
         counted[file] = core.compile_model(file, "CPU", {**settings, "PERF_COUNT": True}).create_infer_request(), own
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(9):
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for turn in range(10):
         for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(1000 * (time.perf_counter() - start))
+            for one in batches:
+                clock = [time.perf_counter()]
+                for _ in range(2):
+                    run(one)
+                    clock.append(time.perf_counter())
+                if turn:
+                    times[name].append((1000 * (clock[1] - clock[0]), 1000 * (clock[2] - clock[1])))
     for name, each in times.items():
-        print(f"{median(each[1:]):9.1f} ms  {name}")
+        new, same = (median(column) for column in zip(*each, strict=True))
+        print(f"{new:9.1f} ms at a new shape, {same:9.1f} at the same  {name}")
     for file, (request, own) in counted.items():
         for _ in range(3):
             request.infer(own)
