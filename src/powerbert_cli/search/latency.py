@@ -68,7 +68,8 @@ def _measure(model: ShortenedModel, j: int, grid: list[int], batch_size: int) ->
         )
 
         def layer(kept: int, rows: Rows = rows) -> None:
-            with model.eliminating(replace(model.elimination, retention=Lengths((kept,) * model.layers))):
+            lengths = (model.seq_len,) * j + (kept,) * (model.layers - j)  # it is this layer that drops
+            with model.eliminating(replace(model.elimination, retention=Lengths(lengths))):
                 after = model.attention_half(j, block, rows)
                 block.feed_forward(after.vectors, False)
 
