@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .linear import ArrangedLinear, arranged, is_linear, joined
+from .linear import ArrangedLinear, arranged, as_batch, is_linear, joined
 
 Layer = Callable[[Tensor], Tensor]
 
@@ -151,16 +151,16 @@ class PostNormBlock(Block):
 
     def project(self, x: Tensor, positions: Tensor | None) -> Tensor:
         if self.joined is not None:
-            return _heads(self.joined(x), 3, self.head_size)
-        return _heads(torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1), 3, self.head_size)
+            return heads_of(self.joined(x), 3, self.head_size)
+        return heads_of(torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1), 3, self.head_size)
 
     def project_apart(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, ...]:
         layers = (self.query, self.key, self.value)
-        return tuple(_as_batch(layer, x).unflatten(-1, (-1, self.head_size)) for layer in layers)
+        return tuple(as_batch(layer, x).unflatten(-1, (-1, self.head_size)) for layer in layers)
 
     def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
         kv = torch.cat((self.key(x), self.value(x)), dim=-1) if self.joined_kv is None else self.joined_kv(x)
-        return _heads(self.query(x.index_select(0, queries)), 1, self.head_size), _heads(kv, 2, self.head_size)
+        return heads_of(self.query(x.index_select(0, queries)), 1, self.head_size), heads_of(kv, 2, self.head_size)
 
     def first_context(self, kv: ArrangedLinear, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
         """A·V for the first word-vector of each input, without keys and values of the others.
@@ -189,12 +189,12 @@ class PostNormBlock(Block):
         return context if kv.bias is None else context + kv.bias[len(context[0]) :]
 
     def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
-        def joined(context: Tensor, residual: Tensor) -> Tensor:
+        def add_and_norm(context: Tensor, residual: Tensor) -> Tensor:
             # without heads the product is over nothing, which some engines do not take
             attended = self.output(context) if self.heads else self.output.bias.expand_as(residual)  # type: ignore[attr-defined]
             return self.norm1(residual + F.dropout(attended, self.output_dropout, training))
 
-        return _as_batch(joined, context, residual)
+        return as_batch(add_and_norm, context, residual)
 
     @property
     def neurons(self) -> int:
@@ -205,7 +205,7 @@ class PostNormBlock(Block):
             down = self.down(self.activation(self.up(x)))
             return self.norm2(x + F.dropout(down, self.hidden_dropout, training))
 
-        return _as_batch(fed, x)
+        return as_batch(fed, x)
 
     @property
     def positional(self) -> bool:
@@ -217,101 +217,12 @@ class PostNormBlock(Block):
         return None if self.relative_bias is None else self.relative_bias(positions)
 
 
-@dataclass(frozen=True)
-class ModernBlock(Block):
-    """The block of ModernBERT: norms lead, rotary positions, a local window in some layers.
-
-    Word-vectors keep their positions in the input when others go: rotation and window are by
-    those, not by the place among the survivors.
-    """
-
-    norm1: Layer
-    attention: Any
-    norm2: Layer
-    mlp: Layer
-    rotary: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-    window: int | None
-
-    def host_parts(self) -> dict[str, tuple[Any, ...]]:
-        return {
-            "project": (self.attention.Wqkv,),
-            "output": (self.attention.Wo,),
-            "feed-forward": (self.norm2, self.mlp),
-        }
-
-    def project(self, x: Tensor, positions: Tensor | None) -> Tensor:
-        qkv = _heads(_as_batch(lambda x: self.attention.Wqkv(self.norm1(x)), x), 3, self.head_size)
-        turned = _rotate(qkv[:, :2], *self._turns(x, positions))
-        return torch.cat((turned, qkv[:, 2:]), dim=1)
-
-    def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
-        if not is_linear(self.attention.Wqkv):  # what it does to its inputs and weights is its own
-            qkv = self.project(x, positions)
-            return qkv[queries][:, :1], qkv[:, 1:]
-        normed, turns = self.norm1(x), self._turns(x, positions)
-        weight, bias, size = self.attention.Wqkv.weight, self.attention.Wqkv.bias, self.heads * self.head_size
-        of_q, of_kv = (None, None) if bias is None else (bias[:size], bias[size:])
-        q = _heads(F.linear(normed.index_select(0, queries), weight[:size], of_q), 1, self.head_size)
-        kv = _heads(F.linear(normed, weight[size:], of_kv), 2, self.head_size)
-        kv = torch.cat((_rotate(kv[:, :1], *turns), kv[:, 1:]), dim=1)
-        return _rotate(q, *(turn[queries] for turn in turns)), kv
-
-    def _turns(self, x: Tensor, positions: Tensor | None) -> list[Tensor]:
-        """Cosines and sines of the rows' rotation, (T, D/H) each."""
-        assert positions is not None
-        return [turn[0] for turn in self.rotary(x, positions.unsqueeze(0))]
-
-    def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
-        return residual + _as_batch(lambda context: self.attention.out_drop(self.attention.Wo(context)), context)
-
-    @property
-    def neurons(self) -> int:
-        return int(self.mlp.Wo.in_features)  # type: ignore[attr-defined]
-
-    def feed_forward(self, x: Tensor, training: bool) -> Tensor:
-        return x + _as_batch(lambda x: self.mlp(self.norm2(x)), x)
-
-    @property
-    def positional(self) -> bool:
-        return True
-
-    @property
-    def biased(self) -> bool:
-        return self.window is not None
-
-    def bias(self, positions: Tensor) -> Tensor | None:
-        if self.window is None:
-            return None
-        far = (positions[:, :, None] - positions[:, None, :]).abs() > self.window
-        weight = self.norm2.weight  # type: ignore[attr-defined]
-        return weight.new_zeros(()).expand(far.shape).masked_fill(far, 0.5 * torch.finfo(weight.dtype).min).unsqueeze(1)
-
-
 def kept_heads(query: Any) -> tuple[int, ...] | None:
     """Which of its heads a block still has, 0-based, as its query layer notes; None for all."""
     found: tuple[int, ...] | None = getattr(query, "kept_heads", None)
     return found
 
 
-def _as_batch(layers: Callable[..., Tensor], *rows: Tensor) -> Tensor:
-    """What layers make of rows (T, …), which in a file are given as a batch of one input (1, T, …).
-
-    OpenVINO quantises within the norm before a product where the numbers of a row are the third axis. Where they are
-    the second, it writes the rows in float32 and quantises them apart.
-    """
-    if not torch.compiler.is_exporting():
-        return layers(*rows)
-    return layers(*(one.unsqueeze(0) for one in rows)).flatten(0, 1)
-
-
-def _heads(x: Tensor, parts: int, size: int) -> Tensor:
+def heads_of(x: Tensor, parts: int, size: int) -> Tensor:
     """(T, P·A) → (T, P, H, A/H), a view; A/H is the size of a head."""
     return x.unflatten(-1, (parts, x.shape[-1] // parts // size, size))
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding of (T, P, H, D/H) in float32, as the host computes it; cos and sin are (T, D/H)."""
-    cos, sin = cos[:, None, None], sin[:, None, None]
-    low, high = x.float().chunk(2, dim=-1)
-    turned = torch.cat((-high, low), dim=-1)
-    return (x.float() * cos + turned * sin).to(x.dtype)

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .block import Block, ModernBlock, PostNormBlock, kept_heads
+from .block import Block, PostNormBlock, kept_heads
+from .modern_block import ModernBlock
 
 Embed = Callable[[Any, Tensor, Tensor | None], Tensor]
 Head = Callable[[Any, Tensor, Tensor | None], Tensor]

@@ -1,5 +1,6 @@
-"""Linear layers arranged for inference."""
+"""Linear layers, arranged for inference and for files."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,3 +51,14 @@ def joined(*layers: Any) -> tuple[Tensor, Tensor | None]:
     return torch.cat([layer.weight.detach() for layer in layers]), None if biases[0] is None else torch.cat(
         [bias.detach() for bias in biases]
     )
+
+
+def as_batch(layers: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+    """What layers make of rows (T, …), which in a file are given as a batch of one input (1, T, …).
+
+    OpenVINO quantises within the norm before a product where the numbers of a row are the third axis. Where they are
+    the second, it writes the rows in float32 and quantises them apart.
+    """
+    if not torch.compiler.is_exporting():
+        return layers(*rows)
+    return layers(*(one.unsqueeze(0) for one in rows)).flatten(0, 1)
