@@ -6,9 +6,9 @@ from hydra import compose, initialize_config_dir
 
 from powerbert_cli import usage
 from powerbert_cli.cli import conf_dir
-from powerbert_cli.commands.prepare import from_config
 from powerbert_cli.method.retention import check_lengths
 from powerbert_cli.settings import VERBS, SettingsError
+from powerbert_cli.settings.typed import from_config, typed
 
 
 def composed(verb, *overrides):
@@ -31,7 +31,7 @@ def test_each_option_composes_and_validates(verb, group, name, tmp_path):
     overrides = [f"{group}={name}"]
     if name == "custom":
         overrides.append(f"task.data_dir={tmp_path}")
-    settings = from_config(composed(verb, *overrides), VERBS[verb])
+    settings, _ = typed(composed(verb, *overrides), VERBS[verb])
     if group == "retention" and isinstance(settings.retention.lengths, list):
         check_lengths(settings.retention.lengths, settings.seq_len, 12)
 

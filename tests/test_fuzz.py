@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from omegaconf.errors import OmegaConfBaseException
 
 from powerbert_cli.cli import conf_dir
-from powerbert_cli.commands.prepare import from_config
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.retention import RetentionError, check_fractions, check_lengths, check_thresholds
 from powerbert_cli.settings import VERBS
+from powerbert_cli.settings.typed import from_config
 from powerbert_cli.store.retention_file import RetentionFileError, read
-from powerbert_cli.tasks.files import DataError, check_text, columns_of, rows_of
+from powerbert_cli.tasks.files import columns_in
+from powerbert_cli.tasks.reading import DataError, rows_of
 from powerbert_cli.usage import groups, keys_of, shipped_defaults
 
 ANY = (
@@ -132,9 +133,8 @@ def test_data_files(number, tmp_path):
         path = tmp_path / f"train.{kind}"
         path.write_bytes(content)
         try:
-            check_text(path)
-            columns_of(path)
-            list(rows_of(path, ["a"]))
+            columns_in([path])
+            list(rows_of(path, kind, ["a"]))
         except DataError:
             return
         content.decode("utf-8")  # what passes is text

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from . import overrides as meant
 from . import usage
 from .cli import conf_dir
-from .commands.prepare import from_config, prepared
+from .commands.prepare import prepared
 from .pipeline.bench import Timed, bench
 from .pipeline.chain import retrain
 from .pipeline.compress import compress
@@ -13,6 +14,7 @@ from .pipeline.predict import Done, predict
 from .pipeline.search import search
 from .pipeline.study import study
 from .settings import VERBS, PredictSettings, SettingsError
+from .settings.typed import from_config
 from .store.shipped import load_shortened
 from .store.stages import Stage
 
@@ -47,10 +49,11 @@ def settings(verb: str, *overrides: str) -> Any:
 
     if verb not in VERBS:
         raise SettingsError(usage.unknown_verb(verb))
+    given = meant.with_task(verb, meant.as_written(verb, list(overrides)), conf_dir(), [])
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            composed = compose(verb, overrides=list(overrides))
+            composed = compose(verb, overrides=given)
     except (HydraException, OmegaConfBaseException) as error:
-        raise SettingsError(usage.explain_hydra(error, verb, list(overrides), conf_dir())) from error
+        raise SettingsError(usage.explain_hydra(error, verb, given, conf_dir())) from error
     cls: Any = VERBS[verb]
     return from_config(composed, cls) if cls is PredictSettings else prepared(composed, cls).settings

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import foreign, processes, usage
+from . import foreign, overrides, processes, usage
 from .errors import PowerbertError, Terminated
 from .settings import VERBS
 from .store.home import with_home
@@ -107,6 +107,9 @@ def run_verb(verb: str, args: list[str]) -> int:
     try:
         foreign.check_flags(args)
         foreign.check_folders(args)
+        folders = list(foreign.named_folders(args))
+        overrides.check_names(folders, verb)
+        args = overrides.with_task(verb, overrides.as_written(verb, args), conf_dir(), folders)
     except PowerbertError as error:
         return _complain(str(error))
     if processes.count() > 1 and verb not in TOGETHER:
@@ -184,12 +187,16 @@ def task_function(cfg: Any) -> Any:
     from hydra.types import RunMode
 
     from .jobs import failures
-    from .report import tracking
-    from .store import artifacts
+    from .settings.typed import check_values
 
     hydra = HydraConfig.get()
-    recipe = import_module(f"powerbert_cli.commands.{hydra.job.name}")
     try:
+        if hydra.mode != RunMode.MULTIRUN:
+            check_values(cfg, hydra.job.name)  # before anything heavy is imported
+        recipe = import_module(f"powerbert_cli.commands.{hydra.job.name}")
+        from .report import tracking
+        from .store import artifacts
+
         with artifacts.writing(*_where(cfg)):
             found = recipe.run(cfg)
             run_dir = Path(hydra.runtime.output_dir)

@@ -59,7 +59,7 @@ def check_folders(args: list[str]) -> None:
     Raises:
         PowerbertError: a config below a folder that the command line names would run code.
     """
-    for folder in _named(args):
+    for folder in named_folders(args):
         for path in sorted(Path(folder).rglob("*.y*ml")):
             for key, value in _entries(_content(path)):
                 if not _harmless(key.rpartition(".")[2], value):
@@ -80,7 +80,7 @@ def _harmless(key: str, value: Any) -> bool:
     return key not in _RUNS or value is None or (isinstance(value, str) and value in ALLOWED)
 
 
-def _named(args: list[str]) -> Iterator[str]:
+def named_folders(args: list[str]) -> Iterator[str]:
     for flag, following in zip_longest(args, args[1:], fillvalue=""):
         name, given, value = flag.partition("=")
         # An empty name would be the current folder here; Hydra itself says what lacks.

@@ -109,11 +109,11 @@ def test_bad_rows_stop_it_or_are_listed(trained, here, capfd):
     own = [f"model_dir={trained}/short/model", "input=rows.jsonl", "output=a.parquet"]
     assert dispatch(["predict", *own]) == 2
     said = capfd.readouterr().err
-    assert "rows.jsonl: line 2 has no 'text'" in said and "predict.on_error=skip" in said
+    assert "rows.jsonl: row 2 (line 2) has no 'text'" in said and "predict.on_error=skip" in said
     assert "1 answers are in a.parquet.part" in said and len(pd.read_parquet("a.parquet.part")) == 1
     assert dispatch(["predict", *own, "predict.on_error=skip"]) == 0
     assert "2 rows, 2 skipped" in capfd.readouterr().err and len(pd.read_parquet("a.parquet")) == 2
-    assert Path("a.parquet.errors.tsv").read_text().splitlines()[1].startswith("line 2\thas no 'text'")
+    assert Path("a.parquet.errors.tsv").read_text().splitlines()[1].startswith("row 2 (line 2)\thas no 'text'")
 
 
 @pytest.mark.parametrize("own", [["engine=onnx", "precision=int8"], ["engine=eager", "precision=int8"]])

@@ -1,5 +1,7 @@
+import bz2
 import gzip
 import json
+import lzma
 import os
 
 import datasets
@@ -8,7 +10,8 @@ import pytest
 from custom import task
 
 from powerbert_cli.errors import PowerbertError
-from powerbert_cli.tasks.files import DataError, find_file
+from powerbert_cli.tasks.files import find_files, split_of
+from powerbert_cli.tasks.reading import DataError
 from powerbert_cli.tasks.sources import load_task
 
 ROWS = [('he said "no', 1), ("", 0), ("NA", 1), ("null, 007", 0)]
@@ -52,15 +55,15 @@ def both(folder, text: bytes | str):
     ("content", "message"),
     [
         ("", "train.tsv is empty"),
-        (b"text\tlabel\na\xff\t1\n", "line 2 is not valid UTF-8"),
-        (b"text\tlabel\na\x00\t1\n", "line 2 has a NUL byte"),
+        (b"text\tlabel\na\xff\t1\n", r"line 2\) is not valid UTF-8"),
+        (b"text\tlabel\na\x00\t1\n", r"line 2\) has a NUL byte"),
         (
             "txt\tlabel\na\t1\n",
             r"no column 'text' \(did you mean 'txt'\?\); its columns: txt, label; set task.text_columns",
         ),
         ("text\ty\na\t1\n", "no column 'label'; its columns: text, y; set task.label_column"),
-        ("text\tlabel\na\t1\tx\n", "line 2 has 3 fields, the header has 2"),
-        ("text\tlabel\na\t1\nb\n", "line 3 has 1 fields, the header has 2"),
+        ("text\tlabel\na\t1\tx\n", r"line 2\) has 3 fields, the header has 2"),
+        ("text\tlabel\na\t1\nb\n", r"line 3\) has 1 fields, the header has 2"),
         ("text\tlabel\na\t2\n", r"row 1 \(line 2\) has label '2'; it must be 0 to 1 or one of bad, good"),
         ("text\tlabel\na\tgood\nb\t\n", r"row 2 \(line 3\) has label ''"),
         ("text\tlabel\na\t0.5\n", r"row 1 \(line 2\) has label '0.5'"),
@@ -74,11 +77,12 @@ def test_bad_files(tmp_path, content, message):
 
 
 def test_truncated_gzip_and_false_parquet(tmp_path):
-    (tmp_path / "train.tsv.gz").write_bytes(gzip.compress(b"text\tlabel\na\t1\n" * 99)[:-12])
-    (tmp_path / "dev.parquet").write_bytes(b"no parquet")
+    (tmp_path / "train.tsv.gz").write_bytes(gzip.compress(b"text\tlabel\n" + b"a\t1\n" * 99)[:-12])
+    (tmp_path / "dev.tsv").write_bytes(b"text\tlabel\na\t1\n")
     with pytest.raises(DataError, match=r"train.tsv.gz: cannot be read"):
         load_task(task(tmp_path))
     (tmp_path / "train.tsv.gz").write_bytes(gzip.compress(b"text\tlabel\na\t1\n"))
+    (tmp_path / "dev.tsv").rename(tmp_path / "dev.parquet")
     with pytest.raises(DataError, match="dev.parquet: is no Parquet file"):
         load_task(task(tmp_path))
 
@@ -89,7 +93,7 @@ def test_missing_and_doubled_files(tmp_path):
     write(tmp_path, "dev", "tsv")
     write(tmp_path, "validation", "csv")
     with pytest.raises(DataError, match="several dev files: dev.tsv, validation.csv"):
-        find_file(tmp_path, "dev")
+        find_files(tmp_path, "dev")
 
 
 def test_regression_and_pairs_and_label_names(tmp_path):
@@ -148,7 +152,7 @@ def test_files_as_people_have_them(tmp_path, name, gz):
 REFUSED = {
     "by columns.json": ('{"text": {"0": "a"}, "label": {"0": 1}}', "one object with a column in each key"),
     "by lists.json": ('{"text": ["a", "b"], "label": [0, 1]}', "one object with a column in each key"),
-    "no object.jsonl": ('{"text": "a", "label": 0}\n[1]\n', "line 2 is no JSON object: it is list"),
+    "no object.jsonl": ('{"text": "a", "label": 0}\n[1]\n', r"line 2\) is no JSON object: it is list"),
     "no object in a list.json": ('[{"text": "a", "label": 0}, 3]', "row 2 is no JSON object: it is int"),
     "text is a list.jsonl": (
         '{"text": ["a"], "label": 0}\n{"text": "b", "label": 0}\n',
@@ -157,9 +161,9 @@ REFUSED = {
     "text is an object.jsonl": ('{"text": {"en": "a"}, "label": 0}\n', "of type dict; it must be a text"),
     "text is missing.jsonl": ('{"text": "a", "label": 0}\n\n{"label": 0}\n', r"row 2 \(line 3\) has no 'text'"),
     "doubled.csv": ("text,text,label\na,b,0\n", "2 columns are called 'text'"),
-    "header again.csv": ("text,label\na,0\ntext,label\n", "line 3 is the header once more"),
+    "header again.csv": ("text,label\na,0\ntext,label\n", r"line 3\) is the header once more"),
     "semicolons.csv": ("text;label\na;0\n", "fields are separated by commas, not ';'"),
-    "open quote.csv": ('text,label\na,0\n"b,1\nc,0\n', "line 3: .*is a quote not closed"),
+    "open quote.csv": ('text,label\na,0\n"b,1\nc,0\n', r"lines 3 to 4\) .*is a quote not closed"),
     "long.csv": ("text,label\n" + "a,0\n" * 9 + f"b,{'x' * 5000}\n", r"row 10 \(line 11\) has label 'x+…;"),
 }
 
@@ -284,3 +288,95 @@ def test_real_cola(real_data):
     data = load_task(task(real_data / "glue" / "cola", text_columns=["sentence"], metric="matthews"))
     assert (len(data.train), len(data.dev)) == (8551, 1043)
     assert data.dev.labels.sum() == 721
+
+
+ROWS_OF_CSV = "text,label\na,1\nb,0\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["dev.csv", "validation.csv", "val.csv", "valid.csv", "eval.csv", "Dev.CSV", "VAL.csv"]
+)
+def test_a_dev_split_by_any_of_its_names(tmp_path, name):
+    (tmp_path / "Train.csv").write_text(ROWS_OF_CSV)
+    (tmp_path / name).write_text("text,label\nx,1\ny,0\nz,0\n")
+    data = load_task(task(tmp_path))
+    assert not data.held_back and data.dev.rows["text"][:] == ["x", "y", "z"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("dev.zip", "dev.zip, which is none of tsv"),
+        ("dev.xlsx", "dev.xlsx, which is none of tsv"),
+        ("train.tar.gz", "train.tar.gz, which is none of tsv"),
+        ("holdout.csv", r"holdout.csv, which is no dev.\* or validation.\*; rename it to dev.csv"),
+        ("dev_matched.tsv", r"dev_matched.tsv, which is no dev.\*"),
+        ("my-validation-set.parquet", r"rename it to dev.parquet"),
+    ],
+)
+def test_a_file_that_is_meant_is_never_replaced_by_held_back_rows(tmp_path, name, message):
+    (tmp_path / "train.csv").write_text("text,label\n" + "a,1\nb,0\n" * 10)
+    (tmp_path / name).write_text(ROWS_OF_CSV)
+    with pytest.raises(DataError, match=message):
+        load_task(task(tmp_path))
+
+
+@pytest.mark.parametrize("packed", ["bz2", "xz"])
+def test_packed_files(tmp_path, packed):
+    pack = {"bz2": bz2.compress, "xz": lzma.compress}[packed]
+    (tmp_path / f"train.csv.{packed}").write_bytes(pack(ROWS_OF_CSV.encode()))
+    (tmp_path / "dev.csv").write_bytes(gzip.compress(ROWS_OF_CSV.encode()))  # whatever it is called
+    data = load_task(task(tmp_path))
+    assert data.train.rows["text"][:] == data.dev.rows["text"][:] == ["a", "b"]
+
+
+def test_parts_as_the_hub_names_them(tmp_path):
+    for part, text in enumerate("ab"):
+        table = pd.DataFrame({"text": [text], "label": [part]})
+        table.to_parquet(tmp_path / f"train-0000{part}-of-00002.parquet")
+        table.to_parquet(tmp_path / f"validation-0000{part}-of-00002.parquet")
+    assert load_task(task(tmp_path)).train.rows["text"][:] == ["a", "b"]
+    (tmp_path / "train-00000-of-00002.parquet").unlink()
+    with pytest.raises(DataError, match="parts of train are missing"):
+        load_task(task(tmp_path))
+
+
+def test_a_folder_of_save_to_disk(tmp_path):
+    rows = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]})
+    datasets.DatasetDict({"train": rows, "validation": rows}).save_to_disk(tmp_path / "saved")
+    data = load_task(task(tmp_path / "saved"))
+    assert data.train.rows["text"][:] == ["a", "b"] and not data.held_back
+    rows.save_to_disk(tmp_path / "one")
+    with pytest.raises(DataError, match="is one saved data set; save a DatasetDict"):
+        load_task(task(tmp_path / "one"))
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "saved").rename(tmp_path / "outer" / "data")
+    with pytest.raises(DataError, match=r"no train\.\*"):
+        load_task(task(tmp_path / "outer"))
+
+
+def test_files_below_the_folder_are_named(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text(ROWS_OF_CSV)
+    with pytest.raises(DataError, match=f"task.data_dir={tmp_path / 'data'} has such files"):
+        load_task(task(tmp_path))
+
+
+def test_rows_of_one_class_are_a_warning(tmp_path, caplog):
+    both(tmp_path, "text\tlabel\na\t1\nb\t1\n")
+    load_task(task(tmp_path))
+    assert "all 2 training rows are of one class" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train.v2.csv", None),
+        ("Training.TSV.gz", "train"),
+        ("dev.old.csv", None),
+        (".train.csv", None),
+        ("test.pq", "test"),
+    ],
+)
+def test_names_of_splits(name, split):
+    assert split_of(name) == split

@@ -1,6 +1,7 @@
 """What stands in a file, as a class: the same in every format, never by place where it can be a name."""
 
 import json
+import unicodedata
 
 import datasets
 import pandas as pd
@@ -123,10 +124,25 @@ def test_a_column_for_each_class(tmp_path):
         load_task(task(tmp_path, **multi))
 
 
-@pytest.mark.parametrize("names", [["a", "a"], ["1", "1.0"]])
-def test_a_name_given_twice(tmp_path, names):
-    with pytest.raises(SettingsError, match="name one class twice"):
-        task(tmp_path, label_names=names)
+def test_a_name_given_twice(tmp_path):
+    with pytest.raises(SettingsError, match="names 'a' twice"):
+        task(tmp_path, label_names=["a", "a"])
+
+
+def test_names_that_are_one_number_are_two_names():
+    """Versions, codes: a text is that text; a number that could be both is refused."""
+    classes = Classes(["1.1", "1.10"])
+    assert [classes("1.1"), classes("1.10")] == [0, 1]
+    with pytest.raises(LabelError, match="has label 1.1, which can mean '1.1' and '1.10'; write it as one of them"):
+        classes(1.1)
+    assert [Classes(["2E11", "7A00"])(name) for name in ("2E11", "7A00")] == [0, 1]
+
+
+def test_names_in_another_form_of_unicode():
+    """é is one character or two."""
+    composed, apart = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
+    assert composed != apart and [Classes([composed, "bar"])(name) for name in (composed, apart)] == [0, 0]
+    assert [Classes([composed, apart])(name) for name in (composed, apart)] == [0, 1]
 
 
 def test_the_content_of_rows_knows_no_names(tmp_path):

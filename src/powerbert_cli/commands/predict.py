@@ -12,7 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from ..pipeline.predict import Progress as Told
 from ..pipeline.predict import predict
 from ..settings import STANDARD, PredictSettings
-from .prepare import from_config
+from ..settings.typed import from_config
 
 
 def run(cfg: Any) -> float:

@@ -73,7 +73,7 @@ def _packages(settings: ExportSettings) -> list[str]:
 
 
 def _check_bits(settings: FinetuneSettings) -> None:
-    found = read_compression(Path(settings.checkpoint)) if settings.checkpoint else None
+    found = read_compression(settings.checkpoint_dir) if settings.checkpoint else None
     if found is not None and found.bits:
         raise PreflightError(
             f"checkpoint={settings.checkpoint}: the bits of its linear layers are given already, and another training "

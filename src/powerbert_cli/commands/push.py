@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import PowerbertError
+from ..store.task_file import LOCAL
 
 HELP = """powerbert push MODEL_DIR OWNER/NAME [private=true] [revision=BRANCH]
 
@@ -49,6 +50,7 @@ def run(args: Sequence[str]) -> str:
             repo_id=repo,
             folder_path=folder,
             allow_patterns=FILES,
+            ignore_patterns=[LOCAL],
             revision=options.get("revision"),
             commit_message=f"powerbert push {folder.name}",
         )

@@ -87,14 +87,7 @@ def load_tokenizer(model: ModelSettings) -> PreTrainedTokenizerBase | None:
     name = model.tokenizer or model.name_or_path
     if name is None:
         return None
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(_source(name), trust_remote_code=model.trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise _unreachable(name, "its tokenizer", error) from error
-    if len(tokenizer) <= len(
-        set(tokenizer.all_special_tokens)
-    ):  # what transformers makes of a folder without its files
-        raise ModelError(f"{name}: has no tokenizer (no tokenizer.json, vocab.txt …); set model.tokenizer=FOLDER")
+    tokenizer = own_tokenizer(name, "set model.tokenizer=FOLDER", model.trust_remote_code)
     config = host_config(model)
     if model.name_or_path and len(tokenizer) > config.vocab_size:
         raise ModelError(
@@ -102,6 +95,25 @@ def load_tokenizer(model: ModelSettings) -> PreTrainedTokenizerBase | None:
             "they do not belong together"
         )
     fit_tokenizer(tokenizer, config, name)
+    return tokenizer
+
+
+def own_tokenizer(name: str, way_out: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or a name on the hub.
+
+    Args:
+        way_out: what to do where there is none.
+
+    Raises:
+        ModelError
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(_source(name), trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise _unreachable(name, "its tokenizer", error) from error
+    # what transformers makes of a folder without its files
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+        raise ModelError(f"{name}: has no tokenizer (no tokenizer.json, vocab.txt …); {way_out}")
     return tokenizer
 
 
@@ -237,6 +249,14 @@ def check_classes(config: Any, kind: str, names: Sequence[str] | None) -> None:
             f"its classes are {', '.join(own)} in this order, the task's {', '.join(names)}; "
             f"set task.label_names=[{','.join(own)}]"
         )
+
+
+def named_classes(config: Any) -> list[str] | None:
+    """What a classifier calls its classes, in their order; None if it only counts them, or is no classifier."""
+    if not any("ForSequenceClassification" in name for name in config.architectures or ()):
+        return None
+    names = [str(config.id2label.get(c, f"LABEL_{c}")) for c in range(config.num_labels)]
+    return None if _say_nothing(names) else names
 
 
 def _say_nothing(names: Sequence[str]) -> bool:

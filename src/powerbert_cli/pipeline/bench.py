@@ -84,7 +84,7 @@ def whole_of(work: Work[BenchSettings], model: ShortenedModel) -> PreTrainedMode
     """The plain model that a compressed one is timed against; of one that is given, with random weights."""
     settings = work.settings
     if settings.shortened:
-        found = read_compression(Path(settings.shortened))
+        found = read_compression(settings.shortened_dir)
         return None if found is None else host_of_sizes(model.host, found.layers, found.neurons[0])
     return work.host(finetuned(work).model_dir) if settings.compress.given else None
 

@@ -51,12 +51,12 @@ def shortened_model(work: Work[ShortenedSettings]) -> tuple[ShortenedModel, Rete
     """A given model directory's model, or the one that the stages make of the settings."""
     settings = work.settings
     if settings.shortened:
-        model = load_shortened(settings.shortened)
+        model = load_shortened(settings.shortened_dir)
         if settings.seq_len > model.seq_len:
             raise PowerbertError(
                 f"seq_len={settings.seq_len} exceeds ℓ={model.seq_len} of shortened={settings.shortened}; "
                 f"set seq_len={model.seq_len} or less"
             )
-        return model, read_retention(Path(settings.shortened) / "retention.json")
+        return model, read_retention(settings.shortened_dir / "retention.json")
     retention, start = retention_for(work)
     return load_shortened(retrained(work, retention, start).model_dir), retention

@@ -129,7 +129,7 @@ def _seconds(work: Work[CheckSettings]) -> dict[str, float]:
     wanted = (settings.check.steps + 1) * size
     few = material.train.select(sorted(choose_rows(count, min(wanted, count), size, settings.seed)))
     dev = material.dev.select(choose_rows(len(material.dev), min(8 * size, len(material.dev)), size, settings.seed))
-    host = work.host(Path(settings.checkpoint)) if settings.checkpoint else work.new_host()
+    host = work.host(settings.checkpoint_dir) if settings.checkpoint else work.new_host()
     model, clock = ShortenedModel(host, plain(settings.seq_len, layers_of(host.config))), _Clock()
     plan = replace(work.plan(settings.finetune), epochs=1)
     with tempfile.TemporaryDirectory(dir=settings.output_dir) as folder:

@@ -18,7 +18,7 @@ from ..report.card import card
 from ..settings import ExportSettings
 from ..store.artifacts import write_json, write_text
 from ..store.compression_file import Compression
-from ..store.model_dir import RETENTION, name_classes, save_tokenizer
+from ..store.model_dir import RETENTION, save_tokenizer
 from ..store.onnx_file import compare_onnx
 from ..store.packed_file import NAME as PACKED
 from ..store.packed_file import load_packed, write_packed
@@ -58,8 +58,7 @@ def export(work: Work[ExportSettings], folder: Path) -> Exported:
     file, run = (_packed if packed else _for_engine)(work, model, folder)
     found = Exported(file, _size_mb(file), retention, _compared(work, model, run))
     model.config.save_pretrained(folder)
-    if settings.task.kind in ("classification", "multi_label"):
-        name_classes(folder, settings.task.label_names)
+    work.describe(folder)
     save_tokenizer(work.tokenizer, folder)
     retention.write(folder / RETENTION)
     how = {"embeddings": settings.embeddings} if packed else {"precision": settings.precision}

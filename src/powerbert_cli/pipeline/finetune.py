@@ -61,7 +61,7 @@ def finetuned(work: Work, fresh: bool = False) -> Start:
 def _start(work: Work, fresh: bool) -> Start:
     settings = work.settings
     if settings.checkpoint:
-        return Start(Path(settings.checkpoint))
+        return Start(settings.checkpoint_dir)
     record = FinetuneRecord(
         **work.measured(settings.finetune),
         start=_model_identity(settings.model),

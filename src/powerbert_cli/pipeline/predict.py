@@ -3,8 +3,7 @@
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,25 +11,33 @@ from typing import IO, Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, DataCollatorWithPadding, PreTrainedModel
+from transformers import DataCollatorWithPadding, PreTrainedModel
 
 from ..bench.contenders import TORCH_ENGINES, prepared
 from ..bench.engines import DTYPES, Place, Runner, Unavailable, runner
 from ..bench.int8 import CALIBRATED_ON
 from ..encoder.driven import is_choice_model
 from ..encoder.families import layers_of, usable_positions
-from ..encoder.loading import fit_tokenizer
+from ..encoder.loading import check_fits, fit_tokenizer, own_tokenizer
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import plain
-from ..settings import STANDARD, PredictSettings
+from ..settings import STANDARD, PredictSettings, TaskSettings
 from ..store.model_dir import RETENTION, load_plain
 from ..store.shipped import load_shortened
-from ..tasks.batches import Batch, make_batches
-from ..tasks.streams import Read, read_rows, writing_rows
+from ..store.task_file import read_task
+from ..tasks.answer_rows import answer_fields, writing_rows
+from ..tasks.batches import Batch, choose_rows, make_batches
+from ..tasks.reading import opened
+from ..tasks.sources import load_task
+from ..tasks.tokenizing import tokenize
+from ..training.diverged import check_finite
 from ..training.trainer import resolve_device
+from .asking import Asked, Columns, asked_of, columns_of
+from .feeding import Feed, check_somebody_reads, gathered
 from .survivors import layers_left, words_of
 
+_IDLE = 0.2  # seconds without a row on standard input after which those that are there are answered
 Progress = Callable[[int], None]
 
 
@@ -50,9 +57,9 @@ class Done:
 
 @dataclass
 class _Chunk:
-    """Rows that are answered together: as they were read, and the texts and word-pieces of the good ones."""
+    """Rows that are answered together, and the texts and word-pieces of the good ones."""
 
-    read: list[Read]
+    asked: list[Asked]
     texts: list[tuple[str, ...]] = field(default_factory=list)
     tokens: list[dict[str, Any]] = field(default_factory=list)
     encoding: Any = None
@@ -63,67 +70,76 @@ def predict(settings: PredictSettings, progress: Progress = lambda rows: None) -
 
     Raises:
         PowerbertError: a row that cannot be read, if that stops it; a model, column or engine that cannot be had.
+        BrokenPipeError: who read standard output has gone away.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
     with tempfile.TemporaryDirectory() as files:
         predictor = Predictor(settings, Path(files))
-        with writing_rows(settings.output, settings.output_format) as write, _side_file(settings) as skip:
-            return _answered(predictor, settings, write, skip, progress)
+        with opened(settings.input, settings.input_format) as table:
+            plan = columns_of(settings, table, predictor.task)
+            fields = plan.fields(table) | answer_fields(predictor.kind, predictor.names, settings.predict.survivors)
+            rows = Feed(asked_of(table, plan), 2 * settings.predict.together)
+            answers = writing_rows(settings.output, settings.output_format, fields)
+            try:
+                with answers as write, _side_file(settings) as skip:
+                    return _answered(predictor, rows, plan, write, skip, progress)
+            finally:
+                rows.stop()
 
 
 def _answered(
-    predictor: "Predictor", settings: PredictSettings, write: Any, skip: Callable[[Read], None], progress: Progress
+    predictor: "Predictor",
+    rows: Feed[Asked],
+    plan: Columns,
+    write: Any,
+    skip: Callable[[Asked], None],
+    progress: Progress,
 ) -> Done:
-    done = Done()
-    rows = read_rows(settings.input, settings.input_format, settings.text_columns)
-    reader = ThreadPoolExecutor(1)  # reads and tokenises while the model works
+    done, settings = Done(), predictor.settings
+    streamed = settings.input == STANDARD
+    chunks = map(_Chunk, gathered(rows, settings.predict.together, _IDLE if streamed else None))
+    ahead = Feed(map(predictor.tokenised, chunks), 1)  # tokenises while the model works
+    meanwhile = check_somebody_reads if settings.output == STANDARD else lambda: None
+    start = time.perf_counter()
     try:
-        chunks = _chunks(rows, settings.predict.together)
-        ahead = reader.submit(lambda: predictor.tokenised(next(chunks, None)))
-        start = time.perf_counter()
-        while (chunk := ahead.result()) is not None:
-            ahead = reader.submit(lambda: predictor.tokenised(next(chunks, None)))
-            bad = next((read for read in chunk.read if read.wrong), None)
+        while found := ahead.take(meanwhile=meanwhile):
+            [chunk] = found
+            bad = next((asked for asked in chunk.asked if asked.wrong), None)
             if bad is not None and settings.predict.on_error == "stop":
-                good = list(itertools.takewhile(lambda read: not read.wrong, chunk.read))
-                write(predictor.answers(predictor.tokenised(_Chunk(good)), done))
+                good = list(itertools.takewhile(lambda asked: not asked.wrong, chunk.asked))
+                write(predictor.answers(predictor.tokenised(_Chunk(good)), plan, done))
                 kept = "" if settings.output == STANDARD else f"; {done.rows} answers are in {settings.output}.part"
                 raise PowerbertError(
                     f"{settings.input}: {bad.place} {bad.wrong}; mend it, or set predict.on_error=skip to pass such "
                     f"rows over{kept}"
                 )
-            for read in chunk.read:
-                if read.wrong:
-                    skip(read)
+            for asked in chunk.asked:
+                if asked.wrong:
+                    skip(asked)
                     done.skipped += 1
-            write(predictor.answers(chunk, done))
+            write(predictor.answers(chunk, plan, done))
             progress(done.rows + done.skipped)
         done.seconds = time.perf_counter() - start
     finally:
-        reader.shutdown(wait=False, cancel_futures=True)  # it may wait for standard input
+        ahead.stop()
     return done
 
 
-def _chunks(rows: Iterator[Read], size: int) -> Iterator[_Chunk]:
-    while read := list(itertools.islice(rows, size)):
-        yield _Chunk(read)
-
-
 @contextmanager
-def _side_file(settings: PredictSettings) -> Iterator[Callable[[Read], None]]:
+def _side_file(settings: PredictSettings) -> Iterator[Callable[[Asked], None]]:
     """What lists the rows that are passed over: OUTPUT.errors.tsv, made when the first comes."""
     path = Path(f"{settings.output}.errors.tsv")
     stream: IO[str] | None = None
     if settings.output != STANDARD:
         path.unlink(missing_ok=True)
 
-    def add(read: Read) -> None:
+    def add(asked: Asked) -> None:
         nonlocal stream
         if stream is None:
             stream = path.open("w", encoding="utf-8")
             stream.write("place\treason\n")
-        stream.write(f"{read.place}\t{read.wrong}\n")
+        stream.write(f"{asked.place}\t{asked.wrong}\n")
 
     try:
         yield add
@@ -143,14 +159,15 @@ class Predictor:
     """
 
     def __init__(self, settings: PredictSettings, files: Path) -> None:
-        folder = Path(settings.model_dir or "")
+        folder = settings.folder
         self.settings, self.files = settings, files
-        shortened = (folder / RETENTION).is_file()
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        if shortened:
+        self.task = read_task(folder)
+        self.tokenizer = own_tokenizer(str(folder), "copy those files beside the model")
+        if (folder / RETENTION).is_file():
             self.model: ShortenedModel = load_shortened(folder)
         else:
-            self.model = _whole(load_plain(folder), self.tokenizer, settings.seq_len)
+            host, trained = load_plain(folder), None if self.task is None else self.task.seq_len
+            self.model = _whole(host, self.tokenizer, settings.seq_len or trained)
         self.host = self.model.host
         fit_tokenizer(self.tokenizer, self.host.config, str(folder))
         self.seq_len = min(settings.seq_len or self.model.seq_len, self.model.seq_len)
@@ -168,11 +185,10 @@ class Predictor:
         self.device = resolve_device(settings.device) if in_torch else "cpu"
         self._run: Runner | None = None
 
-    def _runner(self, tokens: Sequence[dict[str, Any]]) -> Runner:
-        """Made when the first rows are there, as int8 may be calibrated on them."""
+    def _runner(self) -> Runner:
         if self._run is None:
             settings, engine = self.settings, self.settings.engine
-            inputs = [self._batch([row]) for row in tokens[:CALIBRATED_ON]]
+            inputs = self._calibration() if (engine, settings.precision) == ("openvino", "int8") else []
             place = Place(self.device, torch.get_num_threads(), self.files, inputs)
             ((name, model),) = prepared({"shortened": self.model}, engine, settings.precision, self.device)
             try:
@@ -181,14 +197,27 @@ class Predictor:
                 raise PowerbertError(f"engine={engine} precision={settings.precision}: {error}") from error
         return self._run
 
+    def _calibration(self) -> list[Batch]:
+        """Training texts, each for itself, as `export` calibrates on: never what is to be answered."""
+        task = {} if self.task is None else self.task.task
+        if not any(task.get(name) for name in ("data_dir", "hub_path", "synthetic")):
+            given = self.settings.model_dir
+            kind = "shortened" if (self.settings.folder / RETENTION).is_file() else "checkpoint"
+            raise PowerbertError(
+                "engine=openvino precision=int8 is calibrated on training texts, and the model directory does not say "
+                "where they are; set precision=fp32 or bf16, or write the file: powerbert export "
+                f"{kind}={given} task.data_dir=FOLDER engine=openvino precision=int8"
+            )
+        train = load_task(TaskSettings(**task)).train.rows
+        few = train.select(choose_rows(len(train), CALIBRATED_ON, 1, 0)).remove_columns("label")
+        return [self._batch([row]) for row in tokenize(few, self.tokenizer, self.seq_len).remove_columns("length")]
+
     def _batch(self, rows: list[dict[str, Any]]) -> Batch:
         return make_batches(rows, "longest", len(rows), self.pad, self.device, self.seq_len, self.buckets)[0]
 
-    def tokenised(self, chunk: _Chunk | None) -> _Chunk | None:
+    def tokenised(self, chunk: _Chunk) -> _Chunk:
         """The same with the word-pieces of its good rows."""
-        if chunk is None:
-            return None
-        chunk.texts = [read.texts for read in chunk.read if not read.wrong]
+        chunk.texts = [asked.texts for asked in chunk.asked if not asked.wrong]
         if not chunk.texts:
             return chunk
         firsts, *seconds = map(list, zip(*chunk.texts, strict=True))
@@ -198,11 +227,15 @@ class Predictor:
         return chunk
 
     @torch.inference_mode()
-    def answers(self, chunk: _Chunk | None, done: Done) -> list[dict[str, Any]]:
-        """A row for each good one, in order; counts them and the time in `done`."""
-        if chunk is None or not chunk.tokens:
+    def answers(self, chunk: _Chunk, plan: Columns, done: Done) -> list[dict[str, Any]]:
+        """A row for each good one, in order; counts them and the time in `done`.
+
+        Raises:
+            Diverged: a logit is not finite.
+        """
+        if not chunk.tokens:
             return []
-        run, tokens, size = self._runner(chunk.tokens), chunk.tokens, self.settings.batch_size
+        run, tokens, size = self._runner(), chunk.tokens, self.settings.batch_size
         order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]["input_ids"]))
         logits = np.empty((len(tokens), len(self.names)), dtype=np.float32)
         survivors: list[Any] = [None] * len(tokens)
@@ -217,10 +250,12 @@ class Predictor:
                 for i, layers in zip(index, layers_left(self.model, batch), strict=True):
                     survivors[i] = words_of(chunk.encoding, i, chunk.texts[i], layers, self.tokenizer)
         done.model_seconds += time.perf_counter() - start
+        check_finite(logits, "the model's logits", "its weights are damaged, or made for another precision")
         done.rows += len(tokens)
-        found = list(map(self._said, logits))
-        if self.settings.predict.survivors:
-            found = [{**row, "words": words} for row, words in zip(found, survivors, strict=True)]
+        kept = (asked.kept for asked in chunk.asked if not asked.wrong)
+        found = [dict(zip(plan.kept.values(), values, strict=True)) for values in kept]
+        for row, answer, words in zip(found, logits, survivors, strict=True):
+            row |= self._said(answer) | ({"words": words} if self.settings.predict.survivors else {})
         return found
 
     def _said(self, logits: np.ndarray) -> dict[str, Any]:
@@ -240,4 +275,5 @@ class Predictor:
 def _whole(host: PreTrainedModel, tokenizer: Any, seq_len: int | None) -> ShortenedModel:
     """This encoder around a plain model, with everything kept: its rows are packed."""
     most = seq_len or min(usable_positions(host.config), int(min(tokenizer.model_max_length, 1 << 20)))
+    check_fits(host.config, most)
     return ShortenedModel(host, plain(most, layers_of(host.config))).eval()

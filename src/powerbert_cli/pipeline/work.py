@@ -18,8 +18,9 @@ from ..report.tracking import tracked
 from ..settings import FinetuneSettings, StageSettings
 from ..store.artifacts import write_json
 from ..store.environment import capture, versions
-from ..store.model_dir import fingerprint, load_plain, name_classes
+from ..store.model_dir import CONFIG, fingerprint, load_plain, name_classes
 from ..store.stages import Stage, StageStore, export
+from ..store.task_file import of_settings
 from ..tasks.batches import Answers, Material, answers
 from ..tasks.sources import TaskData, load_task
 from ..tasks.tokenizing import build_tokenizer, texts_of, tokenize
@@ -172,8 +173,16 @@ class Work(Generic[S_co]):
     def export(self, stage: Stage, run_dir: Path) -> None:
         """Puts a stage's artifacts into a run directory; the model there calls its classes as the task does."""
         export(stage.folder, run_dir)
-        if self.settings.task.kind in ("classification", "multi_label"):
-            name_classes(run_dir / "model", self.settings.task.label_names)
+        self.describe(run_dir / "model")
+
+    def describe(self, model_dir: Path) -> None:
+        """Has a finished model directory know its task, and call its classes as the task does."""
+        settings = self.settings
+        if not (model_dir / CONFIG).is_file():
+            return
+        if settings.task.kind in ("classification", "multi_label"):
+            name_classes(model_dir, settings.task.label_names)
+        of_settings(settings.task, settings.seq_len).write(model_dir)
 
     def plan(self, stage: StageSettings) -> Plan:
         settings = self.settings

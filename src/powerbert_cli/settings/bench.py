@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .finetune import PRECISIONS
+from .folders import model_folder
 from .retrain import RetrainSettings
 from .rules import SettingsError, at_least_one, key, one_of
 from .task import ModelSettings
@@ -72,20 +73,26 @@ class BenchOptions:
 class ShortenedSettings(RetrainSettings):
     """Of verbs that take a shortened model."""
 
-    shortened: str | None = key("take this re-trained model directory instead of the pipeline's own")
+    shortened: str | None = key(
+        "take this re-trained model instead of the pipeline's own: RUN/model, or a name on the hub"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.shortened and not (Path(self.shortened) / "retention.json").is_file():
-            raise SettingsError(
-                f"shortened={self.shortened} is no re-trained model directory (no retention.json in it); "
-                "give the folder 'model' of a finished retrain run"
-            )
+        if self.shortened:
+            self.shortened_dir  # noqa: B018  (checks it)
         if self.shortened and (self.compress.given or self.compress.quantises):
             raise SettingsError(
                 f"shortened={self.shortened} is a finished model, compress.* is for one that this command makes; give "
                 "one of them"
             )
+
+    @property
+    def shortened_dir(self) -> Path:
+        """Where the shortened model is: a folder, or the hub's in the cache."""
+        assert self.shortened is not None
+        way_out = "give the folder 'model' of a finished retrain run"
+        return model_folder("shortened", self.shortened, "retention.json", way_out)
 
     @property
     def start_model(self) -> ModelSettings:

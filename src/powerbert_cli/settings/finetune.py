@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from .. import processes
 from ..method.names import KERNELS
+from .folders import model_folder
 from .rules import SettingsError, at_least_one, key, one_of, positive
 from .task import ModelSettings, TaskSettings
 
@@ -114,7 +115,7 @@ class FinetuneSettings:
         "experiment tracker that follows trainings and gets the results: tensorboard, mlflow or wandb; null: none"
     )
     checkpoint: str | None = key(
-        "start from this fine-tuned model directory (the folder model of a finetune run, or one of transformers)"
+        "start from this fine-tuned model: the folder model of a finetune run, one of transformers, a name on the hub"
     )
     predict_test: bool = key("finetune, retrain: also answer the test split; for GLUE in the server's form")
     fresh: bool = key("make the verb's own stage anew even if a finished one of the same settings is there")
@@ -157,11 +158,15 @@ class FinetuneSettings:
             raise SettingsError(
                 "predict_test=true answers with one model, task.folds trains several; give one of the two"
             )
-        if self.checkpoint and not (Path(self.checkpoint) / "config.json").is_file():
-            raise SettingsError(
-                f"checkpoint={self.checkpoint} is no model directory (no config.json in it); "
-                "give the folder 'model' of a finished finetune run"
-            )
+        if self.checkpoint:
+            self.checkpoint_dir  # noqa: B018  (checks it)
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Where the checkpoint is: a folder, or the hub's in the cache."""
+        assert self.checkpoint is not None
+        way_out = "give the folder 'model' of a finished finetune run, or a classifier as transformers saves it"
+        return model_folder("checkpoint", self.checkpoint, "config.json", way_out)
 
     @property
     def start_model(self) -> ModelSettings:

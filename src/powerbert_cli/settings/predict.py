@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .bench import BENCH_PRECISIONS, ENGINES
+from .folders import model_folder
+from .formats import FORMATS, PACKED, UNREAD, format_of, parts_of
 from .rules import SettingsError, at_least_one, key, one_of
 
-INPUTS = ("lines", "tsv", "csv", "jsonl", "parquet")
+INPUTS = ("lines", *FORMATS)
 OUTPUTS = ("tsv", "csv", "jsonl", "parquet")
 STANDARD = "-"  # standard input or output
 AUTO = "auto"
@@ -14,8 +16,16 @@ AUTO = "auto"
 
 @dataclass(kw_only=True)
 class PredictOptions:
-    input_format: str = key("lines (a text in each), tsv, csv, jsonl, parquet; auto: by the file's name, else lines")
-    output_format: str = key("tsv, csv, jsonl, parquet; auto: by the file's name, else tsv without a header")
+    input_format: str = key(
+        "lines (a text in each), tsv, csv, jsonl, json, parquet; auto: by the file's name, lines for .txt and standard "
+        "input"
+    )
+    output_format: str = key(
+        "tsv, csv, jsonl, parquet; auto: by the file's name, tsv without a header on standard output"
+    )
+    keep: list[str] | None = key(
+        "columns of the input that stand before the answers; null: all of them in a file, none on standard output"
+    )
     on_error: str = key("at a row that cannot be read: stop, or skip and list it in OUTPUT.errors.tsv")
     survivors: bool = key("also each word with the last layer that it reached")
     together: int = key("rows that are read before they are answered, in order of their length; they come out in order")
@@ -44,11 +54,7 @@ class PredictSettings:
     def __post_init__(self) -> None:
         if self.model_dir is None:
             raise SettingsError("model_dir is not given; give a finished model directory: model_dir=RUN/model")
-        if not (Path(self.model_dir) / "config.json").is_file():
-            raise SettingsError(
-                f"model_dir={self.model_dir} is no model directory (no config.json in it); give the folder 'model' of "
-                "a finished run"
-            )
+        self.folder  # noqa: B018  (checks it)
         at_least_one("batch_size", self.batch_size)
         at_least_one("seq_len", self.seq_len)
         at_least_one("threads", self.threads)
@@ -57,8 +63,13 @@ class PredictSettings:
         one_of("device", self.device, ("auto", "cpu", "cuda"))
         if self.input != STANDARD and not Path(self.input).is_file():
             raise SettingsError(f"input={self.input} is no file; give one, or - for standard input")
-        if self.output != STANDARD and not Path(self.output).absolute().parent.is_dir():
-            raise SettingsError(f"output={self.output}: there is no folder {Path(self.output).parent}")
+        self._check_output()
+        self.input_format, self.output_format  # noqa: B018  (checks them)
+        if self.text_columns is not None and self.input_format == "lines":
+            raise SettingsError(
+                f"text_columns={self.text_columns} is for files with columns, and input={self.input} is read as lines; "
+                "set predict.input_format"
+            )
         if self.text_columns is not None and len(self.text_columns) not in (1, 2):
             raise SettingsError(f"text_columns={self.text_columns} must name one or two columns")
         if self.predict.on_error == "skip" and self.output == STANDARD:
@@ -66,18 +77,56 @@ class PredictSettings:
                 "predict.on_error=skip lists rows beside the output file; give output=FILE, or predict.on_error=stop"
             )
 
+    def _check_output(self) -> None:
+        """Nothing that is written is what is read."""
+        if self.output == STANDARD:
+            return
+        if Path(self.output).is_dir() or not Path(self.output).absolute().parent.is_dir():
+            what = "is a folder" if Path(self.output).is_dir() else f"there is no folder {Path(self.output).parent}"
+            raise SettingsError(f"output={self.output}: {what}; give a file")
+        for written in (self.output, f"{self.output}.part", f"{self.output}.errors.tsv"):
+            if self.input != STANDARD and Path(written).exists() and Path(written).samefile(self.input):
+                raise SettingsError(
+                    f"output={self.output}: {written} is the input, which would be lost; give another file"
+                )
+
+    @property
+    def folder(self) -> Path:
+        """Where the model is: a folder, or the hub's in the cache."""
+        assert self.model_dir is not None
+        found = model_folder("model_dir", self.model_dir, "config.json", "give the folder 'model' of a finished run")
+        if (found / "export.json").is_file() and not any(found.glob("*.safetensors")):
+            raise SettingsError(
+                f"model_dir={self.model_dir} is an exported folder, which its engine loads (see its README.md); give "
+                "the model directory that it was made of"
+            )
+        return found
+
     @property
     def input_format(self) -> str:
-        return _format(self.predict.input_format, self.input, INPUTS, "lines")
+        if self.predict.input_format != AUTO:
+            return self.predict.input_format
+        _, ending, _ = parts_of(self.input)
+        if self.input == STANDARD or ending in ("txt", ""):
+            return "lines"
+        return _known("input", self.input, format_of(self.input), INPUTS)
 
     @property
     def output_format(self) -> str:
-        return _format(self.predict.output_format, self.output, OUTPUTS, "tsv")
+        if self.predict.output_format != AUTO:
+            return self.predict.output_format
+        if self.output == STANDARD:
+            return "tsv"
+        _, _, packed = parts_of(self.output)
+        found = format_of(self.output)
+        return _known("output", self.output, None if packed and found == "parquet" else found, OUTPUTS)
 
 
-def _format(given: str, path: str, known: tuple[str, ...], otherwise: str) -> str:
-    if given != AUTO:
-        return given
-    suffix = Path(path.removesuffix(".gz")).suffix.lstrip(".")
-    suffix = {"ndjson": "jsonl", "pq": "parquet"}.get(suffix, suffix)
-    return suffix if suffix in known else otherwise
+def _known(name: str, path: str, found: str | None, known: tuple[str, ...]) -> str:
+    if found in known:
+        return str(found)
+    unpack = "; unpack it first" if parts_of(path)[1] in UNREAD and name == "input" else ""
+    raise SettingsError(
+        f"{name}={path}: its ending is none of {', '.join(k for k in known if k != 'lines')} (also "
+        f"{', '.join(PACKED)}){unpack}; rename it, or set predict.{name}_format"
+    )

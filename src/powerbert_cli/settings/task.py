@@ -7,7 +7,7 @@ from typing import Any
 from .rules import SettingsError, at_least_one, key, one_of
 
 KINDS = ("classification", "regression", "multiple_choice", "multi_label")
-METRICS = ("accuracy", "f1", "matthews", "pearson", "spearman")
+METRICS = ("accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman")
 
 
 @dataclass(kw_only=True)
@@ -24,13 +24,19 @@ class TaskSettings:
         "local folder with train.*, dev.* or validation.*, optional test.* (tsv, csv, json, jsonl, parquet; also .gz)"
     )
     test_split: str | None = key("split of the hub dataset that predict_test answers; null for none")
-    text_columns: list[str] = key("one text column, two for pairs, or context and question of a multiple choice")
+    text_columns: list[str] = key(
+        "one text column, two for pairs, or context and question of a multiple choice; auto: those of known names, or "
+        "the only one beside the label"
+    )
     options_column: str | None = key("column with the list of choices (multiple choice only)")
     label_column: str = key("column of the label")
     label_names: list[str] | None = key(
-        "names of the classes in the order of their numbers, of the choices, or null for regression"
+        "names of the classes in the order of their numbers, of the choices, or null for regression; auto: those of "
+        "the model, else of the training rows in their order"
     )
-    metric: str = key("headline metric: " + ", ".join(METRICS))
+    metric: str = key(
+        "headline metric: " + ", ".join(METRICS) + "; f1 is of the second of two classes, of more it is macro_f1"
+    )
     max_train: int | None = key("use that many training rows, drawn once with a fixed seed")
     max_dev: int | None = key("use that many dev rows, drawn once with a fixed seed")
     max_test: int | None = key("measure on that many test rows, drawn once with a fixed seed; not with predict_test")
@@ -64,10 +70,10 @@ class TaskSettings:
             raise SettingsError(
                 f"task.metric={self.metric} is for regression; set task.kind=regression task.label_names=null"
             )
-        if self.metric == "f1" and self.kind != "multi_label" and len(self.label_names or ()) != 2:
-            raise SettingsError("task.metric=f1 needs exactly two classes in task.label_names")
-        if self.metric == "matthews" and self.kind == "multi_label":
-            raise SettingsError("task.metric=matthews is not for task.kind=multi_label; set f1 or accuracy")
+        if self.metric == "f1" and self.kind != "multi_label" and len(self.label_names or ()) > 2:
+            self.metric = "macro_f1"
+        if self.metric in ("matthews", "macro_f1") and self.kind == "multi_label":
+            raise SettingsError(f"task.metric={self.metric} is not for task.kind=multi_label; set f1 or accuracy")
         for name, given, needed in (
             ("submission", self.submission, {"file", "labels"}),
             ("synthetic", self.synthetic, {"train", "dev", "seed", "max_words"}),
@@ -90,21 +96,14 @@ class TaskSettings:
         if not (self.data_dir or self.hub_path or self.synthetic):
             raise SettingsError(f"task={self.name} needs task.data_dir=FOLDER with your train.* and dev.* files")
         if self.data_dir and not Path(self.data_dir).is_dir():
-            raise SettingsError(f"task.data_dir={self.data_dir} is not a folder")
+            raise SettingsError(f"task.data_dir={self.data_dir} is not a folder; give the one with train.* and dev.*")
 
     def _check_names(self) -> None:
-        """Names are different, also as the numbers that they may be: 1 and 1.0 are one label."""
-        seen: dict[Any, str] = {}
-        for name in self.label_names or ():
-            try:
-                label: Any = float(name)
-            except ValueError:
-                label = name
-            if label in seen:
-                raise SettingsError(
-                    f"task.label_names={self.label_names}: '{seen[label]}' and '{name}' name one class twice"
-                )
-            seen[label] = name
+        """Names are different: "1.1" and "1.10" are two."""
+        names = self.label_names or []
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise SettingsError(f"task.label_names={names} names '{twice}' twice; give each class one name")
 
     @property
     def regression(self) -> bool:

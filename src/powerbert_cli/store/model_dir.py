@@ -28,6 +28,8 @@ from .compression_file import Compression, parsed
 from .packed_file import NAME as PACKED
 from .packed_file import load_packed
 from .retention_file import RetentionFile
+from .task_file import LOCAL as TASK_LOCAL
+from .task_file import NAME as TASK
 
 RETENTION, CONFIG = "retention.json", "config.json"
 # options of from_pretrained that say where files are
@@ -159,9 +161,11 @@ def _check_whole(folder: str | Path, found: dict[str, Any]) -> None:
 
 
 def fingerprint(folder: str | Path) -> str:
-    """Hash of the files in a model folder that decide its outputs; what its classes are called does not."""
+    """Hash of the files in a model folder that decide its outputs; its task and what its classes are called do not."""
     digest = hashlib.sha256()
     for path in sorted(Path(folder).iterdir()):
+        if path.name in (TASK, TASK_LOCAL):
+            continue
         if path.name == CONFIG:
             digest.update(_what_decides(path).encode())
         elif path.suffix in (".json", ".safetensors", ".txt") and path.is_file():

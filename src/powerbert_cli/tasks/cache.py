@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import itertools
 import json
@@ -16,9 +17,15 @@ import pyarrow
 
 from ..errors import PowerbertError
 
-_FORMAT = 1  # of the files and of what is hashed
 _AT_ONCE = 1000  # rows in memory while they are written
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG)
+
+
+@functools.cache
+def _code() -> str:
+    """Of all that reads rows: what another version read is not taken for what this one would."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def folder() -> Path:
@@ -53,7 +60,7 @@ def cached(
         features: of the columns.
         rows: makes them, where they are not known yet.
     """
-    key = hashlib.sha256(repr((_FORMAT, *made_of)).encode()).hexdigest()[:32]
+    key = hashlib.sha256(repr((_code(), *made_of)).encode()).hexdigest()[:32]
     path = folder() / "powerbert" / f"{key}.arrow"
     about = path.with_suffix(".json")
     with writing():

@@ -7,13 +7,14 @@ taken for a place among the names where the names are numbers themselves.
 import math
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import normalize
 
 from ..errors import nearest
 from ..settings import TaskSettings
-from .files import shown
+from .reading import RowError, shown
 
 
-class LabelError(ValueError):
+class LabelError(RowError):
     """A value that is no label; the message follows on the row's place."""
 
 
@@ -49,7 +50,12 @@ class Classes:
     def __init__(self, names: Sequence[str], in_file: Sequence[str] | None = None) -> None:
         self.names, self.in_file = list(names), None if in_file is None else list(in_file)
         self._by_name = {name: c for c, name in enumerate(self.names)}
-        self._by_number = {number: c for c, name in enumerate(self.names) if (number := number_of(name)) is not None}
+        self._by_number: dict[float, list[int]] = {}
+        self._by_form: dict[str, list[int]] = {}  # é is one character or two
+        for c, name in enumerate(self.names):
+            self._by_form.setdefault(normalize("NFC", name), []).append(c)
+            if (number := number_of(name)) is not None:
+                self._by_number.setdefault(number, []).append(c)
         self._by_truth = {truth: c for c, name in enumerate(self.names) if (truth := truth_of(name)) is not None}
         if self.in_file is not None and set(self.in_file) != set(self.names):
             raise LabelError(
@@ -64,6 +70,8 @@ class Classes:
         """
         if isinstance(value, str) and value in self._by_name:
             return self._by_name[value]
+        if isinstance(value, str) and (alike := self._by_form.get(normalize("NFC", value))):
+            return self._only(value, alike)
         if value is None or value == "":
             raise LabelError(f"has label {shown(value)}: no label; {self._rule()}")
         truth = truth_of(value)
@@ -79,17 +87,23 @@ class Classes:
             return self._by_name[self.in_file[int(number)]]
         if self._by_number:  # names that are numbers: a number is a name
             if number in self._by_number:
-                return self._by_number[number]
+                return self._only(value, self._by_number[number])
             raise LabelError(f"has label {shown(value)}; {self._rule()}")
         if not (number.is_integer() and 0 <= number < len(self.names)):
             raise LabelError(f"has label {shown(value)}; {self._rule()}")
         return int(number)
 
+    def _only(self, value: Any, classes: list[int]) -> int:
+        if len(classes) > 1:
+            named = " and ".join(f"'{self.names[c]}'" for c in classes)
+            raise LabelError(f"has label {shown(value)}, which can mean {named}; write it as one of them, as a text")
+        return classes[0]
+
     def _of_truth(self, value: Any, truth: bool) -> int:
         if truth in self._by_truth:
             return self._by_truth[truth]
         if float(truth) in self._by_number:
-            return self._by_number[float(truth)]
+            return self._only(value, self._by_number[float(truth)])
         raise LabelError(
             f"has label {shown(value)}, which can mean the class called '{str(truth).lower()}' or the class number "
             f"{int(truth)} ('{self.names[int(truth)]}'); write names or numbers, or set task.label_names to "

@@ -24,6 +24,11 @@ def _f1(labels: Array, predictions: Array, **weights: Array) -> float:
     return float(sk.f1_score(labels, predictions, average=average, zero_division=0, **weights))
 
 
+def _macro_f1(labels: Array, predictions: Array, **weights: Array) -> float:
+    """The mean over the classes that are there."""
+    return float(sk.f1_score(labels, predictions, average="macro", zero_division=0, **weights))
+
+
 def _correlation(function: Callable[..., float]) -> Callable[..., float]:
     def score(labels: Array, predictions: Array, **weights: Array) -> float:
         if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
@@ -37,6 +42,7 @@ def _correlation(function: Callable[..., float]) -> Callable[..., float]:
 METRICS: dict[str, Callable[..., float]] = {
     "accuracy": _accuracy,
     "f1": _f1,
+    "macro_f1": _macro_f1,
     "matthews": _correlation(sk.matthews_corrcoef),
     "pearson": _correlation(lambda labels, predictions: stats.pearsonr(labels, predictions).statistic),
     "spearman": _correlation(lambda labels, predictions: stats.spearmanr(labels, predictions).statistic),
@@ -45,6 +51,7 @@ _OF_VALUES = ("pearson", "spearman")
 # What else is reported beside a headline metric, as GLUE does.
 COMPANIONS = {
     "f1": ("accuracy",),
+    "macro_f1": ("accuracy",),
     "matthews": ("accuracy",),
     "spearman": ("pearson",),
     "pearson": ("spearman",),

@@ -9,8 +9,8 @@ import datasets
 
 from ..settings import TaskSettings
 from . import cache, files, synthetic
-from .files import DataError, Row
 from .labels import LabelError
+from .reading import DataError, Row
 
 # Names that the original RACE files use for the questions of one passage, all in one row.
 RACE = {"questions": "question", "options": "options", "answers": "answer"}
@@ -45,15 +45,41 @@ def finder(task: TaskSettings) -> Callable[[str], Source | None]:
 
 
 def _local(folder: Path, split: str) -> Source | None:
-    path = files.require_file(folder, split) if split == "train" else files.find_file(folder, split)
-    if path is None:
+    if (folder / "dataset_dict.json").is_file():
+        return _saved(folder, split)
+    paths = files.require_files(folder, split) if split == "train" else files.find_files(folder, split)
+    if not paths:
         return None
-    if files.kind_of(path) != "parquet":
-        files.check_text(path)
-    columns = files.columns_of(path)
     return Source(
-        str(path), files.digest(path), columns, partial(files.class_names, path), partial(files.rows_of, path)
+        str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more",
+        files.digest(paths),
+        files.columns_in(paths),
+        partial(files.class_names, paths),
+        partial(files.rows_in, paths),
     )
+
+
+def _saved(folder: Path, split: str) -> Source | None:
+    """A split of what `DatasetDict.save_to_disk` wrote."""
+    try:
+        found = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"task.data_dir={folder}: cannot be read as a saved data set: {error}") from error
+    name = next((name for name in found if name.lower() in files.SPLIT_FILES[split]), None)
+    if name is None and split == "train":
+        raise DataError(f"task.data_dir={folder} is a saved data set of {', '.join(found)}; it needs a split train")
+    if name is None:
+        return None
+    digest = files.digest(sorted((folder / name).glob("*.arrow")))
+    return _of_dataset(f"{folder} {name}", found[name], digest)
+
+
+def _of_dataset(where: str, found: datasets.Dataset, digest: str) -> Source:
+    def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
+        for number, row in enumerate(found, 1):
+            yield f"row {number}", row
+
+    return Source(where, digest, found.column_names, partial(files.names_in, found.features), rows)
 
 
 def _generated(sizes: dict[str, int], split: str) -> Source | None:
@@ -86,12 +112,7 @@ def _from_hub(task: TaskSettings, split: str) -> Source | None:
             f"(columns {', '.join(task.text_columns)}, {task.label_column})"
         ) from error
 
-    def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
-        for number, row in enumerate(found, 1):
-            yield f"row {number}", row
-
-    where = f"{task.hub_path} {name}"
-    return Source(where, found._fingerprint, found.column_names, partial(files.names_in, found.features), rows)
+    return _of_dataset(f"{task.hub_path} {name}", found, found._fingerprint)
 
 
 def is_race(columns: list[str]) -> bool:

@@ -5,25 +5,24 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache as cache_calls
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from ..errors import nearest
 from ..settings import TaskSettings
-from . import cache
-from .files import DataError, no_column, shown
+from . import cache, files
+from .columns import chosen, text_of
 from .labels import LabelError, reader_for, truth_of
 from .metrics import undefined_on
 from .origins import RACE, Source, finder, is_race, questions_of
+from .reading import DataError, RowError, no_column, shown
 
 log = logging.getLogger(__name__)
 datasets.disable_progress_bars()
 
-# Column names that local copies of GLUE often use whatever the hub calls them.
-UNIFORM_COLUMNS = {1: ["sentence"], 2: ["sentence1", "sentence2"]}
 _SUBSET_SEED = 0
 _FOLDS_SEED = 0
 HELD_BACK, _HELD_BACK_SEED = 0.2, 0  # of the training rows, where a task has no dev split (as the paper did for IMDB)
@@ -89,12 +88,16 @@ def load_task(task: TaskSettings, predict_test: bool = False) -> TaskData:
     elif own_dev is not None:
         rows["dev"] = _normalised(own_dev, task, True)
     else:
-        rows["train"], rows["dev"] = _held_back(rows["train"], train.name)
+        rows["train"], rows["dev"] = _held_back(rows["train"], task, train.name)
     rows["train"], rows["dev"] = _subset(rows["train"], task.max_train), _subset(rows["dev"], task.max_dev)
     if undefined := undefined_on(task.metric, rows["dev"].labels):
         few = f" (task.max_dev={task.max_dev})" if task.max_dev is not None else ""
         where = own_dev.name if own_dev is not None else f"the rows held back of {train.name}"
         raise DataError(f"{where}{few}: task.metric={task.metric} is not defined there: {undefined}")
+    if task.kind == "classification" and len(np.unique(rows["train"].labels)) == 1:
+        log.warning(
+            "%s: all %d training rows are of one class; nothing can be learnt of them", train.name, len(rows["train"])
+        )
     labelled = test is not None and _has_labels(test, task)
     tested = None
     if test is not None and (predict_test or labelled):
@@ -108,8 +111,12 @@ def _no_test(task: TaskSettings) -> str:
     return "predict_test=true: the generated task has no test split; set task and task.data_dir"
 
 
-def _held_back(rows: Rows, name: str) -> tuple[Rows, Rows]:
+def _held_back(rows: Rows, task: TaskSettings, name: str) -> tuple[Rows, Rows]:
     """Training rows and dev rows of a task without a dev split: a fifth is held back, drawn once with a fixed seed."""
+    if task.data_dir:
+        files.check_dev_is_meant(Path(task.data_dir))
+        if others := files.passed_over(Path(task.data_dir)):
+            _say_once("task.data_dir=%s: %s: no split's files, left alone", task.data_dir, ", ".join(others))
     count = round(HELD_BACK * len(rows))
     if count == 0:
         raise DataError(f"{name} has {len(rows)} rows, too few to hold any back as dev; give dev.* of its own")
@@ -172,18 +179,10 @@ def _has_labels(source: Source, task: TaskSettings) -> bool:
 
 
 def _text_columns(source: Source, task: TaskSettings) -> list[str]:
-    columns, wanted = source.columns, task.text_columns
-    if all(column in columns for column in wanted):
-        return wanted
-    uniform = UNIFORM_COLUMNS[len(wanted)]
-    # Only for a task whose own names are those of the hub, and if no column looks like what was meant.
-    others = [column for column in columns if column not in uniform]
-    meant = any(column in columns or nearest(column, others) for column in wanted)
-    if task.hub_path is not None and not meant and all(column in columns for column in uniform):
-        _say_once("%s: columns %s stand for %s", source.name, ", ".join(uniform), ", ".join(wanted))
-        return uniform
-    missing = next(column for column in wanted if column not in columns)
-    raise no_column(source.name, missing, columns, "task.text_columns")
+    found = chosen(source.name, source.columns, task.text_columns, "task.text_columns", task.hub_path is not None)
+    if found != task.text_columns:
+        _say_once("%s: columns %s stand for %s", source.name, ", ".join(found), ", ".join(task.text_columns))
+    return found
 
 
 def _label_columns(source: Source, task: TaskSettings) -> tuple[bool, list[str] | None]:
@@ -224,14 +223,14 @@ def _normalised(source: Source, task: TaskSettings, labelled: bool) -> Rows:
             for at, row in questions_of(source.rows(["article", *RACE] if questions else wanted)):
                 place = at
                 out: dict[str, Any] = {
-                    to: _text(row.get(column), column) for to, column in zip(targets, columns, strict=True)
+                    to: text_of(row.get(column), column) for to, column in zip(targets, columns, strict=True)
                 }
                 if task.options_column:
                     out["choices"] = _choices(row.get(task.options_column), task)
                 if read is not None:
                     out["label"] = read([row.get(name) for name in labels] if each else row.get(labels[0]))
                 yield out
-        except LabelError as error:
+        except RowError as error:
             raise DataError(f"{source.name}: {place} {error}") from error
         if not place:
             raise DataError(f"{source.name} has no rows")
@@ -270,14 +269,4 @@ def _choices(value: Any, task: TaskSettings) -> list[str]:
         raise LabelError(
             f"has {task.options_column}={shown(value)}; it must be a list of {count} choices (task.label_names)"
         )
-    return [_text(choice, task.options_column or "") for choice in value]
-
-
-def _text(value: Any, column: str) -> str:
-    if value is None or value != value:  # NaN, as pandas writes what is missing into Parquet
-        raise LabelError(f"has no '{column}'; an empty text is allowed, a missing field is not")
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | int | float):
-        return str(value)
-    raise LabelError(f"has {shown(value)} as '{column}', which is of type {type(value).__name__}; it must be a text")
+    return [text_of(choice, task.options_column or "") for choice in value]

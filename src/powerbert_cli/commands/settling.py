@@ -1,0 +1,120 @@
+"""Text columns and class names that nobody gave: read from the training rows, or from the model."""
+
+import logging
+import math
+from typing import Any
+
+from ..encoder.loading import ModelError, host_config, named_classes
+from ..settings import FinetuneSettings, SettingsError, TaskSettings
+from ..tasks.columns import guessed
+from ..tasks.labels import number_of
+from ..tasks.origins import Source, finder
+from ..tasks.reading import DataError, no_column, shown
+
+log = logging.getLogger(__name__)
+_MOST = 1000  # classes
+
+
+def settle_task(cfg: Any, settings: FinetuneSettings, names: list[str]) -> None:
+    """Puts what the rows say in place of auto into the config: task.text_columns, task.label_names.
+
+    Raises:
+        DataError: the rows do not say it.
+    """
+    task = settings.task
+    source = finder(task)("train")
+    if source is None:
+        raise DataError(f"task={task.name} has no training rows")
+    if "task.text_columns" in names:
+        cfg.task.text_columns = guessed(source.name, source.columns, "task.text_columns", task.label_column)
+        log.info("task.text_columns=auto: %s", ", ".join(cfg.task.text_columns))
+    if "task.label_names" in names:
+        cfg.task.label_names = _label_names(settings, source)
+
+
+def _label_names(settings: FinetuneSettings, source: Source) -> list[str] | None:
+    task = settings.task
+    if task.kind == "regression":
+        return None
+    if task.kind != "classification":
+        raise SettingsError(f"task.label_names=auto is for task.kind=classification; name them for {task.kind}")
+    found = _in_rows(task, source)
+    own = _of_model(settings)
+    if own is not None and len(own) == len(found) and _are_the_same(found, own):
+        log.info("task.label_names=auto: %s, as the model has them", ", ".join(own))
+        return own
+    log.info(
+        "task.label_names=auto: %s, in this order; task.label_names=[…] gives another",
+        ", ".join(found),
+    )
+    return found
+
+
+def _of_model(settings: FinetuneSettings) -> list[str] | None:
+    """What a classifier to start from calls its classes; None if it only counts them."""
+    if not settings.start_model.name_or_path:
+        return None
+    try:
+        return named_classes(host_config(settings.start_model))
+    except ModelError:
+        return None  # is reported where the model is checked
+
+
+def _are_the_same(found: list[str], own: list[str]) -> bool:
+    """Whether labels in rows are a model's classes: by name, or by number."""
+    return sorted(found) == sorted(own) or found == [str(c) for c in range(len(own))]
+
+
+def _in_rows(task: TaskSettings, source: Source) -> list[str]:
+    """The classes of the training rows: as the file names them, else numbers in order, else texts in order."""
+    if task.label_column not in source.columns:
+        raise no_column(source.name, task.label_column, source.columns, "task.label_column")
+    if (named := source.class_names(task.label_column)) is not None:
+        return named
+    found: dict[str, None] = {}
+    rows = 0
+    for rows, (_, row) in enumerate(source.rows([task.label_column]), 1):  # noqa: B007
+        value = row.get(task.label_column)
+        if value is not None and value == value and value != "":  # a missing label is named by its row later
+            found[_name_of(value)] = None
+        if len(found) > _MOST:
+            break
+    _check_classes(list(found), rows, source, task)
+    numbers = [number_of(name) for name in found]
+    if all(number is not None for number in numbers):
+        return sorted(found, key=lambda name: (number_of(name) or 0.0, name))
+    return sorted(found)
+
+
+def _name_of(value: Any) -> str:
+    """A label as a name: 1.0, as pandas writes whole numbers beside missing ones, is 1."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _check_classes(found: list[str], rows: int, source: Source, task: TaskSettings) -> None:
+    """
+    Raises:
+        DataError: they are no classes.
+    """
+    where = f"{source.name}: column '{task.label_column}'"
+    if len(found) < 2:
+        only = f"one label only, {shown(found[0])}" if found else "no label"
+        raise DataError(f"{where} has {only}; give rows of two classes, or name all classes in task.label_names")
+    numbers = [number_of(name) for name in found]
+    if (
+        any(number is not None and not math.isclose(number, round(number)) for number in numbers)
+        and None not in numbers
+    ):
+        raise DataError(
+            f"{where} has numbers such as {found[0]}; for a value to predict set task.kind=regression "
+            "task.metric=spearman, for classes name them in task.label_names"
+        )
+    if len(found) > _MOST or (rows >= 20 and len(found) > rows / 2):
+        raise DataError(
+            f"{where} has {len(found)} different values in {rows} rows; if they are classes, name them in "
+            "task.label_names; else set task.label_column"
+        )

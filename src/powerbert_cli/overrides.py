@@ -1,0 +1,209 @@
+"""The overrides of a command line as they are meant: names stay as they are written, and a model brings its task."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from .errors import PowerbertError
+from .settings import RENAMED, VERBS
+from .store.task_file import read_task
+
+MODELS = ("checkpoint", "shortened")  # keys that name a finished model
+_NUMBER_LIKE = re.compile(r"[+-]?[\d.][\w.+-]*|[+-]?(inf|nan)", re.IGNORECASE)
+_PLAIN = re.compile(r"[^\s,\[\](){}'\"\\$=]+")
+_SET_IN = re.compile(r"^\s*(-\s*)?(override\s+)?/?task\s*:", re.MULTILINE)
+
+
+def quoted(text: str) -> str:
+    """A text as Hydra's grammar reads it back, whatever it holds."""
+    text = re.sub(r'(\\*)"', lambda found: found.group(1) * 2 + '\\"', text)
+    text = re.sub(r"(\\+)$", lambda found: found.group(1) * 2, text).replace("${", "\\${")
+    return f'"{text}"'
+
+
+def as_written(verb: str, args: list[str]) -> list[str]:
+    """The same overrides, with names that look like numbers in quotes: Hydra would read 2E11 as 200000000000.0."""
+    names = set(_text_keys(VERBS[verb]))
+    return [_as_written(arg, names) for arg in args]
+
+
+def _as_written(arg: str, names: set[str]) -> str:
+    key, given, value = arg.partition("=")
+    if not given or key.lstrip("+") not in names:
+        return arg
+    inner = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    entries = [entry.strip() for entry in inner.split(",")]
+    if not all(_PLAIN.fullmatch(entry) for entry in entries) or not any(map(_NUMBER_LIKE.fullmatch, entries)):
+        return arg
+    kept = ",".join(quoted(entry) if _NUMBER_LIKE.fullmatch(entry) else entry for entry in entries)
+    return f"{key}={kept if inner is value else f'[{kept}]'}"
+
+
+def _text_keys(cls: type, within: str = "") -> Iterator[str]:
+    """Keys whose values are texts or lists of texts."""
+    names = {ours: user for user, ours in RENAMED.items()}
+    for name, kind in get_type_hints(cls).items():
+        if is_dataclass(kind):
+            yield from _text_keys(kind, f"{within}{name}.")  # type: ignore[arg-type]
+        elif {str, list[str]} & {kind, *get_args(kind)}:
+            yield within + names.get(name, name)
+
+
+def check_names(folders: list[str], verb: str) -> None:
+    """Names in YAML files that are not what they look like: 10:30 would be 630.
+
+    Args:
+        folders: of configs that the command line names.
+
+    Raises:
+        PowerbertError: names the file, the key and the quotes that keep it.
+    """
+    import yaml
+
+    last = {key.rpartition(".")[2] for key in _text_keys(VERBS[verb])}
+    for folder in folders:
+        for path in sorted(Path(folder).rglob("*.y*ml")):
+            try:
+                node = yaml.compose(path.read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError, yaml.YAMLError):
+                continue  # is named elsewhere
+            for key, scalar in _scalars(node, ""):
+                if key in last and scalar.style is None and _is_other(scalar.value):
+                    raise PowerbertError(
+                        f"{path}: {key}: YAML reads {scalar.value} as a number, {_as_yaml(scalar.value)}; put it into "
+                        f"quotes: '{scalar.value}'"
+                    )
+
+
+def _scalars(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Every scalar with the key that it stands under."""
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            yield from _scalars(value, str(name.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _scalars(value, key)
+    elif isinstance(node, yaml.ScalarNode):
+        yield key, node
+
+
+def _as_yaml(text: str) -> Any:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.create(f"x: {text}").x
+
+
+def _is_other(text: str) -> bool:
+    """Whether YAML makes a number of it that is written otherwise."""
+    if not _NUMBER_LIKE.fullmatch(text.replace(":", ".").replace("_", ".")):
+        return False
+    value = _as_yaml(text)
+    return isinstance(value, int | float) and str(value) != text
+
+
+def with_task(verb: str, args: list[str], conf: Path, folders: list[str]) -> list[str]:
+    """The overrides, and before them those of the task of the model or the folder that they name, where they name none.
+
+    Args:
+        conf: folder of the shipped configs. folders: of configs that the command line names.
+
+    Raises:
+        PowerbertError: a model is named whose task is not known.
+    """
+    if verb not in VERBS or verb == "predict":
+        return args
+    given = {key.lstrip("+"): value for key, found, value in (arg.partition("=") for arg in args) if found}
+    if "task" in given or _sets_task(given.get("experiment", ""), [conf, *map(Path, folders)]):
+        return args
+    named = [(key, given[key].strip("'\"")) for key in MODELS if given.get(key) not in (None, "null", "")]
+    implied: list[str] = []
+    for key, value in named[-1:]:
+        implied = _of_model(key, value, given, conf)
+    if not named and given.get("task.data_dir") not in (None, "null", ""):
+        implied = ["task=custom"]
+    elif not named and given.get("model.name_or_path") not in (None, "null", ""):
+        raise PowerbertError(
+            f"model.name_or_path={given['model.name_or_path']}: no task is given; set task=NAME, or "
+            "task.data_dir=FOLDER with your train.* and dev.* files"
+        )
+    return [*implied, *args]
+
+
+def _sets_task(experiments: str, folders: list[Path]) -> bool:
+    """Whether an experiment chooses the task."""
+    for name in experiments.strip("[]").split(","):
+        for folder in folders:
+            path = folder / "experiment" / f"{name.strip()}.yaml"
+            if name.strip() and path.is_file() and _SET_IN.search(path.read_text(encoding="utf-8", errors="ignore")):
+                return True
+    return False
+
+
+def _of_model(key: str, value: str, given: dict[str, str], conf: Path) -> list[str]:
+    """Overrides with which a verb has the task of a finished model."""
+    from .settings.folders import folder_of
+
+    folder = folder_of(value)
+    if folder is None:
+        return []  # is refused with the other settings
+    found = read_task(folder)
+    if found is None:
+        if given.get("task.data_dir") in (None, "null", ""):
+            raise PowerbertError(
+                f"{key}={value}: says nothing of its task; give the folder with your train.* and dev.* files, "
+                "task.data_dir=FOLDER, or set task=NAME"
+            )
+        return ["task=custom", *_kind_of(folder)]
+    seq_len = [] if {"seq_len", "experiment"} & set(given) else [f"seq_len={found.seq_len}"]
+    return [*_as_overrides(found.task, conf), *seq_len]
+
+
+def _kind_of(folder: Path) -> list[str]:
+    """What the config of a classifier of others says of its task."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    problem, names = config.get("problem_type"), config.get("id2label") or {}
+    if problem == "regression" or (problem is None and len(names) == 1):
+        return ["task.kind=regression", "task.label_names=null", "task.metric=spearman"]
+    return ["task.kind=multi_label"] if problem == "multi_label_classification" else []
+
+
+def _as_overrides(task: dict[str, Any], conf: Path) -> list[str]:
+    """A task as the shipped one of its name, or custom, with all that differs from that."""
+    import yaml
+
+    name = task.get("name")
+    shipped = name if isinstance(name, str) and (conf / "task" / f"{Path(name).name}.yaml").is_file() else "custom"
+    known = yaml.safe_load((conf / "task" / f"{shipped}.yaml").read_text(encoding="utf-8"))
+    return [f"task={shipped}", *_differences(task, known, "task.")]
+
+
+def _differences(values: dict[str, Any], known: dict[str, Any], within: str) -> Iterator[str]:
+    for key, value in values.items():
+        if key not in known:
+            continue  # of another version
+        if isinstance(value, dict) and isinstance(known[key], dict):
+            yield from _differences(value, known[key], f"{within}{key}.")
+        elif value != known[key]:
+            yield f"{within}{key}={_as_value(value)}"
+
+
+def _as_value(value: Any) -> str:
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(_as_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_as_value(one)}' for key, one in value.items())}}}"
+    return (
+        {None: "null", True: "true", False: "false"}[value]
+        if value is None or value is True or value is False
+        else repr(value)
+    )

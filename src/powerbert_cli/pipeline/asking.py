@@ -1,0 +1,122 @@
+"""What `predict` asks of a model: which columns of an input are texts, which stand beside the answers."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..errors import PowerbertError
+from ..settings import AUTO, STANDARD, PredictSettings
+from ..store.task_file import TaskFile
+from ..tasks.answer_rows import Fields
+from ..tasks.columns import KNOWN, chosen, text_of
+from ..tasks.reading import RowError, Table, check_once
+
+
+class Asked(NamedTuple):
+    """A row to be answered.
+
+    Attributes:
+        place: as the file counts it. texts: one or two. kept: columns that stand before its answer.
+        wrong: why it cannot be answered; None of a good row.
+    """
+
+    place: str
+    texts: tuple[str, ...] = ()
+    kept: tuple[Any, ...] = ()
+    wrong: str | None = None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """
+    Attributes:
+        texts: columns with the texts. kept: those that stand before the answers, and what they are called there.
+    """
+
+    texts: list[str]
+    kept: dict[str, str]
+
+    def fields(self, table: Table) -> Fields:
+        """Of the kept columns."""
+        return {
+            name: None if table.schema is None else table.schema.field(column).type
+            for column, name in self.kept.items()
+        }
+
+
+def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None) -> Columns:
+    """Which columns of an input are answered, and which are kept.
+
+    Raises:
+        PowerbertError: they are not those that the model was trained on, or it cannot be told.
+    """
+    where = "standard input" if settings.input == STANDARD else settings.input
+    trained = None if task is None else task.text_columns
+    given = settings.text_columns
+    if settings.input_format == "lines":
+        _check_no_header(settings, table, trained)
+        if trained is not None and len(trained) == 2:
+            raise PowerbertError(
+                f"{where}: lines hold one text each, and the model answers pairs ({', '.join(trained)}); give a file "
+                "with columns, or set predict.input_format"
+            )
+        return Columns(["text"], {})
+    if given is not None and trained is not None and len(given) != len(trained):
+        raise PowerbertError(
+            f"text_columns={given}: the model was trained on {' and '.join(trained)}; name {len(trained)} of them"
+        )
+    uniform = task is not None and task.task.get("hub_path") is not None
+    texts = chosen(where, table.columns, given or trained, "text_columns", uniform)
+    wanted = settings.predict.keep
+    if wanted is None:
+        wanted = [] if settings.output == STANDARD else table.columns
+    missing = next((column for column in wanted if column not in table.columns), None)
+    if missing is not None:
+        raise PowerbertError(
+            f"predict.keep={wanted}: {where} has no column '{missing}'; its columns: {', '.join(table.columns)}"
+        )
+    check_once(where, table.columns, wanted)
+    return Columns(texts, {column: f"input_{column}" if _is_ours(column) else column for column in wanted})
+
+
+def _check_no_header(settings: PredictSettings, table: Table, trained: list[str] | None) -> None:
+    """
+    Raises:
+        PowerbertError: the format was not said, and the first line is the header of a table.
+    """
+    first = (table.first or "").strip()
+    if settings.predict.input_format != AUTO or not first:
+        return
+    for kind, delimiter in (("csv", ","), ("tsv", "\t")):
+        names = next(csv.reader([first], delimiter=delimiter), [])
+        known = [trained] if trained else KNOWN
+        if any(all(column in names for column in columns) for columns in known):
+            raise PowerbertError(
+                f"{settings.input}: its first line, {first!r:.80}, is the header of a table; set "
+                f"predict.input_format={kind}, or lines to have it answered"
+            )
+    if first.startswith("{") and first.endswith("}"):
+        raise PowerbertError(
+            f"{settings.input}: its first line is a JSON object; set predict.input_format=jsonl, or lines to have it "
+            "answered as a text"
+        )
+
+
+def _is_ours(column: str) -> bool:
+    """Whether an answer has a column of that name."""
+    return column in ("label", "value", "probability", "words") or column.startswith("probability_")
+
+
+def asked_of(table: Table, plan: Columns) -> Iterator[Asked]:
+    """The rows of an input as they are asked."""
+    for place, row, wrong in table.reads([*dict.fromkeys([*plan.texts, *plan.kept])]):
+        if wrong is not None:
+            yield Asked(place, wrong=wrong)
+            continue
+        try:
+            texts = tuple(text_of(row.get(column), column) for column in plan.texts)
+        except RowError as error:
+            yield Asked(place, wrong=str(error))
+            continue
+        yield Asked(place, texts, tuple(row.get(column) for column in plan.kept))

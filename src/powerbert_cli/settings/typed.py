@@ -1,0 +1,101 @@
+"""From a composed config to typed settings; imports nothing heavy, so that a wrong value is refused at once."""
+
+import re
+from dataclasses import is_dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ..errors import nearest
+from . import AUTO, RENAMED, VERBS, SettingsError
+
+T = TypeVar("T")
+ANY_CONTENT = ("model.config", "task.published")  # transformers' own, and what top-level keys default to
+# What stands in for auto, which is settled from the rows.
+STANDING_IN: dict[str, Any] = {"seq_len": 512, "lr_soft": 1.0, "compress.ffn": 0.5, "task.text_columns": ["text"]}
+
+
+def check_values(cfg: Any, verb: str) -> None:
+    """
+    Raises:
+        SettingsError: see `typed`.
+    """
+    typed(cfg, VERBS[verb])
+
+
+def typed(cfg: Any, cls: type[T]) -> tuple[T, list[str]]:
+    """The settings of a composed config, and which of them are auto: something stands in for these.
+
+    Raises:
+        SettingsError: for an unknown key, a value of the wrong type or outside its range.
+    """
+    standing_in = dict(STANDING_IN)
+    kind = OmegaConf.select(cfg, "task.kind", throw_on_missing=False)
+    standing_in["task.label_names"] = None if kind == "regression" else ["0", "1"]
+    auto = [name for name in standing_in if OmegaConf.select(cfg, name) == AUTO]
+    copy = cfg.copy()
+    for name in auto:
+        OmegaConf.update(copy, name, standing_in[name])
+    return from_config(copy, cls), auto
+
+
+def from_config(cfg: Any, cls: type[T]) -> T:
+    """The typed settings of a composed DictConfig without auto.
+
+    Raises:
+        SettingsError: for an unknown key, a value of the wrong type or outside its range.
+    """
+    try:
+        values = OmegaConf.to_container(cfg, resolve=True)
+        assert isinstance(values, dict)
+        for user, ours in RENAMED.items():
+            if user in values:
+                values[ours] = values.pop(user)
+        _check_lists(values)
+        _check_words(values, cls)
+        merged = OmegaConf.merge(OmegaConf.structured(cls), values)
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise SettingsError(_readable(error, cls)) from error
+
+
+def _check_lists(values: Any, within: str = "") -> None:
+    """OmegaConf lets a list pass as an entry of a list of numbers or names."""
+    for name, value in values.items():
+        if f"{within}{name}" in ANY_CONTENT:
+            continue
+        if isinstance(value, dict):
+            _check_lists(value, f"{within}{name}.")
+        elif isinstance(value, list) and any(isinstance(entry, list | dict) for entry in value):
+            raise SettingsError(f"{within}{name}={value} must be a list of single values")
+
+
+def _check_words(values: dict[Any, Any], cls: type, within: str = "") -> None:
+    """YAML reads some words as booleans, and OmegaConf would make names of these: False, True."""
+    hints = get_type_hints(cls)
+    for name, value in values.items():
+        kind = hints.get(name)
+        if is_dataclass(kind) and isinstance(value, dict):
+            _check_words(value, kind, f"{within}{name}.")  # type: ignore[arg-type]
+        entries = value if isinstance(value, list) else [value]
+        if any(isinstance(entry, bool) for entry in entries) and {str, list[str]} & {kind, *get_args(kind)}:
+            raise SettingsError(
+                f"{within}{name}={value}: YAML reads the words no, yes, off, on, false and true as booleans; put them "
+                f"into quotes, {name}: ['no', 'yes'] in a file, '{within}{name}=[\"true\",\"false\"]' in a command"
+            )
+
+
+def _readable(error: Exception, cls: type[Any]) -> str:
+    text = str(error.msg if hasattr(error, "msg") else error).splitlines()[0]
+    name = getattr(error, "full_key", None) or ""
+    for user, ours in RENAMED.items():
+        name = name.replace(ours, user)
+        text = text.replace(ours, user)
+    wrong_type = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text)
+    if wrong_type:
+        kind = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
+        return f"{name}={wrong_type.group(1)} must be {kind.get(wrong_type.group(2), wrong_type.group(2))}"
+    if "not in" in text and name:
+        return f"unknown key '{name}'{nearest(name, cls.__dataclass_fields__)}"
+    return f"{name}: {text}" if name else text

@@ -1,0 +1,158 @@
+"""Answers that are written as they come, beside columns of the input."""
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from ..settings.formats import parts_of
+from .reading import STANDARD, DataError
+
+Write = Callable[[list[dict[str, Any]]], None]
+# Column → its type in Parquet; None: that of the first rows.
+Fields = dict[str, Any]
+_OPENERS: dict[str, Any] = {"": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_WORDS = pyarrow.list_(pyarrow.struct([("word", pyarrow.string()), ("layer", pyarrow.int64())]))
+
+
+def answer_fields(kind: str, names: list[str], words: bool) -> Fields:
+    """Of the columns of an answer.
+
+    Args:
+        kind: regression, labels (several classes each) or classes. names: of the classes.
+        words: each word with its last layer stands there too.
+    """
+    if kind == "regression":
+        fields: Fields = {"value": pyarrow.float64()}
+    else:
+        label = pyarrow.list_(pyarrow.string()) if kind == "labels" else pyarrow.string()
+        fields = {"label": label, "probability": pyarrow.struct([(name, pyarrow.float64()) for name in names])}
+    return {**fields, "words": _WORDS} if words else fields
+
+
+@contextmanager
+def writing_rows(target: str, kind: str, fields: Fields) -> Iterator[Write]:
+    """A function that writes rows with these fields: to a file, or to standard output (-) as lines without a header.
+
+    A file is FILE.part until all is written.
+
+    Raises:
+        DataError: by that function: a value is of another type than those before it.
+    """
+    if target == STANDARD and kind != "parquet":
+        stream = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="", write_through=False)
+        try:
+            write = _writer(stream, kind)
+
+            def flushed(rows: list[dict[str, Any]]) -> None:
+                write(rows)
+                stream.flush()
+
+            yield flushed
+        finally:
+            stream.detach()
+        return
+    if target == STANDARD:
+        # a copy of the descriptor: what Arrow writes to, it closes
+        with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as own:
+            sys.stdout.flush()
+            with pyarrow.PythonFile(own, mode="w") as sink, _parquet_writer(sink, fields) as write:
+                yield write
+        return
+    part = Path(f"{target}.part")
+    if kind == "parquet":
+        with _parquet_writer(str(part), fields) as write:
+            yield write
+    else:
+        with _OPENERS[parts_of(target)[2]](part, "wt", encoding="utf-8", newline="") as stream:
+            if kind != "jsonl":
+                csv.writer(stream, lineterminator="\n", **_options(kind)).writerow(_header(fields))
+            yield _writer(stream, kind)
+    part.replace(target)
+
+
+def _options(kind: str) -> dict[str, Any]:
+    return {"delimiter": "\t"} if kind == "tsv" else {}
+
+
+def _header(fields: Fields) -> list[str]:
+    """A column for each probability."""
+    names: list[str] = []
+    for name, kind in fields.items():
+        split = name == "probability" and kind is not None
+        names += [f"{name}_{one.name}" for one in kind.fields] if split else [name]
+    return names
+
+
+def _writer(stream: Any, kind: str) -> Write:
+    if kind == "jsonl":
+        return lambda rows: stream.writelines(f"{json.dumps(row, ensure_ascii=False, default=str)}\n" for row in rows)
+    writer = csv.writer(stream, lineterminator="\n", **_options(kind))
+    return lambda rows: writer.writerows(_flat(row) for row in rows)
+
+
+def _flat(row: dict[str, Any]) -> list[Any]:
+    """The fields of a line; what is no single value as JSON."""
+    flat: list[Any] = []
+    for name, value in row.items():
+        if name == "probability":
+            flat += [f"{one:.6g}" for one in value.values()]
+        elif isinstance(value, dict | list):
+            flat.append(json.dumps(value, ensure_ascii=False, default=str))
+        else:
+            flat.append(f"{value:.6g}" if name == "value" else value)
+    return flat
+
+
+@contextmanager
+def _parquet_writer(target: Any, fields: Fields) -> Iterator[Write]:
+    writer: Any = None
+
+    def begun(rows: list[dict[str, Any]]) -> Any:
+        types = {name: kind or _type_of([row[name] for row in rows]) for name, kind in fields.items()}
+        return pyarrow.parquet.ParquetWriter(target, pyarrow.schema(list(types.items())))
+
+    def write(rows: list[dict[str, Any]]) -> None:
+        nonlocal writer
+        if rows:
+            writer = writer or begun(rows)
+            writer.write_table(_table(rows, writer.schema))
+
+    try:
+        yield write
+        writer = writer or begun([])
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _type_of(values: list[Any]) -> Any:
+    try:
+        found = pyarrow.infer_type(values)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
+        return pyarrow.string()
+    return pyarrow.string() if pyarrow.types.is_null(found) else found
+
+
+def _table(rows: list[dict[str, Any]], schema: Any) -> Any:
+    columns = []
+    for field in schema:
+        try:
+            columns.append(pyarrow.array([row[field.name] for row in rows], type=field.type))
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError) as error:
+            raise DataError(
+                f"column '{field.name}' of the input has values of several types ({error}), which Parquet cannot hold; "
+                "write output=FILE.jsonl, or name the columns to keep in predict.keep=[…]"
+            ) from error
+    return pyarrow.Table.from_arrays(columns, schema=schema)

@@ -1,0 +1,401 @@
+"""The one reader of people's files: `finetune`, `check` and `predict` read the same rows, and refuse the same.
+
+A file is read once, from front to back, so that a stream does. A row that cannot be read comes with the reason; who
+reads decides whether that ends it.
+"""
+
+import bz2
+import contextlib
+import csv
+import gzip
+import io
+import itertools
+import json
+import lzma
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import pyarrow
+import pyarrow.parquet
+
+from ..errors import PowerbertError, nearest
+
+STANDARD = "-"  # standard input
+TAB = "\t"
+_AT_ONCE = 1000  # rows of a Parquet file
+_DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError)
+_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_FOREIGN = {
+    b"PK\x03\x04": "is a ZIP archive or an Excel workbook; unpack it, or save the table as CSV in UTF-8",
+    b"\x28\xb5\x2f\xfd": "is packed with zstd; unpack it, or pack it with gzip",
+    b"\xd0\xcf\x11\xe0": "is an Excel workbook; save the table as CSV in UTF-8",
+    b"\xff\xfe": "is UTF-16; save the file as UTF-8",
+    b"\xfe\xff": "is UTF-16; save the file as UTF-8",
+}
+_SEPARATORS = {",": "','", TAB: "tabs", ";": "';'", "|": "'|'"}
+_BY_COLUMNS = (
+    "it is one object with a column in each key, as pandas' df.to_json() writes it; write one object a row: "
+    "df.to_json(path, orient='records', lines=True)"
+)
+
+Row = dict[str, Any]
+
+
+class DataError(PowerbertError):
+    """A data file or row that breaks a rule."""
+
+
+class RowError(ValueError):
+    """A value that breaks a rule; the message follows on the row's place."""
+
+
+class Read(NamedTuple):
+    """
+    Attributes:
+        place: `row 31 (line 32)`, or `row 31`; rows count from 1, as lines do.
+        row: column → value; empty where it is wrong.
+        wrong: why it cannot be read; None of a good row.
+    """
+
+    place: str
+    row: Row
+    wrong: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file that is open.
+
+    Attributes:
+        columns: their names; of JSON those of the first row. Columns without a name are left out.
+        reads: wanted columns → the rows, once. Others may come too; of csv and tsv all do.
+        schema: of Parquet, else None.
+        first: of lines, the first one.
+    """
+
+    columns: list[str]
+    reads: Callable[[list[str]], Iterator[Read]]
+    schema: Any = None
+    first: str | None = None
+
+
+def shown(value: Any) -> str:
+    """A value for a message: at most a line of it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def no_column(where: Any, column: str, columns: list[str], setting: str) -> DataError:
+    """The error of a column that is not there."""
+    listed = ", ".join(columns)
+    listed = listed if len(listed) <= 400 else f"{listed[:400]}…"
+    close = nearest(column, columns)
+    return DataError(f"{where} has no column '{column}'{close}; its columns: {listed}; set {setting}")
+
+
+@contextlib.contextmanager
+def opened(source: Path | str, kind: str) -> Iterator[Table]:
+    """A file, or standard input (-), as a table.
+
+    Values of tsv, csv and lines are texts: "NA" and "null" are words, "007" is no number. Those of JSON and Parquet
+    are what they are.
+
+    Args:
+        kind: lines, tsv, csv, jsonl, json or parquet; packed with gzip, bzip2 or xz, or not.
+
+    Raises:
+        DataError: it is none of its kind, or damaged.
+    """
+    name = "standard input" if source == STANDARD else str(source)
+    try:
+        with _unpacked(source, name) as stream:
+            if kind == "parquet":
+                with _parquet(name, stream) as table:
+                    yield table
+                return
+            lines = _Lines(stream)
+            reader = {"lines": _lines, "jsonl": _json, "json": _json}.get(kind)
+            yield _delimited(name, lines, kind) if reader is None else reader(name, lines)
+    except BrokenPipeError:
+        raise
+    except _DAMAGED as error:
+        raise DataError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def columns_of(path: Path, kind: str) -> list[str]:
+    """Column names, without reading more than a row of most formats.
+
+    Raises:
+        DataError
+    """
+    with opened(path, kind) as table:
+        return table.columns
+
+
+def rows_of(path: Path, kind: str, columns: list[str]) -> Iterator[tuple[str, Row]]:
+    """The rows of a file, each with its place.
+
+    Raises:
+        DataError: at the first that cannot be read; names it.
+    """
+    with opened(path, kind) as table:
+        for place, row, wrong in table.reads(columns):
+            if wrong is not None:
+                raise DataError(f"{path}: {place} {wrong}")
+            yield place, row
+
+
+@contextlib.contextmanager
+def _unpacked(source: Path | str, name: str) -> Iterator[Any]:
+    """The bytes of a file; what packed it is known by its first bytes, not by its name."""
+    # a buffer of its own: that of sys.stdin is locked at the interpreter's end while a thread waits in it
+    raw: Any = open(source, "rb") if source != STANDARD else open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+    with raw:
+        start = raw.peek(8)[:8]
+        for magic, reason in _FOREIGN.items():
+            if start.startswith(magic):
+                raise DataError(f"{name}: {reason}")
+        opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
+        yield raw if opener is None else opener(raw, "rb")
+
+
+class _Lines:
+    """The lines of a file in UTF-8, which end with a line feed; notes what no text file has.
+
+    Attributes:
+        number: of lines that were given.
+        wrong: what is wrong with one that was given since it was last asked.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        # without the byte order mark that Excel and editors put in front; a lone carriage return ends no line
+        self._text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
+        self._ahead: list[str] = []
+        self.number = 0
+        self._wrong: str | None = None
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._ahead.pop(0) if self._ahead else next(self._text)
+        self.number += 1
+        if not line.isascii() and any("\udc80" <= char <= "\udcff" for char in line):
+            self._wrong = self._wrong or "is not valid UTF-8; save the file as UTF-8"
+        elif "\0" in line:
+            self._wrong = self._wrong or "has a NUL byte; not a text file in UTF-8; save it as UTF-8"
+        return line
+
+    def peek(self) -> str | None:
+        """The next line, without taking it; None at the end."""
+        if not self._ahead:
+            self._ahead = list(itertools.islice(self._text, 1))
+        return self._ahead[0] if self._ahead else None
+
+    def rest(self) -> str:
+        """All that comes, as one text."""
+        return "".join(self)
+
+    def noted(self) -> str | None:
+        """What is wrong with the lines since this was last called."""
+        wrong, self._wrong = self._wrong, None
+        return wrong
+
+
+def _lines(name: str, lines: _Lines) -> Table:
+    """A text in each line."""
+
+    def reads(columns: list[str]) -> Iterator[Read]:
+        for line in lines:
+            wrong, place = lines.noted(), f"line {lines.number}"
+            yield Read(place, {} if wrong else {"text": line.removesuffix("\n").removesuffix("\r")}, wrong)
+
+    return Table(["text"], reads, first=lines.peek())
+
+
+def _delimited(name: str, lines: _Lines, kind: str) -> Table:
+    """tsv (no quoting: texts may hold a lone \") and csv."""
+    csv.field_size_limit(1 << 30)
+    delimiter, quoting = (TAB, csv.QUOTE_NONE) if kind == "tsv" else (",", csv.QUOTE_MINIMAL)
+    if (first := lines.peek()) is None:
+        raise DataError(f"{name} is empty; it needs a header line and at least one row")
+    if first.lower().startswith("sep="):
+        raise DataError(f"{name}: its first line is {shown(first.strip())}, which is for Excel alone; take it out")
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
+    try:
+        header = next(reader)
+    except csv.Error as error:
+        raise DataError(f"{name}: line 1: {_csv_reason(error)}") from error
+    if wrong := lines.noted():
+        raise DataError(f"{name}: line 1 {wrong}")
+    _check_separator(name, header, delimiter)
+
+    def reads(columns: list[str]) -> Iterator[Read]:
+        check_once(name, header, columns)
+        places = {column: header.index(column) for column in header if column}
+        number = 0
+        while True:
+            line = lines.number + 1
+            try:
+                fields, wrong = next(reader, None), None
+            except csv.Error as error:
+                fields, wrong = [], _csv_reason(error)
+            if fields is None:
+                return
+            # a blank line is a text of its own where there is one column, and no row where there are more
+            if not fields and wrong is None and len(header) == 1:
+                fields = [""]
+            if not fields and wrong is None:
+                continue
+            number += 1
+            wrong = lines.noted() or wrong or _wrong_fields(header, fields)
+            last = f" to {lines.number}" if wrong and lines.number > line else ""
+            place = f"row {number} (line{'s' if last else ''} {line}{last})"
+            yield Read(place, {} if wrong else {column: fields[at] for column, at in places.items()}, wrong)
+
+    return Table([column for column in header if column], reads)
+
+
+def _csv_reason(error: csv.Error) -> str:
+    text = str(error)
+    if "new-line character" in text:
+        return "has a carriage return in a field without quotes; end lines with line feeds, and quote such a field"
+    return f"cannot be split into fields: {text}; is a quote not closed, or not doubled?"
+
+
+def _check_separator(name: str, header: list[str], delimiter: str) -> None:
+    """
+    Raises:
+        DataError: its fields are separated by something else.
+    """
+    only = header[0] if len(header) == 1 else ""
+    for other, called in _SEPARATORS.items():
+        if other != delimiter and len(parts := only.split(other)) > 1:
+            raise DataError(
+                f"{name}: its header is one column, {shown(only)}; fields are separated by "
+                f"{'tabs' if delimiter == TAB else 'commas'}, not {called} (the columns then are {', '.join(parts)})"
+            )
+
+
+def check_once(name: str, columns: list[str], wanted: Iterable[str]) -> None:
+    """
+    Raises:
+        DataError: a wanted column stands there twice.
+    """
+    for column in wanted:
+        if columns.count(column) > 1:
+            raise DataError(f"{name}: {columns.count(column)} columns are called '{column}'; give each its own name")
+
+
+def _wrong_fields(header: list[str], fields: list[str]) -> str | None:
+    if len(fields) < len(header) or any(fields[len(header) :]):
+        names = shown(", ".join(header)).strip("'\"")
+        return f"has {len(fields)} fields, the header has {len(header)} ({names})"
+    return "is the header once more; take it out" if fields[: len(header)] == header else None
+
+
+def _json(name: str, lines: _Lines) -> Table:
+    """One object a line, a list of objects, or an object with such a list under one of its keys."""
+    while (first := lines.peek()) is not None and not first.strip():
+        next(lines)
+    if first is None:
+        return Table([], lambda columns: iter(()))
+    next(lines)
+    at = lines.number
+    while (second := lines.peek()) is not None and not second.strip():
+        next(lines)
+    if second is not None and _is_object(first):
+        return _json_lines(name, first, at, lines)
+    try:
+        content = json.loads(first + lines.rest())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name}: line 1 is no JSON object: {error}") from error
+    if wrong := lines.noted():
+        raise DataError(f"{name}: {wrong}")
+    rows = _listed(name, content)
+
+    def reads(columns: list[str]) -> Iterator[Read]:
+        for number, row in enumerate(rows, 1):
+            wrong = None if isinstance(row, dict) else f"is no JSON object: it is {type(row).__name__}"
+            yield Read(f"row {number}", {} if wrong else row, wrong)
+
+    return Table(list(rows[0]) if rows and isinstance(rows[0], dict) else [], reads)
+
+
+def _is_object(line: str) -> bool:
+    """Whether a line is an object by itself."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _json_lines(name: str, first: str, at: int, lines: _Lines) -> Table:
+    def reads(columns: list[str]) -> Iterator[Read]:
+        number = 0
+        for line, text in itertools.chain([(at, first)], ((lines.number, line) for line in lines)):
+            if not text.strip():
+                continue
+            number += 1
+            place = f"row {number} (line {line})"
+            try:
+                row = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                yield Read(place, {}, lines.noted() or f"is no JSON object: {error}")
+                continue
+            wrong = None if isinstance(row, dict) else f"is no JSON object: it is {type(row).__name__}"
+            wrong = lines.noted() or wrong
+            yield Read(place, {} if wrong else row, wrong)
+
+    return Table(list(json.loads(first)), reads)
+
+
+def _listed(name: str, content: Any) -> list[Any]:
+    """The list of rows in a JSON file that is one value."""
+    if isinstance(content, list):
+        return content
+    if not isinstance(content, dict):
+        raise DataError(f"{name}: line 1 is no JSON object: it is {type(content).__name__}")
+    lists = {key: value for key, value in content.items() if isinstance(value, list) and value}
+    of_rows = [key for key, value in lists.items() if all(isinstance(row, dict) for row in value)]
+    if len(of_rows) == 1:
+        return list(content[of_rows[0]])
+    if of_rows:
+        raise DataError(f"{name}: has lists of objects under {', '.join(of_rows)}; keep one in a file")
+    if content and all(isinstance(value, dict | list) for value in content.values()):
+        raise DataError(f"{name}: {_BY_COLUMNS}")
+    return [content]
+
+
+@contextlib.contextmanager
+def _parquet(name: str, stream: IO[bytes]) -> Iterator[Table]:
+    with contextlib.ExitStack() as stack:
+        if not (isinstance(stream, io.BufferedReader) and stream.seekable()):  # Parquet is read from its end
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            while block := stream.read(1 << 20):
+                copy.write(block)
+            stream = copy  # type: ignore[assignment]
+        try:
+            file = pyarrow.parquet.ParquetFile(stream)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{name}: is no Parquet file: {error}") from error
+        columns = list(file.schema_arrow.names)
+
+        def reads(wanted: list[str]) -> Iterator[Read]:
+            number = 0
+            check_once(name, columns, wanted)
+            try:
+                known = [column for column in wanted if column in columns]
+                for batch in file.iter_batches(batch_size=_AT_ONCE, columns=known):
+                    for row in batch.to_pylist():
+                        number += 1
+                        yield Read(f"row {number}", row)
+            except (OSError, ValueError) as error:
+                raise DataError(f"{name}: cannot be read after row {number}: {error}") from error
+
+        yield Table(columns, reads, file.schema_arrow)
