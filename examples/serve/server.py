@@ -1,6 +1,7 @@
 """Answers texts over HTTP with a directory that `powerbert export` wrote (ONNX Runtime or OpenVINO), served by Mosec.
 
 MODEL=EXPORTED python server.py --port 8000      # all of Mosec's own options: python server.py --help
+                                                 # it answers this machine alone; --address 0.0.0.0 opens it to others
 curl localhost:8000/inference -d '{"text": "An apple is a fruit."}'
 curl localhost:8000/inference -d '{"text": "A man sleeps.", "text_pair": "A man is awake."}'
 
@@ -89,6 +90,7 @@ class Classifier(Worker):
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("MOSEC_ADDRESS", "127.0.0.1")  # for this machine alone; --address 0.0.0.0 opens it to others
     server = Server()
     batch, workers = int(os.environ.get("BATCH", "16")), int(os.environ.get("WORKERS", "1"))
     server.append_worker(Reader)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from . import overrides as meant
 from . import usage
 from .cli import conf_dir
 from .commands.prepare import prepared
+from .overrides import meant
 from .pipeline.bench import Timed, bench
 from .pipeline.chain import retrain
 from .pipeline.compress import compress
@@ -49,7 +49,7 @@ def settings(verb: str, *overrides: str) -> Any:
 
     if verb not in VERBS:
         raise SettingsError(usage.unknown_verb(verb))
-    given = meant.with_task(verb, meant.as_written(verb, list(overrides)), conf_dir(), [])
+    given = meant(verb, list(overrides), conf_dir(), [])
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = compose(verb, overrides=given)

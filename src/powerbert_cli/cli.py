@@ -109,7 +109,7 @@ def run_verb(verb: str, args: list[str]) -> int:
         foreign.check_folders(args)
         folders = list(foreign.named_folders(args))
         overrides.check_names(folders, verb)
-        args = overrides.with_task(verb, overrides.as_written(verb, args), conf_dir(), folders)
+        args = overrides.meant(verb, args, conf_dir(), folders)
     except PowerbertError as error:
         return _complain(str(error))
     if processes.count() > 1 and verb not in TOGETHER:
@@ -209,6 +209,8 @@ def task_function(cfg: Any) -> Any:
             return failures.note(error)
         if not isinstance(error, PowerbertError):
             raise
+        if error.exit_code == USER_ERROR and "output_dir" in cfg and processes.is_main():
+            failures.leave_nothing(Path(hydra.runtime.output_dir), Path(cfg.output_dir).resolve())
         # Past Hydra, which would announce an ordinary exception with lines of its own.
         raise SystemExit(_complain(str(error), error.exit_code)) from error
 

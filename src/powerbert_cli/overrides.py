@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from .errors import PowerbertError
+from .errors import PowerbertError, nearest
 from .settings import RENAMED, VERBS
 from .store.task_file import read_task
 
@@ -15,6 +15,18 @@ MODELS = ("checkpoint", "shortened")  # keys that name a finished model
 _NUMBER_LIKE = re.compile(r"[+-]?[\d.][\w.+-]*|[+-]?(inf|nan)", re.IGNORECASE)
 _PLAIN = re.compile(r"[^\s,\[\](){}'\"\\$=]+")
 _SET_IN = re.compile(r"^\s*(-\s*)?(override\s+)?/?task\s*:", re.MULTILINE)
+
+
+def meant(verb: str, args: list[str], conf: Path, folders: list[str]) -> list[str]:
+    """The overrides of a command line as they are meant.
+
+    Args:
+        conf: folder of the shipped configs. folders: of configs that the command line names.
+
+    Raises:
+        PowerbertError
+    """
+    return with_task(verb, with_method(verb, as_written(verb, args), conf), conf, folders)
 
 
 def quoted(text: str) -> str:
@@ -104,6 +116,28 @@ def _is_other(text: str) -> bool:
         return False
     value = _as_yaml(text)
     return isinstance(value, int | float) and str(value) != text
+
+
+def with_method(verb: str, args: list[str], conf: Path) -> list[str]:
+    """The overrides of compress, with what its method removes in place of the method's name.
+
+    For the verbs that train, conf/method also says what is kept of word-vectors and how it is trained.
+
+    Raises:
+        PowerbertError: there is no such method.
+    """
+    import yaml
+
+    names = [arg.partition("=")[2] for arg in args if arg.partition("=")[0].lstrip("+") == "method"]
+    if verb != "compress" or not names:
+        return args
+    path = conf / "method" / f"{Path(names[-1]).name}.yaml"
+    if not path.is_file():
+        known = sorted(one.stem for one in path.parent.glob("*.yaml"))
+        raise PowerbertError(f"method={names[-1]} is none of {', '.join(known)}{nearest(names[-1], known)}")
+    removed = yaml.safe_load(path.read_text(encoding="utf-8")).get("compress") or {}
+    others = [arg for arg in args if arg.partition("=")[0].lstrip("+") != "method"]
+    return [*(f"compress.{key}={_as_value(value)}" for key, value in removed.items()), *others]
 
 
 def with_task(verb: str, args: list[str], conf: Path, folders: list[str]) -> list[str]:

@@ -32,6 +32,7 @@ EXAMPLES = {
     "finetune": ["powerbert finetune", "powerbert finetune task=rte task.data_dir=FOLDER model.name_or_path=FOLDER"],
     "compress": [
         "powerbert compress compress.flops=0.6",
+        "powerbert compress method=kcm compress.flops=0.7",
         "powerbert compress compress.ffn=0.4 checkpoint=RUN/model",
         "powerbert compress compress.heads=0.5 compress.widths=layer compress.ffn=0.5",
     ],
@@ -191,6 +192,7 @@ def groups(verb: str, conf: Path) -> dict[str, list[str]]:
     cls = VERBS[verb]
     wanted = ["task", "model", "variant", "experiment"] if issubclass(cls, FinetuneSettings) else []
     wanted += ["retention", "method"] if issubclass(cls, RetrainSettings) else []
+    wanted += ["method"] if verb == "compress" else []
     wanted += ["grid"] if issubclass(cls, SweepSettings) else []
     return {
         group: sorted(
@@ -213,7 +215,8 @@ def _serves(experiment: Path, verb: str) -> bool:
 
 
 def unknown_verb(verb: str) -> str:
-    return f"unknown verb '{verb}'{nearest(verb, VERBS)}; verbs: {', '.join(VERBS)}"
+    known = (*VERBS, *PLAIN)
+    return f"unknown verb '{verb}'{nearest(verb, known)}; verbs: {', '.join(known)}"
 
 
 def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> str:

@@ -1,7 +1,9 @@
 """Jobs of a multirun that failed: each ends alone, and all of them stand in a table at the end."""
 
+import contextlib
 import json
 import logging
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,18 @@ def note(error: Exception) -> None:
     log.error("job %s failed: %s", hydra.job.num, reason)
     if not hydra.sweeper._target_.endswith(".BasicSweeper"):
         raise error
+
+
+def leave_nothing(run_dir: Path, output_dir: Path) -> None:
+    """Removes a run directory in which nothing was made, and the folders above it that are empty then."""
+    paths = [path for path in run_dir.rglob("*") if path.is_file()]
+    if any(path.parent.name != ".hydra" and path.suffix != ".log" for path in paths):
+        return
+    shutil.rmtree(run_dir, ignore_errors=True)
+    for folder in (run_dir.parent, run_dir.parent.parent, output_dir):
+        with contextlib.suppress(OSError):  # it holds other runs, or is where the user stands
+            if folder.is_relative_to(output_dir) and not folder.samefile(Path.cwd()):
+                folder.rmdir()
 
 
 class FailedJobs(Callback):

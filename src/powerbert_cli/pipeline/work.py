@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from ..encoder.loading import PROBLEMS, build_host, load_tokenizer, tokenizer_digest
+from ..encoder.families import usable_positions
+from ..encoder.loading import PROBLEMS, build_host, host_config, load_tokenizer, tokenizer_digest
 from ..encoder.shortened import ShortenedModel
 from ..report.progress import TrainingProgress
 from ..report.tracking import tracked
@@ -29,6 +30,7 @@ from ..training.trainer import Plan, autocast, resolve_device
 from .record import Record
 
 log = logging.getLogger(__name__)
+_LOOKED_AT, _CUT_MATTERS = 2000, 0.05  # rows whose whole length is looked at; share of cut ones that is a warning
 S_co = TypeVar("S_co", bound=FinetuneSettings, covariant=True)
 
 
@@ -85,9 +87,25 @@ class Work(Generic[S_co]):
     def material(self) -> Material:
         task, seq_len = self.settings.task, self.settings.seq_len
         train, dev = (tokenize(split.rows, self.tokenizer, seq_len) for split in (self.data.train, self.data.dev))
-        longest = max(train["length"])
-        log.info("word-pieces: mean %.1f, longest %d, ℓ=%d", float(np.mean(train["length"])), longest, seq_len)
+        self._say_lengths(np.asarray(train["length"]))
         return Material(train, dev, self.tokenizer, seq_len, task.metric, task.kind)
+
+    def _say_lengths(self, lengths: np.ndarray) -> None:
+        """How long the training inputs are, and loudly how many of them ℓ cuts."""
+        seq_len = self.settings.seq_len
+        at_end = np.flatnonzero(lengths >= seq_len)
+        few = self.data.train.rows.select(at_end[:_LOOKED_AT])
+        whole = np.asarray(tokenize(few, self.tokenizer, None)["length"]) if len(few) else np.zeros(0)
+        cut = float(np.mean(whole > seq_len)) * len(at_end) / len(lengths) if len(few) else 0.0
+        after = " after the cut" if cut else ""
+        log.info("word-pieces: mean %.1f, longest %d%s, ℓ=%d", float(lengths.mean()), lengths.max(), after, seq_len)
+        if cut:
+            uncut = np.percentile(whole, 100 * (1 - min(1.0, 0.01 * len(lengths) / len(at_end))), method="higher")
+            other = min(int(uncut), usable_positions(host_config(self.settings.start_model)))
+            say = log.warning if cut > _CUT_MATTERS else log.info
+            left = float(np.mean(whole > other)) * len(at_end) / len(lengths)
+            shares = seq_len, 100 * cut, other, 100 * left
+            say("seq_len=%d cuts %.1f%% of the training texts; seq_len=%d would cut %.1f%%", *shares)
 
     @property
     def device(self) -> str:

@@ -26,9 +26,15 @@ def at_least_one(name: str, value: int | None) -> None:
         raise SettingsError(f"{name}={value} must be at least 1")
 
 
+# What people call it elsewhere.
+_ELSEWHERE = {"gpu": "cuda", "float32": "fp32", "half": "fp16", "float16": "fp16", "bfloat16": "bf16"}
+
+
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise SettingsError(f"{name}={value} is none of {', '.join(allowed)}{nearest(value, allowed)}")
+        meant = _ELSEWHERE.get(value.partition(":")[0])
+        close = f" (did you mean '{meant}'?)" if meant in allowed else nearest(value, allowed)
+        raise SettingsError(f"{name}={value} is none of {', '.join(allowed)}{close}")
 
 
 def fraction(name: str, value: float) -> None:

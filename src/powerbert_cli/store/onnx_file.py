@@ -161,10 +161,11 @@ def check_exportable(strategy: str | None, choice: bool, also: Sequence[str] = (
         raise OnnxError("ONNX files are for sequence classification; this is a multiple-choice model")
     if strategy in ("threshold", "merge"):
         raise OnnxError(f"strategy={strategy} cannot be written as ONNX")
-    for package in ("onnx", "onnxscript", *also):
-        if find_spec(package) is None:
-            extra = "openvino" if package in ("openvino", "nncf") else "onnx"
-            raise OnnxError(f"this needs the package {package}: pip install 'powerbert[{extra}]'")
+    wanted = ("onnx", "onnxscript", *also)
+    missing = [package for package in wanted if find_spec(package) is None]
+    if missing:
+        extra = "openvino" if {"openvino", "nncf"} & set(wanted) else "onnx"
+        raise OnnxError(f"this needs {', '.join(missing)}, not installed here: pip install 'powerbert[{extra}]'")
 
 
 def _check(model: nn.Module) -> None:
