@@ -20,7 +20,8 @@ from powerbert_cli.settings import VERBS
 from powerbert_cli.settings.typed import from_config
 from powerbert_cli.store.retention_file import RetentionFileError, read
 from powerbert_cli.tasks.files import columns_in
-from powerbert_cli.tasks.reading import DataError, rows_of
+from powerbert_cli.tasks.reading import rows_of
+from powerbert_cli.tasks.rows import DataError
 from powerbert_cli.usage import groups, keys_of, shipped_defaults
 
 ANY = (

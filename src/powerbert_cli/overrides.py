@@ -14,7 +14,7 @@ from .store.task_file import read_task
 MODELS = ("checkpoint", "shortened")  # keys that name a finished model
 _NUMBER_LIKE = re.compile(r"[+-]?[\d.][\w.+-]*|[+-]?(inf|nan)", re.IGNORECASE)
 _PLAIN = re.compile(r"[^\s,\[\](){}'\"\\$=]+")
-_SET_IN = re.compile(r"^\s*(-\s*)?(override\s+)?/?task\s*:", re.MULTILINE)
+_SET_IN = re.compile(r"^\s*-\s*(override\s+)?/?task\s*:", re.MULTILINE)
 
 
 def meant(verb: str, args: list[str], conf: Path, folders: list[str]) -> list[str]:
@@ -48,10 +48,15 @@ def _as_written(arg: str, names: set[str]) -> str:
         return arg
     inner = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     entries = [entry.strip() for entry in inner.split(",")]
-    if not all(_PLAIN.fullmatch(entry) for entry in entries) or not any(map(_NUMBER_LIKE.fullmatch, entries)):
+    if not all(_PLAIN.fullmatch(entry) for entry in entries) or not any(map(_needs_quotes, entries)):
         return arg
-    kept = ",".join(quoted(entry) if _NUMBER_LIKE.fullmatch(entry) else entry for entry in entries)
+    kept = ",".join(quoted(entry) if _needs_quotes(entry) else entry for entry in entries)
     return f"{key}={kept if inner is value else f'[{kept}]'}"
+
+
+def _needs_quotes(entry: str) -> bool:
+    """Whether Hydra's grammar would make a number of it, or has no such characters."""
+    return bool(_NUMBER_LIKE.fullmatch(entry)) or not entry.isascii()
 
 
 def _text_keys(cls: type, within: str = "") -> Iterator[str]:
@@ -183,7 +188,7 @@ def _of_model(key: str, value: str, given: dict[str, str], conf: Path) -> list[s
     from .settings.folders import folder_of
 
     folder = folder_of(value)
-    if folder is None:
+    if folder is None or not (folder / "config.json").is_file():
         return []  # is refused with the other settings
     found = read_task(folder)
     if found is None:
@@ -192,9 +197,10 @@ def _of_model(key: str, value: str, given: dict[str, str], conf: Path) -> list[s
                 f"{key}={value}: says nothing of its task; give the folder with your train.* and dev.* files, "
                 "task.data_dir=FOLDER, or set task=NAME"
             )
-        return ["task=custom", *_kind_of(folder)]
-    seq_len = [] if {"seq_len", "experiment"} & set(given) else [f"seq_len={found.seq_len}"]
-    return [*_as_overrides(found.task, conf), *seq_len]
+        implied = ["task=custom", *_kind_of(folder), "seq_len=auto"]
+    else:
+        implied = [*_as_overrides(found.task, conf), f"seq_len={found.seq_len}"]
+    return implied[:-1] if {"seq_len", "experiment"} & set(given) else implied
 
 
 def _kind_of(folder: Path) -> list[str]:

@@ -59,7 +59,7 @@ def model(tmp_path, monkeypatch):
 def fails(capfd, folder, *args):
     """The one line; the folder is as before, and no stage came of it."""
     before = digests(folder)
-    assert dispatch([*args, "experiment=smoke", "seq_len=16"]) == 2
+    assert dispatch([*args, "task=synthetic", "experiment=smoke", "seq_len=16"]) == 2
     assert digests(folder) == before
     assert not [path for path in folder.parent.glob("outputs/stages/*") if not path.name.startswith((".", "finetune"))]
     lines = [line for line in capfd.readouterr().err.splitlines() if line]

@@ -13,7 +13,7 @@ from powerbert_cli.cli import dispatch
 def model(tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
-    for name in ("config.json", "model.safetensors", "README.md", "notes.log"):
+    for name in ("config.json", "model.safetensors", "README.md", "notes.log", "task.json", "task.local.json"):
         (folder / name).write_text("{}")
     return folder
 
@@ -41,7 +41,8 @@ def test_a_model_goes_up_with_its_card_and_private(model, calls, capsys):
     assert repo == "me/name" and options == {"private": True, "exist_ok": True}
     assert upload["repo_id"] == "me/name" and upload["folder_path"] == model
     found = {path.name for pattern in upload["allow_patterns"] for path in model.glob(pattern)}
-    assert found == {"config.json", "model.safetensors", "README.md"}
+    found -= {path.name for pattern in upload["ignore_patterns"] for path in model.glob(pattern)}
+    assert found == {"config.json", "model.safetensors", "README.md", "task.json"}  # folders of this machine stay here
 
 
 def test_it_is_public_only_when_told(model, calls):

@@ -11,7 +11,7 @@ from custom import task
 
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.tasks.files import find_files, split_of
-from powerbert_cli.tasks.reading import DataError
+from powerbert_cli.tasks.rows import DataError
 from powerbert_cli.tasks.sources import load_task
 
 ROWS = [('he said "no', 1), ("", 0), ("NA", 1), ("null, 007", 0)]

@@ -12,7 +12,8 @@ import pytest
 
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.tasks.columns import guessed, text_of
-from powerbert_cli.tasks.reading import Read, RowError, opened
+from powerbert_cli.tasks.reading import opened
+from powerbert_cli.tasks.rows import Read, RowError
 
 PACKS = {"": lambda content: content, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 

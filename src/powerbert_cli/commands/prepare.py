@@ -11,6 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from .. import processes
+from ..encoder.families import usable_positions
+from ..encoder.loading import host_config
 from ..method.kernels import use_kernel
 from ..method.soft_extract import learning_rate_for_reach
 from ..pipeline.joint import settled_ffn
@@ -108,10 +110,11 @@ def _seq_len(work: Work) -> int:
         "word-pieces of the training inputs: %s",
         ", ".join(f"{p}% ≤ {int(np.percentile(lengths, p, method='higher'))}" for p in points),
     )
-    chosen = nearest_seq_len(lengths)
+    chosen = min(nearest_seq_len(lengths), usable_positions(host_config(work.settings.start_model)))
     cut = float(np.mean(lengths > chosen))
     log.info(
-        "seq_len=auto: ℓ=%d, the nearest of %s to the 99th percentile; %.1f%% are cut", chosen, SEQ_LENS, 100 * cut
+        "seq_len=auto: ℓ=%d, of %s and what the model takes the nearest to the 99th percentile; %.1f%% are cut",
+        *(chosen, SEQ_LENS, 100 * cut),
     )
     return chosen
 

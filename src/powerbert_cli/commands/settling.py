@@ -9,7 +9,7 @@ from ..settings import FinetuneSettings, SettingsError, TaskSettings
 from ..tasks.columns import guessed
 from ..tasks.labels import number_of
 from ..tasks.origins import Source, finder
-from ..tasks.reading import DataError, no_column, shown
+from ..tasks.rows import DataError, no_column, shown
 
 log = logging.getLogger(__name__)
 _MOST = 1000  # classes

@@ -10,7 +10,7 @@ from ..settings import AUTO, STANDARD, PredictSettings
 from ..store.task_file import TaskFile
 from ..tasks.answer_rows import Fields
 from ..tasks.columns import KNOWN, chosen, text_of
-from ..tasks.reading import RowError, Table, check_once
+from ..tasks.rows import RowError, Table, check_once
 
 
 class Asked(NamedTuple):

@@ -184,6 +184,7 @@ class Work(Generic[S_co]):
 
         def made(result: Path, checkpoints: Path) -> None:
             make(result, checkpoints)
+            self.describe(result / "model")
             write_json(result / "environment.json", capture(self.device))
 
         return self.store.ensure(record.STAGE, record.decides(), made, fresh)

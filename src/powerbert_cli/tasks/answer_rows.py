@@ -17,7 +17,8 @@ import pyarrow
 import pyarrow.parquet
 
 from ..settings.formats import parts_of
-from .reading import STANDARD, DataError
+from .reading import STANDARD
+from .rows import DataError
 
 Write = Callable[[list[dict[str, Any]]], None]
 # Column → its type in Parquet; None: that of the first rows.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import nearest
-from .reading import DataError, RowError, no_column, shown
+from .rows import DataError, RowError, no_column, shown
 
 # Names that text columns go by, the first that is there before the next.
 KNOWN = (["sentence1", "sentence2"], ["text", "text_pair"], ["question", "sentence"], ["sentence"], ["text"])

@@ -8,7 +8,8 @@ from pathlib import Path
 import datasets
 
 from ..settings.formats import FORMATS, PACKED, UNREAD, format_of, parts_of
-from .reading import DataError, Row, columns_of, opened, rows_of
+from .reading import columns_of, opened, rows_of
+from .rows import DataError, Row
 
 SPLIT_FILES = {
     "train": ("train", "training"),

@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 from ..errors import nearest
 from ..settings import TaskSettings
-from .reading import RowError, shown
+from .rows import RowError, shown
 
 
 class LabelError(RowError):

@@ -10,7 +10,7 @@ import datasets
 from ..settings import TaskSettings
 from . import cache, files, synthetic
 from .labels import LabelError
-from .reading import DataError, Row
+from .rows import DataError, Row
 
 # Names that the original RACE files use for the questions of one passage, all in one row.
 RACE = {"questions": "question", "options": "options", "answers": "answer"}

@@ -9,21 +9,19 @@ import contextlib
 import csv
 import gzip
 import io
-import itertools
-import json
 import lzma
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import pyarrow
 import pyarrow.parquet
 
-from ..errors import PowerbertError, nearest
+from .json_rows import json_table
+from .rows import DataError, Lines, Read, Row, Table, check_once, shown
 
 STANDARD = "-"  # standard input
 TAB = "\t"
@@ -38,64 +36,6 @@ _FOREIGN = {
     b"\xfe\xff": "is UTF-16; save the file as UTF-8",
 }
 _SEPARATORS = {",": "','", TAB: "tabs", ";": "';'", "|": "'|'"}
-_BY_COLUMNS = (
-    "it is one object with a column in each key, as pandas' df.to_json() writes it; write one object a row: "
-    "df.to_json(path, orient='records', lines=True)"
-)
-
-Row = dict[str, Any]
-
-
-class DataError(PowerbertError):
-    """A data file or row that breaks a rule."""
-
-
-class RowError(ValueError):
-    """A value that breaks a rule; the message follows on the row's place."""
-
-
-class Read(NamedTuple):
-    """
-    Attributes:
-        place: `row 31 (line 32)`, or `row 31`; rows count from 1, as lines do.
-        row: column → value; empty where it is wrong.
-        wrong: why it cannot be read; None of a good row.
-    """
-
-    place: str
-    row: Row
-    wrong: str | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A file that is open.
-
-    Attributes:
-        columns: their names; of JSON those of the first row. Columns without a name are left out.
-        reads: wanted columns → the rows, once. Others may come too; of csv and tsv all do.
-        schema: of Parquet, else None.
-        first: of lines, the first one.
-    """
-
-    columns: list[str]
-    reads: Callable[[list[str]], Iterator[Read]]
-    schema: Any = None
-    first: str | None = None
-
-
-def shown(value: Any) -> str:
-    """A value for a message: at most a line of it."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
-
-
-def no_column(where: Any, column: str, columns: list[str], setting: str) -> DataError:
-    """The error of a column that is not there."""
-    listed = ", ".join(columns)
-    listed = listed if len(listed) <= 400 else f"{listed[:400]}…"
-    close = nearest(column, columns)
-    return DataError(f"{where} has no column '{column}'{close}; its columns: {listed}; set {setting}")
 
 
 @contextlib.contextmanager
@@ -118,8 +58,8 @@ def opened(source: Path | str, kind: str) -> Iterator[Table]:
                 with _parquet(name, stream) as table:
                     yield table
                 return
-            lines = _Lines(stream)
-            reader = {"lines": _lines, "jsonl": _json, "json": _json}.get(kind)
+            lines = Lines(stream)
+            reader = {"lines": _lines, "jsonl": json_table, "json": json_table}.get(kind)
             yield _delimited(name, lines, kind) if reader is None else reader(name, lines)
     except BrokenPipeError:
         raise
@@ -155,7 +95,8 @@ def _unpacked(source: Path | str, name: str) -> Iterator[Any]:
     """The bytes of a file; what packed it is known by its first bytes, not by its name."""
     # a buffer of its own: that of sys.stdin is locked at the interpreter's end while a thread waits in it
     raw: Any = open(source, "rb") if source != STANDARD else open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
-    with raw:
+    # standard input stays open: closing it waits for the thread that reads
+    with contextlib.nullcontext(raw) if source == STANDARD else raw:
         start = raw.peek(8)[:8]
         for magic, reason in _FOREIGN.items():
             if start.startswith(magic):
@@ -164,50 +105,7 @@ def _unpacked(source: Path | str, name: str) -> Iterator[Any]:
         yield raw if opener is None else opener(raw, "rb")
 
 
-class _Lines:
-    """The lines of a file in UTF-8, which end with a line feed; notes what no text file has.
-
-    Attributes:
-        number: of lines that were given.
-        wrong: what is wrong with one that was given since it was last asked.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        # without the byte order mark that Excel and editors put in front; a lone carriage return ends no line
-        self._text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
-        self._ahead: list[str] = []
-        self.number = 0
-        self._wrong: str | None = None
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = self._ahead.pop(0) if self._ahead else next(self._text)
-        self.number += 1
-        if not line.isascii() and any("\udc80" <= char <= "\udcff" for char in line):
-            self._wrong = self._wrong or "is not valid UTF-8; save the file as UTF-8"
-        elif "\0" in line:
-            self._wrong = self._wrong or "has a NUL byte; not a text file in UTF-8; save it as UTF-8"
-        return line
-
-    def peek(self) -> str | None:
-        """The next line, without taking it; None at the end."""
-        if not self._ahead:
-            self._ahead = list(itertools.islice(self._text, 1))
-        return self._ahead[0] if self._ahead else None
-
-    def rest(self) -> str:
-        """All that comes, as one text."""
-        return "".join(self)
-
-    def noted(self) -> str | None:
-        """What is wrong with the lines since this was last called."""
-        wrong, self._wrong = self._wrong, None
-        return wrong
-
-
-def _lines(name: str, lines: _Lines) -> Table:
+def _lines(name: str, lines: Lines) -> Table:
     """A text in each line."""
 
     def reads(columns: list[str]) -> Iterator[Read]:
@@ -218,7 +116,7 @@ def _lines(name: str, lines: _Lines) -> Table:
     return Table(["text"], reads, first=lines.peek())
 
 
-def _delimited(name: str, lines: _Lines, kind: str) -> Table:
+def _delimited(name: str, lines: Lines, kind: str) -> Table:
     """tsv (no quoting: texts may hold a lone \") and csv."""
     csv.field_size_limit(1 << 30)
     delimiter, quoting = (TAB, csv.QUOTE_NONE) if kind == "tsv" else (",", csv.QUOTE_MINIMAL)
@@ -282,94 +180,11 @@ def _check_separator(name: str, header: list[str], delimiter: str) -> None:
             )
 
 
-def check_once(name: str, columns: list[str], wanted: Iterable[str]) -> None:
-    """
-    Raises:
-        DataError: a wanted column stands there twice.
-    """
-    for column in wanted:
-        if columns.count(column) > 1:
-            raise DataError(f"{name}: {columns.count(column)} columns are called '{column}'; give each its own name")
-
-
 def _wrong_fields(header: list[str], fields: list[str]) -> str | None:
     if len(fields) < len(header) or any(fields[len(header) :]):
         names = shown(", ".join(header)).strip("'\"")
         return f"has {len(fields)} fields, the header has {len(header)} ({names})"
     return "is the header once more; take it out" if fields[: len(header)] == header else None
-
-
-def _json(name: str, lines: _Lines) -> Table:
-    """One object a line, a list of objects, or an object with such a list under one of its keys."""
-    while (first := lines.peek()) is not None and not first.strip():
-        next(lines)
-    if first is None:
-        return Table([], lambda columns: iter(()))
-    next(lines)
-    at = lines.number
-    while (second := lines.peek()) is not None and not second.strip():
-        next(lines)
-    if second is not None and _is_object(first):
-        return _json_lines(name, first, at, lines)
-    try:
-        content = json.loads(first + lines.rest())
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name}: line 1 is no JSON object: {error}") from error
-    if wrong := lines.noted():
-        raise DataError(f"{name}: {wrong}")
-    rows = _listed(name, content)
-
-    def reads(columns: list[str]) -> Iterator[Read]:
-        for number, row in enumerate(rows, 1):
-            wrong = None if isinstance(row, dict) else f"is no JSON object: it is {type(row).__name__}"
-            yield Read(f"row {number}", {} if wrong else row, wrong)
-
-    return Table(list(rows[0]) if rows and isinstance(rows[0], dict) else [], reads)
-
-
-def _is_object(line: str) -> bool:
-    """Whether a line is an object by itself."""
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _json_lines(name: str, first: str, at: int, lines: _Lines) -> Table:
-    def reads(columns: list[str]) -> Iterator[Read]:
-        number = 0
-        for line, text in itertools.chain([(at, first)], ((lines.number, line) for line in lines)):
-            if not text.strip():
-                continue
-            number += 1
-            place = f"row {number} (line {line})"
-            try:
-                row = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                yield Read(place, {}, lines.noted() or f"is no JSON object: {error}")
-                continue
-            wrong = None if isinstance(row, dict) else f"is no JSON object: it is {type(row).__name__}"
-            wrong = lines.noted() or wrong
-            yield Read(place, {} if wrong else row, wrong)
-
-    return Table(list(json.loads(first)), reads)
-
-
-def _listed(name: str, content: Any) -> list[Any]:
-    """The list of rows in a JSON file that is one value."""
-    if isinstance(content, list):
-        return content
-    if not isinstance(content, dict):
-        raise DataError(f"{name}: line 1 is no JSON object: it is {type(content).__name__}")
-    lists = {key: value for key, value in content.items() if isinstance(value, list) and value}
-    of_rows = [key for key, value in lists.items() if all(isinstance(row, dict) for row in value)]
-    if len(of_rows) == 1:
-        return list(content[of_rows[0]])
-    if of_rows:
-        raise DataError(f"{name}: has lists of objects under {', '.join(of_rows)}; keep one in a file")
-    if content and all(isinstance(value, dict | list) for value in content.values()):
-        raise DataError(f"{name}: {_BY_COLUMNS}")
-    return [content]
 
 
 @contextlib.contextmanager

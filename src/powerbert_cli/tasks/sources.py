@@ -18,7 +18,7 @@ from .columns import chosen, text_of
 from .labels import LabelError, reader_for, truth_of
 from .metrics import undefined_on
 from .origins import RACE, Source, finder, is_race, questions_of
-from .reading import DataError, RowError, no_column, shown
+from .rows import DataError, RowError, no_column, shown
 
 log = logging.getLogger(__name__)
 datasets.disable_progress_bars()
