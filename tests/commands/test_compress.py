@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -213,20 +212,19 @@ def test_few_bits_are_trained_with_and_kept(here, capfd):
 
 
 @pytest.mark.parametrize(
-    ("given", "method", "kept", "curve"),
+    ("given", "method", "curve"),
     [
-        ([], "power", 0.4, "power"),
-        (["compress.ffn=0.5"], "power", 1, "ffn"),
-        (["compress.layers=1", "compress.heads=0.5"], "power", 1, "layers and heads"),
-        (["compress.flops=0.8", "compress.by=heads"], "power", 0.4, "power on heads"),
-        (["compress.bits=4"], "power", 1, "bits"),
-        (["method=first", "compress.layers=1"], "first", 1, "first"),
-        (["method=kcm"], "kcm", 0.4, "power on kcm"),
-        ([], "power", 1, "full"),
-        ([], "power", None, "power"),
+        ([], "power", "power"),
+        (["retention=full", "compress.ffn=0.5"], "power", "ffn"),
+        (["retention=full", "compress.layers=1", "compress.heads=0.5"], "power", "layers and heads"),
+        (["compress.flops=0.8", "compress.by=heads"], "power", "power on heads"),
+        (["strategy=none", "compress.bits=4"], "power", "bits"),
+        (["method=first", "compress.layers=1"], "first", "first"),
+        (["method=kcm", "retention=searched"], "kcm", "power on kcm"),
+        (["retention=full"], "power", "full"),
     ],
 )
-def test_a_curve_is_named_for_what_is_removed(given, method, kept, curve, here):
+def test_a_curve_is_named_for_what_is_removed(given, method, curve, here):
     """Whatever sets no other method has method=power, also where no word-vector is dropped."""
     settings = api.settings("retrain", *SMALL, *given)
-    assert curve_of(settings, method, SimpleNamespace(kept_share=kept)) == curve
+    assert curve_of(settings, method) == curve

@@ -19,9 +19,8 @@ from ..pipeline.work import Work
 from ..report.front import speed_of
 from ..report.progress import TimingProgress
 from ..report.tables import say_metrics, say_retention, say_timing
-from ..settings import SweepSettings
+from ..settings import RetrainSettings, SweepSettings
 from ..store.artifacts import write_json
-from ..store.retention_file import RetentionFile
 from ..store.shipped import load_shortened
 from ..store.stages import Stage
 from .prepare import begin
@@ -92,7 +91,7 @@ def _job(cfg: Any) -> dict[str, Any]:
     drop = drop_of(settings.task.metric, baseline, stage, settings.max_drop)
     return {
         "task": settings.task.name,
-        "curve": settings.curve or curve_of(settings, HydraConfig.get().runtime.choices["method"], retention),
+        "curve": settings.curve or curve_of(settings, HydraConfig.get().runtime.choices["method"]),
         "strategy": settings.strategy,
         "retention": list(retention.configuration),
         "seq_len": settings.seq_len,
@@ -113,15 +112,15 @@ def _job(cfg: Any) -> dict[str, Any]:
     }
 
 
-def curve_of(settings: SweepSettings, method: str, retention: RetentionFile) -> str:
+def curve_of(settings: RetrainSettings, method: str) -> str:
     """The curve of a job that names none: its method, or for method=power, which any job has that sets no other, what
-    is really removed.
+    it is told to remove.
 
     Returns:
         power where word-vectors alone are dropped; layers, heads, ffn, bits or several of them where they are not;
         power on layers where both; full where nothing is removed.
     """
-    drops = retention.kept_share != 1
+    drops = settings.retention.lengths != "full" and settings.strategy != "none"
     removed = " and ".join(settings.compress.axes) if method == "power" else method
     if not drops:
         return removed or "full"
