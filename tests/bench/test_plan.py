@@ -80,7 +80,7 @@ def test_several_points_share_the_time(monkeypatch):
     allowance = Allowance(90, 3)
     allowance.begin()
     now[0] = 10
-    assert allowance.left == 20 and allowance.would_do(50) == 150
+    assert allowance.left == 20 and allowance.would_do(50) == 180
     allowance.end()
     allowance.begin()
     assert allowance.left == 40  # what the first one left

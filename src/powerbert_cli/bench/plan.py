@@ -37,8 +37,9 @@ class Allowance:
         self.points -= 1
 
     def would_do(self, needed: float) -> int:
-        """Seconds with which this point, if it needs so much, and those after it leave nothing out."""
-        return math.ceil(self.spent + needed * max(1, self.points))
+        """Seconds with which this point, if it needs so much from now on, and those after it leave nothing out."""
+        used = time.monotonic() - self._start
+        return math.ceil(self.spent + (used + needed) * max(1, self.points))
 
 
 @dataclass(frozen=True)
