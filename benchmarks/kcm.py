@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from powerbert_cli.api import settings
-from powerbert_cli.bench.table import speedup
+from powerbert_cli.bench.ratio import speedup
 from powerbert_cli.bench.timing import Contender, measure, warm_up
 from powerbert_cli.pipeline.compress import Sizes, compressed
 from powerbert_cli.pipeline.retrain import drop_of

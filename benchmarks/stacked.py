@@ -29,10 +29,12 @@ def file_mb(model: Path, int8: bool) -> float:
 def row(name: str, timing: pd.DataFrame, precision: str, model: Path) -> None:
     found = timing[timing["precision"] == precision].iloc[0]
     star = "*" if str(found["within_max_drop"]) == "False" else ""
+    low, high = (found.get(f"speedup_vs_best_{end}") for end in ("low", "high"))  # older tables have none
+    ends = "" if low is None else f" ({low:.2f}..{high:.2f})"
     print(
         f"| {name} | {found['engine']}, {found['precision']}, {found['padding']} "
         f"| {found['value']:.4f}{star} ({found['value_low']:.4f}..{found['value_high']:.4f}) "
-        f"| {1000 / found['examples_per_s']:.2f} | {found['speedup_vs_best']:.2f} "
+        f"| {1000 / found['examples_per_s']:.2f} | {found['speedup_vs_best']:.2f}{ends} "
         f"| {file_mb(model, precision == 'int8'):.1f} |"
     )
 

@@ -1,5 +1,6 @@
 """The verbs as Python functions: the same stages as the command line's, and the page that explains them."""
 
+import json
 import re
 import subprocess
 import sys
@@ -58,6 +59,33 @@ def test_bench_returns_the_timing_table_and_writes_it_where_it_is_told(here, tmp
     assert timed.retention.configuration == (9, 4) == timed.model.elimination.retention.values
     api.bench(given, folder=tmp_path / "there")
     assert {path.name for path in (tmp_path / "there").iterdir()} == {"retention.json", "timing.csv", "timing.json"}
+
+
+def test_a_bench_that_is_stopped_leaves_the_rounds_that_are_whole(here, tmp_path):
+    given = api.settings("bench", *SMALL, "retention.lengths=[9,4]", "bench.examples=32", "bench.paddings=[sorted]")
+
+    def stop(what, done, of):
+        if what == "rounds" and done > 2.4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        api.bench(given, folder=tmp_path / "stopped", told=stop)
+    timing = pd.read_csv(tmp_path / "stopped" / "timing.csv")
+    assert timing["rounds"].tolist() == [2] * 3 and {"load_average", "cores"} <= set(timing)
+
+
+def test_bench_has_a_limit_on_its_time_and_says_who_was_left_out(here, tmp_path, caplog):
+    """None at all: what decides is timed all the same, in the least rounds."""
+    given = ["retention.lengths=[9,4]", "bench.examples=32", "bench.max_seconds=0"]
+    with caplog.at_level("INFO"):
+        timed = api.bench(api.settings("bench", *SMALL, *given), folder=tmp_path / "there").timing
+    assert timed["model"].tolist() == ["plain", "full", "shortened"]
+    assert (timed["rounds"] == 5).all() and timed["speedup_vs_best"].notna().all()
+    said = caplog.text
+    assert "contenders within bench.max_seconds=0: " in said and re.search(r"about bench.max_seconds=\d+ has all", said)
+    assert "a round takes about" in said and "5 rounds with the answers" in said
+    skipped = json.loads((tmp_path / "there" / "timing.json").read_text())["runs"][0]["skipped"]
+    assert len(skipped) == 11 - len(timed) and "no time within bench.max_seconds=0" in skipped[0]["reason"]
 
 
 def test_auto_is_settled(here):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from powerbert_cli.cli import dispatch
+from powerbert_cli.report.check_report import say_check
 
 COLUMN = ["task.text_columns=[sentence]"]
 SMALL = ["model=tiny", "model.config.num_hidden_layers=2", "epochs=2", "batch_size=8", "seq_len=8", "check.steps=2"]
@@ -48,12 +49,49 @@ def test_rows_are_counted_and_what_spoils_a_result_is_named(folder, capfd):
 
 def test_the_stages_times_follow_from_a_step_and_their_epochs(folder, capfd):
     write([(f"word{i}", i % 2) for i in range(40)], [("new", 1), ("other", 0)])
-    found, _ = checked(
+    found, said = checked(
         capfd, "task=custom", *COLUMN, "task.data_dir=data", "task.label_names=[no,yes]", "search.epochs=4"
     )
     seconds = found["seconds"]
     epoch = 5 * seconds["step"] + 2 * seconds["dev_row"]  # 40 rows in batches of 8
     assert seconds["finetune"] == pytest.approx(2 * epoch) and seconds["search"] == pytest.approx(4 * epoch)
+    low, high = seconds["step_range"]
+    assert low <= seconds["step"] <= high
+    ends = [2 * (5 * step + 2 * seconds["dev_row"]) for step in (low, high)]
+    assert seconds["ranges"]["finetune"] == pytest.approx(ends)
+    for stage in ("reading the rows", "tokenising 40 training texts", "timing 2 training steps"):
+        assert f"check: {stage}" in said
+    assert "search and re-training are estimated from a fine-tuning step" in said
+
+
+def found_of(steps, **load):
+    """Of a check with these ends of a step's seconds."""
+    split = {"rows": 90, "labels": {}, "empty": 0, "repeated": 0, "conflicts": 0}
+    ranges = {name: [60 * end for end in steps] for name in ("finetune", "search", "retrain")}
+    return {
+        "splits": {"train": split, "dev": split}, "overlap": 0, "lengths": {"100": 9}, "seq_len": 16, "cut": 0.0,
+        "search": {"regularizer": "decoupled"}, "load": {"average": 1.0, "cores": 2, "threads": 2, **load},
+        "seconds": {"step_range": list(steps), "ranges": ranges},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "said", "doubt"),
+    [
+        (found_of((2.0, 2.2)), "finetune 2 min, search", ""),
+        (
+            found_of((2.0, 26.0)),
+            "finetune 2 min to 26 min, search",
+            "very different times (2000 to 26000 ms",
+        ),
+        (found_of((2.0, 2.0), average=5.0), "a step takes 2000 ms", "the load average was 5.0 on 2 cores"),
+        (found_of((2.0, 2.0), average=None), "a step takes 2000 ms", ""),
+    ],
+)
+def test_an_estimate_is_a_range_and_noise_is_called_noise(found, said, doubt, capfd):
+    say_check(found, None, 0.01)
+    out = capfd.readouterr().out
+    assert said in out and ("do not trust the times" in out) == bool(doubt) and doubt in out
 
 
 def test_how_far_a_search_can_go(folder, capfd):

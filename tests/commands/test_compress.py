@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from powerbert_cli import api
 from powerbert_cli.cli import dispatch
+from powerbert_cli.commands.sweep import curve_of
 
 TIMED = ["bench.examples=32", "bench.paddings=[max]", "bench.accuracy=true"]
 SMALL = ["experiment=smoke", "task.synthetic.train=96", "task.synthetic.dev=48", "model.config.num_hidden_layers=2"]
@@ -208,3 +209,22 @@ def test_few_bits_are_trained_with_and_kept(here, capfd):
     assert "bits" not in json.loads((newest("retrain") / "model/compression.json").read_text())
     assert dispatch(["retrain", *SMALL, f"checkpoint={run}/model", "retention=full"]) == 2
     assert "the bits of its linear layers are given already" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "method", "curve"),
+    [
+        ([], "power", "power"),
+        (["retention=full", "compress.ffn=0.5"], "power", "ffn"),
+        (["retention=full", "compress.layers=1", "compress.heads=0.5"], "power", "layers and heads"),
+        (["compress.flops=0.8", "compress.by=heads"], "power", "power on heads"),
+        (["strategy=none", "compress.bits=4"], "power", "bits"),
+        (["method=first", "compress.layers=1"], "first", "first"),
+        (["method=kcm", "retention=searched"], "kcm", "power on kcm"),
+        (["retention=full"], "power", "full"),
+    ],
+)
+def test_a_curve_is_named_for_what_is_removed(given, method, curve, here):
+    """Whatever sets no other method has method=power, also where no word-vector is dropped."""
+    settings = api.settings("retrain", *SMALL, *given)
+    assert curve_of(settings, method) == curve

@@ -8,6 +8,7 @@ import pytest
 
 from powerbert_cli import api
 from powerbert_cli.cli import dispatch
+from powerbert_cli.commands.folds import _epochs
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.tasks.metrics import spread
 from powerbert_cli.tasks.sources import load_task
@@ -84,3 +85,8 @@ def test_a_sweep_counts_folds_as_runs_of_one_setting(rows, tmp_path):
     values = pd.read_csv(tmp_path / "sweep/sweep.csv")
     assert row["seeds"] == 2 and row["value_mean"] == pytest.approx(values["value"].mean())
     assert sorted(values["fold"]) == [0, 1]
+
+
+@pytest.mark.parametrize(("found", "said"), [([3, 3], 3), ([2, 4, 3], "2 to 4"), ([None, 2], "1 to 2"), ([None], None)])
+def test_of_how_many_epochs_the_best_was_kept_over_folds(found, said):
+    assert _epochs(found) == said

@@ -1,13 +1,15 @@
 """The page of a run and of several: what it says, that it is whole in itself, and that it works in a browser."""
 
 import html
+import json
 import re
 import shutil
 import subprocess
 
+import pandas as pd
 import pytest
 import yaml
-from report_runs import EVIL, make_run
+from report_runs import EVIL, make_run, timing
 
 from powerbert_cli.cli import dispatch
 from powerbert_cli.errors import PowerbertError
@@ -28,8 +30,48 @@ def test_a_run_says_what_was_done_and_found(tmp_path):
     assert "0.9000" in page and "0.8000 to 0.9500" in page
     assert "37.5%" in page  # (32 + 16) of 2 · 64
     assert "2.00×" in page  # 0.2 s against 0.1 s
+    assert "95% 1.90 to 2.10; eager, fp32, sorted, batch 32, ℓ=64, 2 threads: 320 inputs a second" in said
     assert 'width: 50.00%"></div></div><span>32' in page
     assert 'href="timing.csv"' in page
+
+
+BEYOND = {"precision": "int8", "within": (True, False)}
+
+
+def test_a_speed_whose_answers_do_not_count_is_listed_and_not_advertised(tmp_path):
+    """int8 at 10 times, beyond max_drop, beside float32 at 2."""
+    run = make_run(tmp_path / "a", model={"name_or_path": "org/base"})
+    both = pd.concat([timing(0.1), timing(0.02, **BEYOND)])
+    both.to_csv(run / "timing.csv", index=False)
+    said = html.unescape(page_of([run], run / "report.html"))
+    assert "2.00×" in said and "10.00×" not in said
+    assert "shortened*" in said and "its speed does not count" in said
+    write_model_card(run)
+    card = (run / "model" / "README.md").read_text()
+    assert "2.00 (95% 1.90 to 2.10) times as fast" in card and "10.00" not in card
+    other = make_run(tmp_path / "b", value=0.8)
+    said = html.unescape(page_of([run, other], tmp_path / "runs.html"))
+    assert "10.00 (9.50 to 10.50)</title>" not in said and "2.00 (1.90 to 2.10)</title>" in said
+    timing(0.02, **BEYOND).to_csv(run / "timing.csv", index=False)  # nothing counts
+    assert "as fast as the fastest plain model here" not in page_of([run], run / "report.html")
+
+
+def test_times_that_are_not_to_be_trusted_are_called_so(tmp_path):
+    run = make_run(tmp_path / "a", model={"name_or_path": "org/base"})
+    timing(0.1, load_average=9.0, cores=2).to_csv(run / "timing.csv", index=False)
+    page = page_of([run], run / "report.html")
+    assert "Do not trust these times: the load average was 9.0 on 2 cores" in page
+    assert "not to be trusted, see the run" in page_of([run, make_run(tmp_path / "b")], tmp_path / "runs.html")
+    write_model_card(run)
+    assert "| times | do not trust these times: " in (run / "model" / "README.md").read_text()
+
+
+def test_a_table_of_an_earlier_version_makes_a_page(tmp_path):
+    run = make_run(tmp_path / "a")
+    old = timing(0.1).drop(columns=["speedup_vs_best_low", "speedup_vs_best_high", "within_max_drop"])
+    old.to_csv(run / "timing.csv", index=False)
+    said = html.unescape(page_of([run], run / "report.html"))
+    assert "2.00×" in said and "1.80..2.20" in said and "95% 1.90" not in said
 
 
 def test_words_are_shaded_by_the_layer_that_they_reached(tmp_path):
@@ -92,7 +134,19 @@ def test_the_card_of_a_model_says_how_good_and_how_fast(tmp_path):
     rows = dict(re.findall(r"^\| ([^|]+) \| (.*) \|$", text, flags=re.M))
     assert rows["task"] == r"a\|b" and rows["word-vectors kept by layer"] == "32, 16 (37.5%)"
     assert rows["accuracy on dev"] == "0.9000 (95% interval 0.8000 to 0.9500, n=9, seed 0)"
-    assert rows["speed"].startswith("320 inputs a second, 2.00 times as fast as the fastest plain model")
+    assert rows["speed"] == (
+        "320 inputs a second, 2.00 (95% 1.90 to 2.10) times as fast as the fastest plain model timed beside it "
+        "(eager, fp32, sorted, batch 32, ℓ=64, 2 threads)"
+    )
+
+
+def test_the_card_says_which_plain_model_the_loss_is_against(tmp_path):
+    run = make_run(tmp_path / "a")
+    lost = {"drop": 0.01, "baseline": 0.91, "drop_low": 0.0, "drop_high": 0.02}
+    (run / "result.json").write_text(json.dumps(lost))
+    write_model_card(run)
+    text = (run / "model" / "README.md").read_text()
+    assert "that is the better of the fine-tuned model and the one trained as long" in text
 
 
 def test_a_folder_of_this_machine_is_no_base_model_on_the_hub(tmp_path):

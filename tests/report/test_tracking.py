@@ -7,7 +7,7 @@ import mlflow
 import pandas as pd
 import pytest
 from hosts import described, make_host
-from report_runs import make_run
+from report_runs import make_run, timing
 from trainings import plan
 
 from powerbert_cli.cli import dispatch
@@ -60,15 +60,33 @@ def test_what_a_tracker_shows_of_a_run(tmp_path):
             "retention/kept_share": 0.375,
             "bench/plain/eager/fp32/sorted/b32-l64/ms": 200.0,
             "bench/plain/eager/fp32/sorted/b32-l64/speedup_vs_best": 1.0,
+            "bench/plain/eager/fp32/sorted/b32-l64/speedup_vs_best_low": 0.95,
+            "bench/plain/eager/fp32/sorted/b32-l64/speedup_vs_best_high": 1.05,
             "bench/shortened/eager/fp32/sorted/b32-l64/ms": 100.0,
             "bench/shortened/eager/fp32/sorted/b32-l64/speedup": 2.0,
+            "bench/shortened/eager/fp32/sorted/b32-l64/speedup_low": 1.8,
+            "bench/shortened/eager/fp32/sorted/b32-l64/speedup_high": 2.2,
             "bench/shortened/eager/fp32/sorted/b32-l64/speedup_vs_best": 2.0,
+            "bench/shortened/eager/fp32/sorted/b32-l64/speedup_vs_best_low": 1.9,
+            "bench/shortened/eager/fp32/sorted/b32-l64/speedup_vs_best_high": 2.1,
+            "bench/speedup_vs_best": 2.0,
+            "bench/speedup_vs_best_low": 1.9,
+            "bench/speedup_vs_best_high": 2.1,
         }
     )
     assert found.settings["task.name"] == "rte"
     assert {path.name for path in found.files} == {
         *("config.yaml", "metrics.json", "retention.json", "timing.csv", "words.json")
     }
+
+
+def test_a_speed_whose_answers_do_not_count_is_no_figure(tmp_path):
+    run = make_run(tmp_path / "time")
+    timing(0.02, precision="int8", within=(True, False)).to_csv(run / "timing.csv", index=False)
+    found = found_in(run, tmp_path).numbers
+    where = "bench/shortened/eager/int8/sorted/b32-l64"
+    assert found[f"{where}/ms"] == pytest.approx(20.0) and found[f"{where}/within_max_drop"] == 0
+    assert not {f"{where}/speedup", f"{where}/speedup_vs_best", "bench/speedup_vs_best"} & set(found)
 
 
 def test_tensorboard_follows_a_training(material, tmp_path):

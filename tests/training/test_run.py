@@ -12,6 +12,7 @@ from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.retention import lengths_from_masses
 from powerbert_cli.method.soft_extract import learning_rates
+from powerbert_cli.pipeline.trained import epochs_of
 from powerbert_cli.training import run as training_run
 from powerbert_cli.training.checkpoints import last_whole, seal
 from powerbert_cli.training.classifier import train_classifier
@@ -252,3 +253,4 @@ def test_a_training_stops_early_and_alike_after_a_stop(material, tmp_path):
         train_classifier(ShortenedModel(make_host(), SHORT), material, still, tmp_path / "two", [Stop()])
     again = train_classifier(ShortenedModel(make_host(), SHORT), material, still, tmp_path / "two")
     assert again.history["eval_accuracy"].count() == 3
+    assert epochs_of(trained) == epochs_of(again) == 3  # it is the best of these, not of nine

@@ -75,10 +75,13 @@ class Peaks:
     Attributes:
         flops_per_s: of a large matrix product.
         bytes_per_s: read from memory.
+        read_bytes, cache_bytes: size of the tensor that was read, and of the last-level cache; None where not known.
     """
 
     flops_per_s: float
     bytes_per_s: float
+    read_bytes: int | None = None
+    cache_bytes: int | None = None
 
     def seconds(self, cost: Cost, number_bytes: int) -> float:
         """Roofline time: the larger of compute and traffic, the other hidden behind it."""

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,9 +13,11 @@ from ..tasks.batches import Batch
 from .energy import energy_counter
 from .memory import peak_mb, reset_peak
 
-MIN_ROUNDS = 3
+MIN_ROUNDS = 5  # that are done whatever the time, unless fewer are asked for
+WARM_UP_PASSES = 2
 # Engines keep threads of their own, which wait busily for a while after a run and would slow the next contender.
-_PAUSE = 0.02  # seconds
+PAUSE = 0.02  # seconds
+Told = Callable[[str, float, float], None]  # what is done now, how much of it is done, and of how much
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Contender:
         roofline: seconds that a pass would need without any loss; None if not known.
         calls: for each round the seconds of each batch.
         joules: used in all rounds; None where nothing tells.
+        expected_s: seconds that a pass should take, see `probe`.
     """
 
     model: str
@@ -42,6 +45,7 @@ class Contender:
     calls: list[list[float]] = field(default_factory=list)
     peak_memory_mb: float | None = None
     joules: float | None = None
+    expected_s: float = 0.0
 
     @property
     def name(self) -> str:
@@ -74,25 +78,60 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-@torch.inference_mode()
-def warm_up(contenders: Sequence[Contender], device: str) -> tuple[list[Contender], list[Contender]]:
+def silent(what: str, done: float, of: float) -> None:
+    """Shows nothing."""
+
+
+def probe(contenders: Sequence[Contender], device: str, told: Told = silent) -> tuple[list[Contender], list[Contender]]:
+    """Fills `expected_s` from the second run of the first batch, so that the time of all is known before it is spent.
+
+    A pass is taken to last as its word-pieces do; a graph that is compiled for each shape takes longer the first time.
+
+    Returns:
+        As `warm_up`.
+    """
+
+    def one(contender: Contender) -> None:
+        first = replace(contender, batches=contender.batches[:1])
+        first.time(device)
+        sizes = [batch["input_ids"].numel() for batch in contender.batches]
+        contender.expected_s = sum(first.time(device)) * sum(sizes) / sizes[0]
+
+    return _each(contenders, one, "first batches", told)
+
+
+def warm_up(
+    contenders: Sequence[Contender], device: str, told: Told = silent
+) -> tuple[list[Contender], list[Contender]]:
     """Two passes each; fills `peak_memory_mb`, taken in the second, so that compiling does not count.
 
     Returns:
         Those that are ready to be timed, and those that do not fit into memory.
     """
-    ready, too_large = [], []
-    for contender in contenders:
+
+    def one(contender: Contender) -> None:
+        contender.time(device)
+        reset_peak(device)
+        contender.expected_s = sum(contender.time(device))
+        contender.peak_memory_mb = peak_mb(device)
+
+    return _each(contenders, one, "warm-up", told)
+
+
+@torch.inference_mode()
+def _each(
+    contenders: Sequence[Contender], work: Callable[[Contender], None], what: str, told: Told
+) -> tuple[list[Contender], list[Contender]]:
+    ready, too_large = list[Contender](), list[Contender]()
+    for number, contender in enumerate(contenders):
+        told(what, number, len(contenders))
         try:
-            contender.time(device)
-            reset_peak(device)
-            contender.time(device)
+            work(contender)
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise
             too_large.append(contender)
             continue
-        contender.peak_memory_mb = peak_mb(device)
         ready.append(contender)
     if too_large:
         clear_device_cache(garbage_collection=True)
@@ -100,10 +139,18 @@ def warm_up(contenders: Sequence[Contender], device: str) -> tuple[list[Contende
 
 
 @torch.inference_mode()
-def measure(contenders: Sequence[Contender], rounds: int, max_seconds: float, device: str, seed: int = 0) -> int:
+def measure(
+    contenders: Sequence[Contender],
+    rounds: int,
+    max_seconds: float,
+    device: str,
+    seed: int = 0,
+    told: Told = silent,
+) -> int:
     """Times contenders that are warm, in rounds of shuffled order.
 
-    Stops early after `max_seconds` once three rounds are done. Fills `calls` and `joules`.
+    Stops early after `max_seconds` once `MIN_ROUNDS` are done. Fills `calls` and `joules` after each whole round: a
+    round that is interrupted leaves nothing, those before it stay.
 
     Returns:
         The number of rounds done.
@@ -114,12 +161,16 @@ def measure(contenders: Sequence[Contender], rounds: int, max_seconds: float, de
     start = time.monotonic()
     for done in range(1, rounds + 1):
         shuffle.shuffle(order)
-        for contender in order:
-            time.sleep(_PAUSE)
+        found = list[tuple[Contender, list[float], float | None]]()
+        for number, contender in enumerate(order):
+            told("rounds", done - 1 + number / len(order), rounds)
+            time.sleep(PAUSE)
             before = counter() if counter else 0.0
-            contender.calls.append(contender.time(device))
-            if counter:
-                contender.joules = (contender.joules or 0.0) + counter() - before
+            calls = contender.time(device)
+            found.append((contender, calls, counter() - before if counter else None))
+        for contender, calls, joules in found:
+            contender.calls.append(calls)
+            contender.joules = None if joules is None else (contender.joules or 0.0) + joules
         if done >= MIN_ROUNDS and time.monotonic() - start > max_seconds:
             return done
     return rounds

@@ -2,21 +2,24 @@
 
 from typing import Any
 
-from ..bench.table import headline
+from ..bench.choice import headline
 from ..pipeline.bench import bench, profiled
 from ..report.profile_table import write_and_say_profile
+from ..report.progress import TimingProgress
 from ..report.tables import say_retention, say_run_dir, say_timing
 from ..settings import BenchSettings
 from .prepare import begin
 
 
 def run(cfg: Any) -> float:
-    """Returns the speed-up in length-sorted batches, or of the last padding that was timed."""
+    """Returns the speed-up that counts, see `bench.choice.headline`; NaN where none does."""
     work, run_dir = begin(cfg, BenchSettings)
-    found = bench(work.settings, work, run_dir)
+    with TimingProgress(work.settings.runtime.log_seconds) as told:
+        found = bench(work.settings, work, run_dir, told)
     say_retention(found.retention)
     say_timing(found.timing)
     if work.settings.bench.profile:
         write_and_say_profile(*profiled(work, found), run_dir)
     say_run_dir(run_dir)
-    return headline(found.timing)
+    counts = headline(found.timing)
+    return float("nan") if counts is None else counts.speedup

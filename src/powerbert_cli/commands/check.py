@@ -1,5 +1,6 @@
 """powerbert check: what a task's rows are, before hours are spent on them."""
 
+import logging
 from typing import Any
 
 from ..pipeline.check import check
@@ -9,9 +10,12 @@ from ..settings import CheckSettings
 from ..store.artifacts import whole_file, write_json
 from .prepare import begin
 
+log = logging.getLogger(__name__)
+
 
 def run(cfg: Any) -> float:
     """Returns the hours that fine-tuning, search and re-training would take here; writes check.json and lengths.png."""
+    log.info("check: reading the rows of task %s", cfg.task.name)
     work, run_dir = begin(cfg, CheckSettings)
     found = check(work)
     lengths = found.pop("histogram")

@@ -52,9 +52,9 @@ def write_folds(run_dir: Path, folds: int) -> None:
     """
     found = [read_json(run_dir / f"fold-{fold}" / "metrics.json") for fold in range(folds)]
     over = spread(np.array([metrics["value"] for metrics in found]))
-    names = ("task", "best_of_epochs", "metric", "seed")
     metrics = {
-        **{name: found[0][name] for name in names},
+        **{name: found[0][name] for name in ("task", "metric", "seed")},
+        "best_of_epochs": _epochs([metrics["best_of_epochs"] for metrics in found]),
         "split": f"{folds} folds",
         "value": over.mean,
         "interval": [over.low, over.high],
@@ -65,3 +65,11 @@ def write_folds(run_dir: Path, folds: int) -> None:
     write_json(run_dir / "metrics.json", metrics)
     tables = [pd.read_csv(run_dir / f"fold-{fold}" / "predictions.csv").assign(fold=fold) for fold in range(folds)]
     write_csv(run_dir / "predictions.csv", pd.concat(tables, ignore_index=True))
+
+
+def _epochs(found: list[int | None]) -> int | str | None:
+    """Of how many the best was kept; where early stopping ended folds after different numbers, from the least on."""
+    least, most = (of(epochs or 1 for epochs in found) for of in (min, max))
+    if most == 1:
+        return None
+    return most if least == most else f"{least} to {most}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
+from ..bench.choice import as_result
 from ..bench.table import by_padding
 from ..errors import PowerbertError
 from ..jobs.gather import RESULT, sweep_token
@@ -16,8 +17,9 @@ from ..pipeline.survivors import write_words
 from ..pipeline.tested import tested
 from ..pipeline.work import Work
 from ..report.front import speed_of
+from ..report.progress import TimingProgress
 from ..report.tables import say_metrics, say_retention, say_timing
-from ..settings import SweepSettings
+from ..settings import RetrainSettings, SweepSettings
 from ..store.artifacts import write_json
 from ..store.shipped import load_shortened
 from ..store.stages import Stage
@@ -32,8 +34,8 @@ def run(cfg: Any) -> tuple[float, float]:
     An error ends this job alone: what the other jobs found is still gathered.
 
     Returns:
-        For a multi-objective sweeper, both to be maximised: the metric and the speed-up against transformers' model
-        (in length-sorted batches, else the next best that is timed); minus infinity for a job that failed.
+        For a multi-objective sweeper, both to be maximised: the metric and the speed-up that counts, see
+        `bench.choice.headline`; minus infinity for a job that failed.
     """
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
@@ -83,12 +85,13 @@ def _job(cfg: Any) -> dict[str, Any]:
     value = say_metrics(run_dir / "metrics.json", _target_text(cfg) or f"λ={settings.regularizer_weight:g}")
     model = load_shortened(stage.model_dir)
     write_words(work, model, run_dir)
-    timing = time_model(work, model, run_dir, whole=whole_of(work, model))
+    with TimingProgress(settings.runtime.log_seconds) as told:
+        timing = time_model(work, model, run_dir, whole=whole_of(work, model), told=told)
     say_timing(timing)
     drop = drop_of(settings.task.metric, baseline, stage, settings.max_drop)
     return {
         "task": settings.task.name,
-        "curve": settings.curve or HydraConfig.get().runtime.choices["method"],
+        "curve": settings.curve or curve_of(settings, HydraConfig.get().runtime.choices["method"]),
         "strategy": settings.strategy,
         "retention": list(retention.configuration),
         "seq_len": settings.seq_len,
@@ -100,12 +103,28 @@ def _job(cfg: Any) -> dict[str, Any]:
         "drop": baseline.value - value,
         **{"drop_low": drop.low, "drop_high": drop.high, "confidence": drop.confidence},
         **by_padding(timing),
+        **as_result(timing),
         "compressed": settings.compress.given,
         "parameters": model.host.num_parameters(),
         "file_mb": sum(path.stat().st_size for path in stage.model_dir.glob("*.safetensors")) / 1e6,
         **_on_test(work, baseline, stage),
         "max_drop": settings.max_drop,
     }
+
+
+def curve_of(settings: RetrainSettings, method: str) -> str:
+    """The curve of a job that names none: its method, or for method=power, which any job has that sets no other, what
+    it is told to remove.
+
+    Returns:
+        power where word-vectors alone are dropped; layers, heads, ffn, bits or several of them where they are not;
+        power on layers where both; full where nothing is removed.
+    """
+    drops = settings.retention.lengths != "full" and settings.strategy != "none"
+    removed = " and ".join(settings.compress.axes) if method == "power" else method
+    if not drops:
+        return removed or "full"
+    return f"power on {removed}" if removed else "power"
 
 
 def _on_test(work: Work, baseline: Stage, shortened: Stage) -> dict[str, Any]:

@@ -8,20 +8,22 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from ..bench.contenders import NUMBER_BYTES, TORCH_ENGINES, Field, Skipped, build_contenders, models_of, prepared
+from ..bench.choice import answers_count
+from ..bench.contenders import NUMBER_BYTES, Field, Skipped, build_contenders, models_of, prepared
 from ..bench.cost import Peaks
-from ..bench.engines import DTYPES, Place, Runner
+from ..bench.engines import DTYPES, Place
 from ..bench.int8 import CALIBRATED_ON
+from ..bench.load import cores, load_average
 from ..bench.peaks import measure_peaks
+from ..bench.plan import Allowance, Answering, Schedule, plan, schedule
 from ..bench.profile import profile
-from ..bench.table import compared, table
-from ..bench.timing import Contender, measure, warm_up
+from ..bench.table import table
+from ..bench.timing import Contender, Told, measure, probe, silent, warm_up
 from ..encoder.loading import host_config
 from ..encoder.removing import host_of_sizes
 from ..encoder.shortened import ShortenedModel
@@ -33,22 +35,14 @@ from ..store.artifacts import write_csv, write_json
 from ..store.compression_file import read_compression
 from ..store.environment import capture, cpu_flags
 from ..store.retention_file import RetentionFile
-from ..tasks.batches import Batch, answers, choose_rows, make_batches
+from ..tasks.batches import Batch, choose_rows, make_batches
+from .answered import ANSWERS, Answered
 from .chain import shortened_model
 from .finetune import finetuned
 from .from_settings import given_retention
 from .work import Work
 
 log = logging.getLogger(__name__)
-ANSWERS = [
-    "metric",
-    "value",
-    "value_low",
-    "value_high",
-    "value_fp32",
-    "answers_differ",
-    "logits_differ",
-]  # columns of a measured contender
 
 
 @dataclass(frozen=True)
@@ -66,18 +60,24 @@ class Timed:
     timing: pd.DataFrame
 
 
-def bench(settings: BenchSettings, work: Work[BenchSettings] | None = None, folder: Path | None = None) -> Timed:
+def bench(
+    settings: BenchSettings,
+    work: Work[BenchSettings] | None = None,
+    folder: Path | None = None,
+    told: Told = silent,
+) -> Timed:
     """Times the shortened model of these settings; trains it first where it has to be trained and is not.
 
     Args:
         folder: gets retention.json, timing.csv and timing.json.
+        told: hears what is done now.
     """
     work = work or Work(settings)
     model, retention, trained = contender_model(work)
     if folder is not None:
         retention.write(folder / "retention.json")
     whole = whole_of(work, model)
-    return Timed(model, whole, retention, time_model(work, model, folder, trained, whole))
+    return Timed(model, whole, retention, time_model(work, model, folder, trained, whole, told))
 
 
 def whole_of(work: Work[BenchSettings], model: ShortenedModel) -> PreTrainedModel | None:
@@ -115,22 +115,25 @@ def time_model(
     folder: Path | None,
     trained: bool = True,
     whole: PreTrainedModel | None = None,
+    told: Told = silent,
 ) -> pd.DataFrame:
     """Times all contenders at each number of threads, length and batch size; measures the answers of those not exact.
 
     Args:
         folder: gets timing.csv and timing.json, anew after each timing and each measuring of answers, so that a run
-            that is stopped leaves what it has.
+            that is stopped leaves what it has, down to the rounds that are whole.
         trained: the weights are, so that answers mean something.
-        whole: see `whole_of`.
+        whole: see `whole_of`. told: hears what is done now.
     """
     options, before = work.settings.bench, torch.get_num_threads()
     about = {"elimination": to_keys(model.elimination), "environment": capture(work.device)}
     timing, records, models = pd.DataFrame(), list[dict[str, Any]](), models_of(model, whole)
     random_plain = work.settings.shortened is not None and whole is not None
     with_weights = {name: one for name, one in models.items() if not (random_plain and name in ("plain", "packed"))}
-    measured = _Answers(work, with_weights) if trained else None
+    measured = Answered(work, with_weights) if trained else None
     inputs = calibration_inputs(work) if "int8" in options.precisions and "openvino" in options.engines else []
+    seq_lens, sizes = options.seq_lens or [work.settings.seq_len], options.batch_sizes or [work.settings.batch_size]
+    allowance = Allowance(options.max_seconds, len(options.threads or [before]) * len(seq_lens) * len(sizes))
     with tempfile.TemporaryDirectory() as files:
         try:
             for threads in options.threads or [before]:
@@ -138,10 +141,11 @@ def time_model(
                 place = Place(work.device, threads, Path(files), inputs)
                 peaks = {p: measure_peaks(work.device, DTYPES[p]) for p in options.precisions if p in DTYPES}
                 _say_peaks(peaks, threads)
-                for seq_len in options.seq_lens or [work.settings.seq_len]:
-                    for batch_size in options.batch_sizes or [work.settings.batch_size]:
+                for seq_len in seq_lens:
+                    for batch_size in sizes:
                         before_it, runs = timing, list(records)
-                        for timed, record in _time_at(work, models, place, peaks, seq_len, batch_size, measured):
+                        at = _Point(place, peaks, seq_len, batch_size, allowance, told)
+                        for timed, record in _time_at(work, models, at, measured):
                             timing, records = pd.concat([before_it, timed], ignore_index=True), [*runs, record]
                             if folder is not None:
                                 write_csv(folder / "timing.csv", timing)
@@ -163,104 +167,122 @@ def calibration_inputs(work: Work[ShortenedSettings]) -> list[Batch]:
 
 def _say_peaks(peaks: dict[str, Peaks], threads: int) -> None:
     for precision, peak in peaks.items():
+        read = ""
+        if peak.read_bytes is not None and peak.cache_bytes is not None:
+            read = f" ({peak.read_bytes / 2**20:.0f} MiB at once, beside {peak.cache_bytes / 2**20:.0f} MiB of cache)"
         log.info(
-            "bench: this device reaches %.1f GFLOP/s in %s and reads %.1f GB/s, with %d threads",
-            *(peak.flops_per_s / 1e9, precision, peak.bytes_per_s / 1e9, threads),
+            "bench: this device reaches %.1f GFLOP/s in %s and reads %.1f GB/s%s, with %d threads",
+            *(peak.flops_per_s / 1e9, precision, peak.bytes_per_s / 1e9, read, threads),
         )
+
+
+@dataclass(frozen=True)
+class _Point:
+    """One number of threads, length and batch size, and what timing there needs."""
+
+    place: Place
+    peaks: dict[str, Peaks]
+    seq_len: int
+    batch_size: int
+    allowance: Allowance
+    told: Told
 
 
 def _time_at(
-    work: Work[BenchSettings],
-    models: dict[str, nn.Module],
-    place: Place,
-    peaks: dict[str, Peaks],
-    seq_len: int,
-    batch_size: int,
-    measured: "_Answers | None",
+    work: Work[BenchSettings], models: dict[str, nn.Module], at: _Point, measured: Answered | None
 ) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
-    """The table of one number of threads, length and batch size, and its record for timing.json.
+    """The table of one point, and its record for timing.json.
 
-    First without answers, which take longer to measure than times, then with them.
+    First without answers, which take longer to measure than times, then with them; when it is stopped, of the rounds
+    that are whole.
     """
     settings, options, material = work.settings, work.settings.bench, work.material
+    place, peaks, seq_len, batch_size = at.place, at.peaks, at.seq_len, at.batch_size
     drawn = choose_rows(len(material.dev), options.examples, batch_size, settings.seed)
     chosen = [material.dev[i] for i in drawn]
-    field = Field(options.models, options.engines, options.paddings, options.precisions)
-    contenders, skipped = build_contenders(
-        models, chosen, material.collator("max"), field, batch_size, seq_len, place, peaks
-    )
-    contenders, too_large = warm_up(contenders, place.device)
-    skipped += [Skipped(c.model, c.engine, c.precision, f"out of memory, padding {c.padding}") for c in too_large]
-    for (where, reason), group in groupby(skipped, key=lambda skip: (f"{skip.engine}/{skip.precision}", skip.reason)):
-        log.warning("bench: %s skipped (%s): %s", where, ", ".join(skip.model for skip in group), reason)
-    if contenders:
-        log.info(
-            "bench: %d contenders, %d examples each, batches of %d, %d threads",
-            *(len(contenders), len(chosen), batch_size, place.threads),
-        )
-    rounds = measure(contenders, options.rounds, options.max_seconds, place.device, settings.seed) if contenders else 0
-    record = {
-        "rounds": rounds,
-        "threads": place.threads,
-        "batch_size": batch_size,
-        "seq_len": seq_len,
-        "examples": len(chosen),
-        "mean_length": sum(min(row["length"], seq_len) for row in chosen) / len(chosen),
-        "peaks": {precision: asdict(peak) for precision, peak in peaks.items()},
-        "skipped": [asdict(skip) for skip in skipped],
-        "calls_s": {contender.name: contender.calls for contender in contenders},
-    }
+    answering = measured.seconds(len(chosen)) if measured else lambda c: 0.0
+    contenders, skipped, expected = _ready(work, models, chosen, at, answering)
+    busy = load_average()
+
+    def record() -> dict[str, Any]:
+        return {
+            "rounds": len(contenders[0].calls) if contenders else 0,
+            "threads": place.threads,
+            "batch_size": batch_size,
+            "seq_len": seq_len,
+            "examples": len(chosen),
+            "mean_length": sum(min(row["length"], seq_len) for row in chosen) / len(chosen),
+            "peaks": {precision: asdict(peak) for precision, peak in peaks.items()},
+            "skipped": [asdict(skip) for skip in skipped],
+            "calls_s": {contender.name: contender.calls for contender in contenders},
+        }
 
     def found(said: list[dict[str, Any]]) -> tuple[pd.DataFrame, dict[str, Any]]:
-        holds = [one["value"] >= one["value_fp32"] - settings.max_drop if one else None for one in said]
+        holds = [answers_count(one, settings.max_drop) for one in said]
         inexact = {c.name for c, held in zip(contenders, holds, strict=True) if held is False}
         timing = table(contenders, batch_size, seq_len, inexact)
         if measured is not None:
             timing = pd.concat([timing, pd.DataFrame(said, index=timing.index).reindex(columns=ANSWERS)], axis=1)
             timing["within_max_drop"] = holds
         timing["cpu_flags"] = [" ".join(cpu_flags()) if c.precision != "fp32" else None for c in contenders]
+        timing["load_average"], timing["cores"] = load, cores()
         rows = [{k: None if pd.isna(v) else v for k, v in row.items()} for row in timing.to_dict("records")]
-        return timing, {**record, "contenders": rows}
+        return timing, {**record(), "contenders": rows}
 
-    yield found([{} for _ in contenders])
+    load, stopped = busy, None
+    try:
+        if contenders:
+            left = at.allowance.left - expected.answers_s
+            measure(contenders, options.rounds, left, place.device, settings.seed, at.told)
+    except BaseException as error:
+        stopped = error
+    load = max((one for one in (busy, load_average()) if one is not None), default=None)
+    if stopped is None or (contenders and contenders[0].calls):
+        yield found([{} for _ in contenders])
+    if stopped is not None:
+        log.warning("bench: stopped; %d whole rounds are kept", record()["rounds"])
+        raise stopped
     if measured is not None and contenders:
-        yield found([measured.of(c, seq_len) for c in contenders])
+        yield found(list(measured.all(contenders, seq_len, at.told)))
+    at.allowance.end()
 
 
-class _Answers:
-    """Answers on dev of each way to run a model, beside the same model's in float32; each measured once."""
+def _ready(
+    work: Work[BenchSettings], models: dict[str, nn.Module], rows: list[Any], at: _Point, answering: Answering
+) -> tuple[list[Contender], list[Skipped], Schedule]:
+    """The contenders that are timed, warm; those that are not; and what timing should take, which is said."""
+    options, place, told = work.settings.bench, at.place, at.told
+    field = Field(options.models, options.engines, options.paddings, options.precisions)
+    pad = work.material.collator("max")
+    contenders, skipped = build_contenders(models, rows, pad, field, at.batch_size, at.seq_len, place, at.peaks)
+    at.allowance.begin()
+    contenders, too_large = probe(contenders, place.device, told)
+    contenders, left_out, needed = plan(contenders, at.allowance.left, options.rounds, answering)
+    no_time = _left_out(left_out, len(contenders) + len(left_out), needed, at.allowance)
+    contenders, larger = warm_up(contenders, place.device, told)
+    for c in (*too_large, *larger):
+        skipped.append(Skipped(c.model, c.engine, c.precision, f"out of memory, padding {c.padding}"))
+    for (where, reason), group in groupby(skipped, key=lambda skip: (f"{skip.engine}/{skip.precision}", skip.reason)):
+        log.warning("bench: %s skipped (%s): %s", where, ", ".join(skip.model for skip in group), reason)
+    expected = schedule(contenders, at.allowance.left, options.rounds, answering)
+    if contenders:
+        log.info(
+            "bench: %d contenders, %d examples each, batches of %d, %d threads; %s",
+            *(len(contenders), len(rows), at.batch_size, place.threads, expected),
+        )
+    return contenders, [*skipped, *no_time], expected
 
-    def __init__(self, work: Work[BenchSettings], models: dict[str, nn.Module]) -> None:
-        self.work, self.settings, self.models = work, work.settings, models
-        self._exact: dict[tuple[str, int], np.ndarray] = {}
-        self._known: dict[tuple[str, str, str, int], dict[str, Any]] = {}
 
-    def of(self, c: Contender, seq_len: int) -> dict[str, Any]:
-        """What `bench.table.compared` says of it, where `bench.accuracy` wants it measured; else nothing."""
-        wanted = self.settings.bench.accuracy
-        measured = c.model in self.models and (wanted is True or (wanted == "auto" and c.precision != "fp32"))
-        return self._of(c, seq_len) if measured else {}
-
-    def _of(self, c: Contender, seq_len: int) -> dict[str, Any]:
-        known = (c.model, c.engine, c.precision, seq_len)
-        if known not in self._known:
-            log.info("bench: the answers of %s/%s/%s on dev", c.model, c.engine, c.precision)
-            device = self.work.device if c.engine in TORCH_ENGINES and c.precision in DTYPES else "cpu"
-            logits = self._logits(c.run, seq_len, device, c.engine == "compile")
-            labels, task = np.asarray(self.work.material.dev["labels"]), self.settings.task
-            self._known[known] = compared(logits, self._exact_of(c.model, seq_len), labels, task.metric, task.kind)
-        return self._known[known]
-
-    def _exact_of(self, name: str, seq_len: int) -> np.ndarray:
-        if (name, seq_len) not in self._exact:
-            ((_, model),) = prepared({name: self.models[name]}, "eager", "fp32", self.work.device)
-            self._exact[name, seq_len] = self._logits(model, seq_len, self.work.device, False)
-        return self._exact[name, seq_len]
-
-    def _logits(self, run: Runner, seq_len: int, device: str, buckets: bool) -> np.ndarray:
-        material, size = self.work.material, self.settings.batch_size
-        pad = material.collator("max")
-        return answers(run, material.dev, pad, size, device, seq_len=seq_len, buckets=buckets).logits
+def _left_out(left_out: list[Contender], count: int, needed: float, allowance: Allowance) -> list[Skipped]:
+    """Says what there is no time for."""
+    if not left_out:
+        return []
+    log.warning(
+        "bench: no time for %d of %d contenders within bench.max_seconds=%g: %s; about bench.max_seconds=%d has all",
+        *(len(left_out), count, allowance.seconds, ", ".join(c.name for c in left_out), allowance.would_do(needed)),
+    )
+    reason = f"no time within bench.max_seconds={allowance.seconds:g}"
+    return [Skipped(c.model, c.engine, c.precision, f"{reason}, padding {c.padding}") for c in left_out]
 
 
 def profiled(work: Work[BenchSettings], found: Timed) -> tuple[pd.DataFrame, int]:

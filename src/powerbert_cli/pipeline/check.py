@@ -1,5 +1,6 @@
 """A task as a training would read it: rows, labels, lengths, duplicates; what a search could move; its seconds."""
 
+import logging
 import math
 import tempfile
 import time
@@ -10,19 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import TrainerCallback
 
+from ..bench.load import cores, load_average
 from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
 from ..method.soft_extract import learning_rates, reach
 from ..settings import CheckSettings
 from ..tasks.batches import choose_rows
+from ..tasks.metrics import spread
 from ..tasks.tokenizing import nearest_seq_len, tokenize
 from ..training.classifier import train_classifier
 from ..training.soft_search import search_steps
 from .work import Work
 
+log = logging.getLogger(__name__)
 PERCENTILES = (50, 75, 90, 95, 99, 100)
 
 
@@ -32,12 +37,16 @@ def check(work: Work[CheckSettings]) -> dict[str, Any]:
     Returns:
         splits: of each its rows, labels, empty and repeated texts; overlap: dev rows whose text stands in train too;
         lengths, seq_len and cut: word-pieces of training rows, their percentiles, ℓ and the share that it cuts;
-        search: how far a retention parameter can fall; seconds: of a step, and of each stage on this machine.
+        search: how far a retention parameter can fall; seconds: of a step, and of each stage on this machine, with
+        their 95% intervals in `ranges`; load: the load average while steps were timed, cores and threads.
     """
-    data, settings = work.data, work.settings
+    settings = work.settings
+    data = work.data
     splits = {"train": data.train, "dev": data.dev, **({"test": data.test} if data.test is not None else {})}
     texts = {name: _texts(split.rows) for name, split in splits.items()}
+    log.info("check: tokenising %d training texts", len(data.train.rows))
     lengths = np.asarray(tokenize(data.train.rows, work.tokenizer, None)["length"])
+    seconds, load = _seconds(work)
     return {
         "splits": {name: _split(split, texts[name], settings.task.kind) for name, split in splits.items()},
         "overlap": _overlap(texts["train"], texts["dev"]),
@@ -46,7 +55,8 @@ def check(work: Work[CheckSettings]) -> dict[str, Any]:
         "by_the_papers_rule": nearest_seq_len(lengths),
         "cut": float(np.mean(lengths > settings.seq_len)),
         "search": _search(work),
-        "seconds": _seconds(work),
+        "seconds": seconds,
+        "load": load,
         "histogram": lengths.tolist(),
     }
 
@@ -119,10 +129,12 @@ class _Clock(TrainerCallback):
             self.seconds.append(time.perf_counter() - self._start)
 
 
-def _seconds(work: Work[CheckSettings]) -> dict[str, float]:
+def _seconds(work: Work[CheckSettings]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Of a training step and a dev row, measured; of the stages, by their number of steps.
 
-    The steps are those of a real training, on rows whose lengths are spread like all rows'.
+    The steps are those of a real training, on rows whose lengths are spread like all rows'. A stage's range is that of
+    the t-interval of the mean step, no lower than with the fastest step alone. It knows of what disturbed single steps,
+    not of what slowed them all: that the load tells.
     """
     settings, material = work.settings, work.material
     size, count = settings.batch_size, len(material.train)
@@ -132,12 +144,32 @@ def _seconds(work: Work[CheckSettings]) -> dict[str, float]:
     host = work.host(settings.checkpoint_dir) if settings.checkpoint else work.new_host()
     model, clock = ShortenedModel(host, plain(settings.seq_len, layers_of(host.config))), _Clock()
     plan = replace(work.plan(settings.finetune), epochs=1)
+    log.info("check: timing %d training steps", settings.check.steps)
+    before = load_average()
     with tempfile.TemporaryDirectory(dir=settings.output_dir) as folder:
         train_classifier(model, replace(material, train=few, dev=dev), plan, Path(folder), [clock])
     start = time.perf_counter()
     work.answers(model, dev, settings.training.precision)
     row = (time.perf_counter() - start) / len(dev)
-    step = float(np.mean(clock.seconds)) if clock.seconds else float("nan")
-    per_epoch = math.ceil(count / size) * step + row * len(material.dev)
+    loads = [load for load in (before, load_average()) if load is not None]
+    load = {"average": max(loads, default=None), "cores": cores(), "threads": torch.get_num_threads()}
+    steps = _steps(clock.seconds)
     stages = {"finetune": settings.finetune, "search": settings.search, "retrain": settings.retrain}
-    return {"step": step, "dev_row": row, **{name: stage.epochs * per_epoch for name, stage in stages.items()}}
+
+    def of(step: float) -> dict[str, float]:
+        per_epoch = math.ceil(count / size) * step + row * len(material.dev)
+        return {name: stage.epochs * per_epoch for name, stage in stages.items()}
+
+    step, low, high = steps
+    ranges = {name: [of(low)[name], of(high)[name]] for name in stages}
+    return {"step": step, "step_range": [low, high], "dev_row": row, **of(step), "ranges": ranges}, load
+
+
+def _steps(seconds: Sequence[float]) -> tuple[float, float, float]:
+    """Mean seconds of a step, and between what they lie; of a single step itself."""
+    if not seconds:
+        return (float("nan"),) * 3
+    if len(seconds) == 1:
+        return (seconds[0],) * 3
+    over = spread(np.asarray(seconds))
+    return over.mean, max(over.low, min(seconds)), over.high

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..bench.contenders import Field, build_contenders, models_of
 from ..bench.cost import shape_of
 from ..bench.engines import DTYPES, Place
-from ..bench.table import speedup
+from ..bench.ratio import speedup
 from ..bench.timing import measure, warm_up
 from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel

@@ -51,7 +51,13 @@ def train(
         trained = train_classifier(model, material, plan, checkpoints, callbacks, options, teacher, lr_clips)
     bake(model.host)
     save_model_dir(result / "model", model.host, work.tokenizer, retention)
-    write_results(trained, work.settings.task, work.settings.seed, result, best_of=stage.epochs)
+    write_results(trained, work.settings.task, work.settings.seed, result, best_of=epochs_of(trained))
+
+
+def epochs_of(trained: Trained) -> int:
+    """How many epochs ran, each of which was measured on dev; early stopping may have left out the last ones."""
+    measured = [name for name in trained.history if str(name).startswith("eval_loss")]
+    return int(trained.history[measured[0]].notna().sum()) if measured else 0
 
 
 def measure(work: Work, model_dir: Path, folder: Path) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..bench.choice import WIDE, overloaded
+from ..bench.plan import duration
 from .console import console
 from .tables import plain_table
 
@@ -31,10 +33,12 @@ def say_check(found: dict[str, Any], names: Sequence[str] | None, lr_soft: float
             f"search: in {search['steps']} steps at lr_soft={lr_soft:g} a retention parameter, which starts at 1, can "
             f"fall by {search['reach']:.2f}"
         )
-    stages = ", ".join(f"{name} {_time(seconds[name])}" for name in ("finetune", "search", "retrain"))
+    stages = ", ".join(f"{name} {_range(*seconds['ranges'][name])}" for name in ("finetune", "search", "retrain"))
+    low, high = (1000 * end for end in seconds["step_range"])
+    step = f"{low:.0f} to {high:.0f}" if f"{low:.0f}" != f"{high:.0f}" else f"{high:.0f}"
     console.print(
-        f"time here, about: {stages} (a step takes {1000 * seconds['step']:.0f} ms; search and re-training are "
-        "reckoned with a step of fine-tuning)"
+        f"time here, about: {stages} (a step takes {step} ms; search and re-training are estimated from a "
+        "fine-tuning step)"
     )
     for warning in warnings(found):
         console.print(f"look at this: {warning}", style="yellow")
@@ -57,6 +61,17 @@ def warnings(found: dict[str, Any]) -> list[str]:
         said.append(f"ℓ cuts {found['cut']:.1%} of the texts; the paper's rule gives {found['by_the_papers_rule']}")
     if found["search"]["regularizer"] == "loss" and found["search"]["reach"] < 1:
         said.append("no retention parameter can come down to 0: set lr_soft=auto, or more search.epochs")
+    return [*said, *_of_times(found)]
+
+
+def _of_times(found: dict[str, Any]) -> list[str]:
+    """Why the times are not to be trusted."""
+    load, (low, high) = found["load"], found["seconds"]["step_range"]
+    busy = None if load["average"] is None else overloaded(load["average"], load["cores"], load["threads"])
+    ends = f"{1000 * low:.0f} to {1000 * high:.0f} ms on average"
+    wide = f"steps took very different times ({ends}), set check.steps higher"
+    reasons = [*([busy] if busy else []), *([wide] if high > WIDE * low else [])]
+    said = [f"do not trust the times: {'; '.join(reasons)}"] if reasons else []
     return said
 
 
@@ -67,10 +82,8 @@ def _labels(labels: dict[str, Any], names: Sequence[str] | None) -> str:
     return ", ".join(f"{name(label)} {count:g}" for label, count in labels.items()) or "none"
 
 
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+def _range(low: float, high: float) -> str:
+    return " to ".join(dict.fromkeys((duration(low), duration(high))))
 
 
 def draw_lengths(lengths: Sequence[int], seq_len: int, task: str, path: Path) -> None:

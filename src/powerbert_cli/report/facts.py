@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from ..bench.choice import counted, doubt_of, headline, point_of
 from ..errors import PowerbertError
 from ..store.artifacts import read_json
 
@@ -57,7 +58,8 @@ def facts(folder: Path, page: Path) -> dict[str, Any]:
     verb = hydra.get("job", {}).get("name") or "run"
     result = _json(folder / "result.json")
     retention = _json(folder / "retention.json")
-    timing = _timing(folder / "timing.csv")
+    table = _table(folder / "timing.csv")
+    counts = None if table is None else headline(table)
     return {
         "name": f"{folder.parent.name}/{folder.name}",
         "verb": verb,
@@ -69,8 +71,9 @@ def facts(folder: Path, page: Path) -> dict[str, Any]:
         "kept": _kept(retention),
         "thresholds": bool(retention.get("thresholds")),
         "compression": _json(folder / "model" / "compression.json"),
-        "timing": timing,
-        "fastest": max((row for row in timing if row["shortened"] and row["best"]), key=_best, default=None),
+        "timing": [] if table is None else _timing(table),
+        "fastest": None if counts is None else _row(counts.shortened, True),
+        "doubt": None if table is None else doubt_of(table),
         "words": _words(_json(folder / "words.json")),
         "settings": settings,
         "environment": _flat(_json(folder / "environment.json")),
@@ -107,39 +110,49 @@ def _kept(retention: dict[str, Any]) -> float | None:
     return sum(values) / whole / len(values) if values else None
 
 
-def _timing(path: Path) -> list[dict[str, Any]]:
+def _table(path: Path) -> pd.DataFrame | None:
+    return pd.read_csv(path) if path.is_file() else None
+
+
+def _timing(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a timing table; lengths of bars are shares of the slowest."""
-    if not path.is_file():
-        return []
-    table = pd.read_csv(path)
     slowest = table["median_s"].max()
-    rows = []
-    for row in table.to_dict("records"):
-        plain = row["model"] == "plain"
-        rows.append(
-            {
-                "model": row["model"],
-                "shortened": bool(row["shortened"]),
-                "where": f"{row['engine']}, {row['precision']}",
-                "padding": row["padding"],
-                "batch_size": row["batch_size"],
-                "seq_len": row["seq_len"],
-                "point": f"batch {row['batch_size']}, ℓ={row['seq_len']}, {row['threads']} threads",
-                "ms": 1000 * row["median_s"],
-                "share": row["median_s"] / slowest,
-                "rate": row["examples_per_s"],
-                "speedup": None if plain or pd.isna(row["speedup"]) else row["speedup"],
-                "low": row["speedup_low"],
-                "high": row["speedup_high"],
-                "best": None if pd.isna(row["speedup_vs_best"]) else row["speedup_vs_best"],
-                "value": None if pd.isna(row.get("value")) else row["value"],
-            }
-        )
-    return rows
+    pairs = zip(table.to_dict("records"), counted(table), strict=True)
+    return [{**_row(row, counts), "share": row["median_s"] / slowest} for row, counts in pairs]
 
 
-def _best(row: dict[str, Any]) -> float:
-    return float(row["best"])
+def _row(row: dict[Any, Any], counts: bool) -> dict[str, Any]:
+    """
+    Args:
+        counts: its answers are as good as float32's, so that its speed counts.
+    """
+
+    def known(name: str) -> Any:
+        value = row.get(name)
+        return None if value is None or pd.isna(value) else value
+
+    def interval(name: str) -> tuple[float, float] | None:
+        low, high = known(f"{name}_low"), known(f"{name}_high")
+        return None if low is None or high is None else (low, high)
+
+    plain = row["model"] == "plain"
+    return {
+        "model": row["model"],
+        "shortened": bool(row["shortened"]),
+        "counts": bool(counts),
+        "where": f"{row['engine']}, {row['precision']}",
+        "padding": row["padding"],
+        "batch_size": row["batch_size"],
+        "seq_len": row["seq_len"],
+        "point": point_of(row),
+        "ms": 1000 * row["median_s"],
+        "rate": row["examples_per_s"],
+        "speedup": None if plain else known("speedup"),
+        "interval": None if plain else interval("speedup"),
+        "best": known("speedup_vs_best"),
+        "best_interval": interval("speedup_vs_best"),
+        "value": known("value"),
+    }
 
 
 def _words(content: dict[str, Any]) -> dict[str, Any] | None:

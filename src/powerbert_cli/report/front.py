@@ -1,24 +1,37 @@
 """Metric against speed: which results of a sweep no other beats, and which methods lie above which."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
+
+from ..bench.ratio import mean_of_ratios
 
 Point = dict[str, Any]
 Speed = Callable[[Point], float]
 
 
 def padding_of(result: Point) -> str | None:
-    """The padding whose speed-ups count: length-sorted, as a careful user has it, else the next best that was timed."""
+    """The padding that a sweep lists first: length-sorted, as a careful user has it, else the next best timed."""
     timed = (padding for padding in ("sorted", "longest", "max") if result.get(f"speedup_{padding}") is not None)
     return next(timed, None)
 
 
 def speed_of(result: Point) -> float:
-    """The speed-up against transformers' model at the padding that counts; what a sweep chooses by."""
+    """The speed-up that counts, see `bench.choice.headline`; what a sweep chooses by. 0 where nothing counts.
+
+    Of a result from before there was one choice: against transformers' model at `padding_of`.
+    """
+    if "speed" in result:
+        return 0.0 if result["speed"] is None else float(result["speed"])
     padding = padding_of(result)
     return 0.0 if padding is None else float(result[f"speedup_{padding}"])
+
+
+def mean_speed(speeds: Iterable[float]) -> float:
+    """The geometric mean over seeds; 0 where one of them has no speed that counts."""
+    known = list(speeds)
+    return mean_of_ratios(known)[0] if all(speed > 0 for speed in known) else 0.0
 
 
 def pareto_front(results: list[Point], speed: Speed = speed_of) -> list[Point]:
@@ -42,13 +55,17 @@ def points_of(good: list[Point], speed: Speed = speed_of) -> list[Point]:
     """Of each setting the means over its seeds: curve, setting, value, speed; and the lowest and highest value."""
     table = pd.DataFrame([{"curve": None, **one, "speed": speed(one)} for one in good])
     groups = table.groupby(["curve", "setting"], sort=False, dropna=False)
-    found = groups[["value", "speed"]].mean()
-    found = found.assign(low=groups["value"].min(), high=groups["value"].max()).reset_index()
+    values = groups["value"]
+    found = groups[["value"]].mean().assign(speed=groups["speed"].agg(mean_speed), low=values.min(), high=values.max())
+    found = found.reset_index()
     return [{"status": "ok", **{str(name): value for name, value in row.items()}} for row in found.to_dict("records")]
 
 
 def dominance(good: list[Point]) -> list[str]:
-    """In words: whose points are on the front, and of which curve another beats every point."""
+    """In words: whose points are on the front, and of which curve another has a better mean for every point.
+
+    By the means over seeds alone: intervals are not in it, and the words say so.
+    """
     names, points = curves_of(good), points_of(good)
     if len(names) < 2:
         return []
@@ -59,7 +76,7 @@ def dominance(good: list[Point]) -> list[str]:
     front = pareto_front(points, speed)
     by_curve = {name: [point["setting"] for point in front if point["curve"] == name] for name in names}
     found = "; ".join(f"{name} ({', '.join(settings)})" for name, settings in by_curve.items() if settings)
-    sentences = [f"on the front of metric against speed: {found}"]
+    sentences = [f"by the means, intervals apart, on the front of metric against speed: {found}"]
     own = {name: [point for point in points if point["curve"] == name] for name in names}
     for name in names:
         above = [
@@ -68,5 +85,6 @@ def dominance(good: list[Point]) -> list[str]:
             if other != name and all(any(_beats(one, point, speed) for one in own[other]) for point in own[name])
         ]
         if above:
-            sentences.append(f"every point of {name} is beaten by one of {', and by one of '.join(above)}")
+            better = ", and by one of ".join(above)
+            sentences.append(f"by the means, intervals apart, every point of {name} is beaten by one of {better}")
     return sentences

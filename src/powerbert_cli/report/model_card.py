@@ -7,6 +7,7 @@ import yaml
 
 from ..store.artifacts import write_text
 from .facts import facts
+from .tables import with_interval
 
 _LOAD = {
     (True, False): ("powerbert_cli", "PowerBertForSequenceClassification"),
@@ -77,8 +78,8 @@ def _rows(run: dict[str, Any], base: str, task: str) -> dict[str, str]:
     if run["result"].get("drop") is not None:
         found = run["result"]
         rows["lost"] = (
-            f"{found['drop']:+.4f} of the plain model's {found['baseline']:.4f}, which was trained as long "
-            f"(95% interval {found['drop_low']:+.4f} to {found['drop_high']:+.4f})"
+            f"{found['drop']:+.4f} of the plain model's {found['baseline']:.4f} (95% interval {found['drop_low']:+.4f} "
+            f"to {found['drop_high']:+.4f}); that is the better of the fine-tuned model and the one trained as long"
         )
     if run["retention"]:
         kept = ", ".join(bar["value"] for bar in run["retention"])
@@ -88,10 +89,13 @@ def _rows(run: dict[str, Any], base: str, task: str) -> dict[str, str]:
         rows["parameters"] = f"{after / 1e6:.2f} of {before / 1e6:.2f} million"
     if run["fastest"]:
         fastest, machine = run["fastest"], run["environment"]
+        times = with_interval(fastest["best"], fastest["best_interval"])
         rows["speed"] = (
-            f"{fastest['rate']:.0f} inputs a second, {fastest['best']:.2f} times as fast as the fastest plain model "
-            f"timed beside it ({fastest['where']}, {fastest['padding']}, {fastest['point']})"
+            f"{fastest['rate']:.0f} inputs a second, {times} times as fast as the fastest plain model timed beside it "
+            f"({fastest['where']}, {fastest['padding']}, {fastest['point']})"
         )
+        if run["doubt"]:
+            rows["times"] = run["doubt"]
         device = machine.get("gpu") or f"{machine.get('processor')} {machine.get('cpu_flags')}"
         rows["machine"] = device
     return rows

@@ -49,7 +49,9 @@ def _row(run: dict[str, Any]) -> dict[str, Any]:
         "kept": run["kept"],
         "ms": fastest and fastest["ms"],
         "speedup": fastest and fastest["best"],
-        "where": fastest and f"{fastest['where']}, {fastest['padding']}",
+        "speedup_interval": fastest and fastest["best_interval"],
+        "where": fastest and f"{fastest['where']}, {fastest['padding']}; {fastest['point']}",
+        "doubt": run["doubt"],
     }
 
 
@@ -71,7 +73,7 @@ def _front(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
     axes = {name: _ticks(found) for name, found in (("x", speeds), ("y", values))}
     points = [
         {"name": row["name"], "x": _place(x, axes["x"]), "y": _place(y, axes["y"]), "best": id(row) in best,
-         "speedup": x, "value": y}
+         "speedup": x, "interval": row["speedup_interval"], "value": y}
         for row, x, y in zip(rows, speeds, values, strict=True)
     ]  # fmt: skip
     ticks = {name: [{"at": _place(tick, axis), "text": f"{tick:.4g}"} for tick in axis] for name, axis in axes.items()}

@@ -1,4 +1,4 @@
-"""Progress of a training: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a training or a timing: a bar on a terminal, plain lines elsewhere."""
 
 import logging
 import time
@@ -81,3 +81,43 @@ class TrainingProgress(TrainerCallback):
         done = state.global_step - self.first_step
         seconds = (time.monotonic() - self.started) / max(1, done) * (state.max_steps - state.global_step)
         return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+class TimingProgress:
+    """Shows what a bench does now: `with TimingProgress(seconds) as told`, and `told` hears it.
+
+    The bar is drawn in the calls alone, between what is timed: a thread that drew it would run beside.
+
+    Args:
+        seconds: between plain lines when the output is no terminal.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> "TimingProgress":
+        self.last_line = time.monotonic()
+        return self
+
+    def __call__(self, what: str, done: float, of: float) -> None:
+        numbers = f"{done:.0f} of {of:.0f}"
+        if console.is_terminal:
+            bar = self.bar = self.bar or self._start()  # not sooner: a training before it has a bar of its own
+            bar.update(self.task, description=f"bench: {what}", completed=done, total=of, numbers=numbers)
+            bar.refresh()
+        elif time.monotonic() - self.last_line >= self.seconds:
+            self.last_line = time.monotonic()
+            log.info("bench: %s, %s", what, numbers)
+
+    def _start(self) -> Progress:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
+        bar = Progress(*columns, console=console, transient=True, auto_refresh=False)
+        self.task = bar.add_task("", numbers="")
+        bar.start()
+        return bar
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None

@@ -47,11 +47,11 @@ def write_and_say(folder: Path, rows: Sequence[dict[str, Any]], timings: Mapping
 
 
 def _measured(timing: Path | None) -> dict[str, Any]:
-    """Speed-up of the shortened model in a timing.csv, padded to ℓ."""
+    """Speed-up of the shortened model in a timing.csv, padded to ℓ; None of each where there was no time for it."""
     columns = {"measured": "speedup", "measured_low": "speedup_low", "measured_high": "speedup_high"}
     columns |= {name: name for name in ("flops_ratio", "efficiency", "elimination")}
     if timing is None:
         return dict.fromkeys(columns)
     table = pd.read_csv(timing)
-    row = table[table["shortened"] & (table["padding"] == "max")].iloc[0]
-    return {name: row[column] for name, column in columns.items()}
+    rows = table[table["shortened"] & (table["padding"] == "max")].to_dict("records")
+    return {name: rows[0][column] if rows else None for name, column in columns.items()}

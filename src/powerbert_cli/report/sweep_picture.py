@@ -18,20 +18,37 @@ _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab
 _MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 
 
+def _timed(good: list[dict[str, Any]], padding: str) -> list[dict[str, Any]]:
+    """The results that have been timed beside the plain model at a padding: there may be no time for all."""
+    return [one for one in good if one.get(f"plain_{padding}_ms") and one.get(f"speedup_{padding}") is not None]
+
+
+def _nothing(path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 1.2))
+    FigureCanvasAgg(figure)
+    figure.text(0.5, 0.5, "nothing was timed beside the plain model", ha="center", va="center")
+    figure.savefig(path, dpi=130)
+
+
 def draw(good: list[dict[str, Any]], path: Path) -> None:
     """Metric against measured time per example, one panel for each padding."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     several = len(curves_of(good)) > 1
-    paddings = [name for name in PADDING_TITLES if f"plain_{name}_ms" in good[0]]
+    paddings = [name for name in PADDING_TITLES if _timed(good, name)]
     if several:  # fewer and larger panels: of all paddings those that a careful user has
         paddings = [name for name in paddings if name in ("sorted", "packed")] or paddings
+    if not paddings:
+        return _nothing(path)
     width, height = (6.2, 5.2) if several else (4.6, 4.2)
     figure = Figure(figsize=(width * len(paddings), height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(paddings), sharey=True, squeeze=False)[0]
-    labels = [_draw_panel(axis, good, padding) for axis, padding in zip(axes, paddings, strict=True)]
+    labels = [_draw_panel(axis, _timed(good, padding), padding) for axis, padding in zip(axes, paddings, strict=True)]
     any_one = good[0]
     axes[0].set_ylabel(f"{any_one['task']} dev {any_one['metric']}")
     if several:
@@ -55,6 +72,7 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any
     runs = table.reindex(columns=["seed", "fold", "baseline"]).drop_duplicates(["seed", "fold"])
     baseline, limit = runs["baseline"].mean(), good[0]["max_drop"]
     found, curves = points_of(good, speed), curves_of(good)
+    beyond = {one["setting"] for one in good if padding in (one.get("not_counted") or ())}
     axis.axhspan(baseline - limit, baseline, color="0.9", label=f"within {limit:g} of the baseline")
     if len(curves) > 1:
         axis.axhline(baseline, ls=":", lw=1, color="black")
@@ -80,6 +98,7 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any
     labels = []
     for point in sorted(found, key=lambda point: (point["value"], time(point))):
         at, text = (time(point), point["value"]), point["setting"]
+        mark = "*" if text in beyond else ""  # its answers do not count
         ink = "black"
         if len(curves) > 1:
             ink = _COLOURS[curves.index(point["curve"]) % len(_COLOURS)]
@@ -89,7 +108,9 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any
             spans = [[point["value"] - point["low"]], [point["high"] - point["value"]]]
             axis.errorbar(*at, yerr=spans, fmt="o", lw=1, **look)
         line = dict(arrowstyle="-", lw=0.5, color="0.6")  # to its point, if the label has to stand off
-        label = axis.annotate(text, at, (6, 6), textcoords="offset points", fontsize=8, color=ink, arrowprops=line)
+        label = axis.annotate(
+            text + mark, at, (6, 6), textcoords="offset points", fontsize=8, color=ink, arrowprops=line
+        )
         label.set_in_layout(False)
         labels.append(label)
     axis.set_xlim(0, 1.2 * max([plain, *map(time, found)]))  # room for the labels

@@ -1,26 +1,26 @@
-"""The sweep's tables: what is kept and lost, how fast it is, over seeds, and which is the best."""
+"""The sweep's tables: what is kept and lost, how fast it is, over seeds, and which setting is the best."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ..store.artifacts import whole_file, write_csv, write_json
-from ..tasks.metrics import spread, within
 from .console import console
-from .front import curves_of, dominance, padding_of, pareto_front, speed_of
+from .front import curves_of, dominance, padding_of, pareto_front
+from .settings_table import best_within, over_seeds, settings_of
 from .sweep_picture import PADDING_TITLES, draw
-from .tables import joined, plain_table
+from .tables import joined, plain_table, with_interval
 
 COLUMNS = [
     *("setting", "lambda", "target", "seed", "status", "retention", "kept_share", "metric", "value", "baseline"),
     *("drop", "drop_low", "drop_high", "flops_ratio", "speedup_max", "speedup_longest", "speedup_sorted"),
     *("elimination_max", "elimination_longest", "elimination_sorted", "speedup_packed", "elimination_packed"),
-    *("run_dir", "curve", "parameters", "file_mb", "fold"),
+    *("run_dir", "curve", "parameters", "file_mb", "fold", "speed", "speed_low", "speed_high", "fastest"),
+    *("fastest_plain", "point", "doubt"),
 ]
-SPEED_HEADINGS = {"max": "padded", "longest": "longest", "sorted": "sorted", "packed": "packed"}
-SPEEDS = [f"{name}_{padding}" for name in ("speedup", "elimination") for padding in SPEED_HEADINGS]
+MORE = ("strategy", "confidence", "reason", "not_counted")
+PADDINGS = ("max", "longest", "sorted", "packed")
 
 
 def write_and_say(folder: Path, results: list[dict[str, Any]]) -> None:
@@ -49,8 +49,14 @@ def write_and_say(folder: Path, results: list[dict[str, Any]]) -> None:
 def sweep_table(results: list[dict[str, Any]]) -> pd.DataFrame:
     """One row for each job, in the order of λ or target."""
     table = pd.DataFrame(results)
-    extra = [name for name in table.columns if name.endswith("_ms") or name in ("strategy", "confidence", "reason")]
-    table["on_front"] = pd.Series([result in pareto_front(results) for result in results])
+    ends = ("_ms", "_low", "_high")
+    extra = [name for name in table.columns if name.endswith(ends) or name in MORE]
+    extra = [name for name in extra if name not in COLUMNS]
+    front = pareto_front(settings_of([result for result in results if result["status"] == "ok"]))
+    best = {(point.get("curve"), point["setting"]) for point in front}
+    table["on_front"] = pd.Series(
+        [result["status"] == "ok" and (result.get("curve"), result["setting"]) in best for result in results]
+    )
     table = table.reindex(columns=[*COLUMNS, *extra, "on_front"])
     by = ["lambda", "target", "setting", "seed"] if len(curves_of(results)) < 2 else ["curve", "flops_ratio", "seed"]
     return table.sort_values(by, ignore_index=True)
@@ -106,30 +112,11 @@ def _short(value: str) -> str:
         return value
 
 
-def over_seeds(good: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row for each setting that has several seeds or folds: means with standard deviation and 95% t-interval.
-
-    `confidence` is the mean over the seeds of the paired bootstrap's share of resamples in which
-    the drop is within max_drop.
-    """
-    rows = []
-    for setting, group in pd.DataFrame(good).groupby("setting", sort=False):
-        if len(group) < 2:
-            continue
-        row: dict[str, Any] = {"setting": setting, "seeds": len(group), "kept_share": group["kept_share"].mean()}
-        for name in ("value", "baseline", "drop"):
-            found = spread(group[name].to_numpy())
-            row |= {f"{name}_{what}": value for what, value in asdict(found).items()}
-        for name in ("flops_ratio", *SPEEDS):
-            row[name] = group[name].mean() if name in group and group[name].notna().all() else None
-        row["confidence"] = group["confidence"].mean()
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
 def _say_seeds(seeds: pd.DataFrame, limit: float) -> None:
-    heads = ["setting", "runs", "metric", "±", "baseline", "drop", "95%", "vs plain", "elim.", f"within {limit:g}"]
-    shown = plain_table("over seeds and folds; speed-ups in length-sorted batches", dict.fromkeys(heads, "right"))
+    heads = ["setting", "runs", "metric", "±", "baseline", "drop", "95%", "speed", "95%", f"within {limit:g}"]
+    shown = plain_table("over seeds and folds; speed: against the fastest plain model", {})
+    for head in heads:
+        shown.add_column(head, justify="right", no_wrap=head != "setting")
     for row in seeds.to_dict("records"):
         shown.add_row(
             row["setting"],
@@ -139,7 +126,8 @@ def _say_seeds(seeds: pd.DataFrame, limit: float) -> None:
             f"{row['baseline_mean']:.4f}",
             f"{row['drop_mean']:+.4f}",
             f"{row['drop_low']:+.3f}..{row['drop_high']:+.3f}",
-            *(_speed(row[name]) for name in ("speedup_sorted", "elimination_sorted")),
+            _speed(row["speed"]),
+            _ends(row, "speed"),
             f"{row['confidence']:.0%}",
         )
     console.print(shown)
@@ -153,10 +141,10 @@ def _joined(configuration: Any) -> Any:
     return joined(configuration) if isinstance(configuration, list) else configuration
 
 
-def best_within(good: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The fastest result whose metric is within max_drop of the baseline, or None."""
-    near = [result for result in good if within(result["drop"], result["max_drop"])]
-    return max(near, key=speed_of, default=None)
+def _ends(row: dict[Any, Any], name: str) -> str:
+    """An interval, where there is one."""
+    low, high = (row.get(f"{name}_{end}") for end in ("low", "high"))
+    return "" if low is None or high is None or pd.isna(low) or pd.isna(high) else f"{low:.2f}-{high:.2f}"
 
 
 def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any] | None) -> None:
@@ -171,14 +159,13 @@ def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any
             f"{row['value']:.4f}",
             f"{row['drop']:+.4f}",
             f"{row['drop_low']:+.3f}..{row['drop_high']:+.3f}",
-            f"{row['flops_ratio']:.2f}",
+            _speed(row["flops_ratio"]),
         )
     console.print(shown)
     if several := len(curves_of(results)) > 1:
         _say_sizes(finished)
     else:
-        _say_speeds("speed-up against transformers' model, by padding", "speedup", finished)
-        _say_speeds("of it elimination alone, against this encoder with everything kept", "elimination", finished)
+        _say_speeds(finished)
     for row in table.to_dict("records"):
         if several and row["status"] == "ok" and row["kept_share"] == 1:
             continue
@@ -187,39 +174,60 @@ def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any
     good = [result for result in results if result["status"] == "ok"]
     for sentence in dominance(good):
         console.print(sentence)
+    _say_doubts(good)
     baselines = {f"{result['baseline']:.4f} (seed {result['seed']})": None for result in good}
-    console.print(f"baseline (plain model, trained as long): {good[0]['metric']} {', '.join(baselines)}")
-    limit = good[0]["max_drop"]
+    console.print(
+        "baseline (the better of the fine-tuned plain model and the one trained as long): "
+        f"{good[0]['metric']} {', '.join(baselines)}"
+    )
+    _say_chosen(best, good[0]["max_drop"])
+
+
+def _say_doubts(good: list[dict[str, Any]]) -> None:
+    """One line for all jobs whose times are not to be trusted."""
+    doubts = [result["doubt"] for result in good if result.get("doubt")]
+    if doubts:
+        console.print(f"{len(doubts)} of {len(good)} jobs, the first: {doubts[0]}", style="yellow")
+
+
+def _say_chosen(best: dict[str, Any] | None, limit: float) -> None:
     if best is None:
         console.print(f"none stays within {limit:g} of the baseline; try a smaller λ or a milder target")
         return
+    several, interval = best["runs"] > 1, f"{best['drop_low']:+.4f} to {best['drop_high']:+.4f}"
+    drop = f"mean drop {best['drop']:+.4f} of {best['runs']} runs" if several else f"drop {best['drop']:+.4f}"
+    speed = with_interval(best.get("speed"), (best.get("speed_low"), best.get("speed_high")))
     console.print(
-        f"fastest within {limit:g} of the baseline: {best['setting']} (drop {best['drop']:+.4f}; "
-        f"within it in {best['confidence']:.0%} of the paired bootstrap's resamples; "
-        f"{speed_of(best):.2f} times as fast as transformers' model{_alone(best)}, {_where(best)})"
+        f"fastest within {limit:g} of the baseline: {best['setting']} ({drop}, 95% interval {interval}; within it in "
+        f"{best['confidence']:.0%} of the paired bootstrap's resamples{' on average' if several else ''}; "
+        f"{speed} times as fast as the fastest plain model{_alone(best)})"
     )
+    if best["drop_high"] > limit:
+        console.print(f"the interval of its drop reaches beyond {limit:g}: more may be lost than that")
     _say_test(best)
 
 
 def _say_test(best: dict[str, Any]) -> None:
-    """Of the chosen job alone: what is measured on rows that nothing was chosen on."""
+    """Of the chosen setting alone: what is measured on rows that nothing was chosen on."""
     if best.get("test_value") is None:
         console.print("its metric and drop are of dev, the rows that it was chosen on")
         return
+    lost = best["test_baseline"] - best["test_value"]
+    spread = f" ± {best['test_value_std']:.4f} over {best['runs']} runs" if best["runs"] > 1 else ""
     console.print(
-        f"on the test split, which nothing was chosen on: {best['metric']} {best['test_value']:.4f}, baseline "
-        f"{best['test_baseline']:.4f} (drop {best['test_baseline'] - best['test_value']:+.4f})"
+        f"on the test split, which nothing was chosen on: {best['metric']} {best['test_value']:.4f}{spread}, baseline "
+        f"{best['test_baseline']:.4f} (drop {lost:+.4f})"
     )
 
 
 def _alone(best: dict[str, Any]) -> str:
-    alone = best.get(f"elimination_{padding_of(best)}")
-    return "" if alone is None or pd.isna(alone) else f", {alone:.2f} by elimination alone"
-
-
-def _where(best: dict[str, Any]) -> str:
     padding = padding_of(best)
-    return "nothing was timed" if padding is None else {"sorted": "in "}.get(padding, "") + PADDING_TITLES[padding]
+    name = f"elimination_{padding}"
+    if padding is None or best.get(name) is None or pd.isna(best[name]):
+        return ""
+    ratio = with_interval(best[name], (best.get(f"{name}_low"), best.get(f"{name}_high")))
+    where = {"sorted": "in "}.get(padding, "") + PADDING_TITLES[padding]
+    return f"; elimination alone {ratio}, {where}"
 
 
 def _say_sizes(finished: list[dict[Any, Any]]) -> None:
@@ -227,16 +235,37 @@ def _say_sizes(finished: list[dict[Any, Any]]) -> None:
     heads = ["setting", "seed", "million parameters", "file MB", "sorted", "packed"]
     shown = plain_table("size, and speed-up against transformers' model", dict.fromkeys(heads, "right"))
     for row in finished:
-        speeds = (_speed(row.get(f"speedup_{padding}")) for padding in ("sorted", "packed"))
+        speeds = (f"{_listed(row, padding)} {_ends(row, f'speedup_{padding}')}" for padding in ("sorted", "packed"))
         size = f"{row['parameters'] / 1e6:.2f}", f"{row['file_mb']:.1f}"
         shown.add_row(row["setting"], _seed(row), *size, *speeds)
     console.print(shown)
 
 
-def _say_speeds(title: str, name: str, finished: list[dict[Any, Any]]) -> None:
-    """A column for each padding, beside setting and seed."""
-    shown = plain_table(title, dict.fromkeys(["setting", "seed", *SPEED_HEADINGS.values()], "right"))
+def _say_speeds(finished: list[dict[Any, Any]]) -> None:
+    """A line for each padding that was timed."""
+    heads = ["setting", "seed", "padding", "vs plain", "95%", "alone", "95%"]
+    shown = plain_table("speed-up against transformers' model, by padding; alone: elimination alone", {})
+    for head in heads:
+        shown.add_column(head, justify="left" if head == "padding" else "right", no_wrap=head != "setting")
     for row in finished:
-        speeds = (_speed(row.get(f"{name}_{padding}")) for padding in SPEED_HEADINGS)
-        shown.add_row(row["setting"], _seed(row), *speeds)
+        first = [row["setting"], _seed(row)]
+        for padding in PADDINGS:
+            speed, alone = f"speedup_{padding}", f"elimination_{padding}"
+            if row.get(speed) is None or pd.isna(row[speed]):
+                continue
+            cells = (_listed(row, padding), _ends(row, speed), _speed(row.get(alone)), _ends(row, alone))
+            shown.add_row(*first, padding, *cells)
+            first = ["", ""]
     console.print(shown)
+    if any(_beyond(row) for row in finished):
+        console.print("* its answers are too far from float32's (max_drop): its speed does not count")
+
+
+def _listed(row: dict[Any, Any], padding: str) -> str:
+    return _speed(row.get(f"speedup_{padding}")) + ("*" if padding in _beyond(row) else "")
+
+
+def _beyond(row: dict[Any, Any]) -> list[str]:
+    """Paddings at which a job's answers do not count."""
+    found = row.get("not_counted")
+    return found if isinstance(found, list) else []

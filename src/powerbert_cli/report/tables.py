@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich import box
 from rich.table import Table
 
+from ..bench.choice import POINT, Choice, choices, counted, doubt_of
 from ..method.retention import Thresholds
 from ..settings import ENGINE_PRECISIONS
 from ..store.artifacts import read_json
@@ -91,9 +93,6 @@ def plain_table(title: str, columns: dict[str, str]) -> Table:
     return table
 
 
-POINT = ["threads", "seq_len", "batch_size"]
-
-
 def say_timing(timing: pd.DataFrame) -> None:
     """Prints the main columns of a timing table: one for each setting, engine and precision."""
     for (engine, precision, threads, seq_len, batch_size), rows in timing.groupby(
@@ -101,32 +100,39 @@ def say_timing(timing: pd.DataFrame) -> None:
     ):
         title = f"time of a batch of {batch_size}, ℓ={seq_len}, {engine}, {precision}, {threads} threads"
         console.print(_timing_table(title, rows))
-    console.print(
+    for line in (
         f"{timing['rounds'].min()} rounds. vs plain: against transformers' model (plain) of the same padding, engine "
-        "and precision, with its 95% interval, and what FLOPs promise of it; alone: elimination alone, against "
-        "this encoder with everything kept (full); bound: the speed-up that no engine can exceed here (roofline); vs "
-        "padded: against plain padded to ℓ: removed padding counts too."
-    )
+        "and precision, with its 95% interval",
+        "FLOPs: what the shapes promise of it; peaks: what this device's measured peaks let expect of it (no limit: "
+        "caches are left out)",
+        "alone: elimination alone, against this encoder with everything kept (full)",
+        "vs padded: against plain padded to ℓ: removed padding counts too",
+    ):
+        console.print(line)
     _say_answers(timing)
-    for _, rows in timing.groupby(POINT, sort=False):
-        _say_best(rows)
+    for choice in choices(timing):
+        _say_choice(choice)
+    if not counted(timing).all():
+        console.print("* its answers are too far from float32's (max_drop): its speed does not count")
+    if (doubt := doubt_of(timing)) is not None:
+        console.print(doubt, style="yellow")
 
 
 def _timing_table(title: str, rows: pd.DataFrame) -> Table:
     columns = {"padding": "left", "model": "left"}
-    heads = ["ms", "vs plain", "95%", "FLOPs", "alone", "bound", "vs padded"]
+    heads = ["ms", "vs plain", "95%", "FLOPs", "alone", "peaks", "vs padded"]
     table = plain_table(title, {**columns, **dict.fromkeys(heads, "right")})
-    for row in rows.to_dict("records"):
+    for row, counts in zip(rows.to_dict("records"), counted(rows), strict=True):
         plain = row["model"] == "plain"
         table.add_row(
             row["padding"],
-            row["model"],
+            row["model"] + ("" if counts else "*"),
             f"{1000 * row['median_s']:.1f}",
             "" if plain else _number(row["speedup"]),
             "" if plain or pd.isna(row["speedup"]) else f"{row['speedup_low']:.2f}-{row['speedup_high']:.2f}",
             "" if plain else _number(row["flops_ratio"]),
             _number(row["elimination"]),
-            "" if plain or pd.isna(row["roofline_bound"]) else f"{row['roofline_bound']:.1f}",
+            "" if plain or pd.isna(row["roofline_expected"]) else f"{row['roofline_expected']:.1f}",
             _number(row["speedup_vs_padded"]),
         )
     return table
@@ -141,7 +147,7 @@ def _say_answers(timing: pd.DataFrame) -> None:
     if "value" not in timing or timing["value"].isna().all():
         return
     measured = timing.dropna(subset="value").drop_duplicates(["model", "engine", "precision", "seq_len"])
-    heads = [str(measured["metric"].iloc[0]), "in fp32", "answers differ", "logits by"]
+    heads = [str(measured["metric"].iloc[0]), "in fp32", "drop, 95%", "counts", "answers differ", "logits by"]
     flags = measured["cpu_flags"].dropna().tolist() if "cpu_flags" in measured else []
     on = f" (CPU: {flags[0]})" if flags else ""
     shown = plain_table(f"answers on dev{on}", {"model": "left", "engine": "left", "precision": "left"})
@@ -153,31 +159,35 @@ def _say_answers(timing: pd.DataFrame) -> None:
             *(row["model"], row["engine"], row["precision"]),
             f"{row['value']:.4f}",
             f"{row['value_fp32']:.4f}",
+            f"{row['drop_low']:+.3f}..{row['drop_high']:+.3f}",
+            "yes" if row["within_max_drop"] else "no",
             "–" if differ is None or pd.isna(differ) else f"{differ:.2%}",
             f"{row['logits_differ']:.2g}",
         )
     console.print(shown)
 
 
-def _say_best(rows: pd.DataFrame) -> None:
-    """The fastest contender of which nothing was removed against the fastest shortened one, whatever their engines.
-
-    Of those whose answers are as good as float32's, as far as that was measured.
-    """
-    if "within_max_drop" in rows:
-        rows = rows[rows["within_max_drop"].ne(False)]
-    plain, shortened = rows[rows["speedup_vs_best"] == 1], rows[rows["shortened"]]
-    if plain.empty or shortened.empty:
-        return
-    one, other = (of.sort_values("median_s").iloc[0] for of in (plain, shortened))
+def _say_choice(choice: Choice) -> None:
+    """The fastest contender of which nothing was removed against the fastest shortened one, whatever their engines."""
+    one, other = choice.plain, choice.shortened
+    last = ("max_s", "max") if pd.isna(other["p99_s"]) else ("p99_s", "p99")
+    tail = [f"{1000 * other[name]:.1f}" for name in ("p50_s", "p95_s", last[0])]
     console.print(
         f"fastest plain: {one['contender']} {one['examples_per_s']:.1f} examples/s; fastest shortened: "
-        f"{other['contender']} {other['examples_per_s']:.1f} examples/s, {other['speedup_vs_best']:.2f} times as fast"
-        f" (batch size {one['batch_size']}, ℓ={one['seq_len']}, {one['threads']} threads); a call of it takes "
-        f"{1000 * other['p50_s']:.1f}, {1000 * other['p95_s']:.1f}, {1000 * other['p99_s']:.1f} ms (p50, p95, p99)"
+        f"{other['contender']} {other['examples_per_s']:.1f} examples/s, "
+        f"{with_interval(choice.speedup, choice.interval)} times as fast ({choice.point}); a call of it takes "
+        f"{', '.join(tail)} ms (p50, p95, {last[1]})"
     )
     engine, precision = other["engine"], other["precision"]
     if engine in ENGINE_PRECISIONS:
         console.print(f"to ship it: powerbert export engine={engine} precision={precision}, with the same settings")
     else:
         console.print(f"to ship it: its model directory, run in {engine}, {precision}")
+
+
+def with_interval(ratio: Any, interval: Sequence[Any] | None) -> str:
+    """2.00 (95% 1.90 to 2.10); without an interval the ratio alone, and – where there is none."""
+    if ratio is None or pd.isna(ratio):
+        return "–"
+    known = interval is not None and not any(end is None or pd.isna(end) for end in interval)
+    return f"{ratio:.2f} (95% {interval[0]:.2f} to {interval[1]:.2f})" if known and interval else f"{ratio:.2f}"

@@ -82,7 +82,8 @@ class Found:
     """
     Attributes:
         title: the folder as output_dir has it: sweep/2030-01-31/12-00-00.
-        numbers: dev/matthews, bench/shortened/eager/fp32/sorted/b32-l64/speedup …
+        numbers: dev/matthews, bench/shortened/eager/fp32/sorted/b32-l64/speedup …; bench/speedup_vs_best is the speed
+            that counts, see `bench.choice.headline`.
         tables: name → what timing.csv or sweep.csv holds.
     """
 
@@ -118,9 +119,21 @@ def _numbers(run: dict[str, Any]) -> Iterator[tuple[str, float]]:
         size = f"b{row['batch_size']}-l{row['seq_len']}"
         where = "/".join([row["model"], *row["where"].split(", "), row["padding"], size])
         yield f"bench/{where}/ms", row["ms"]
-        for name, ratio in (("speedup", row["speedup"]), ("speedup_vs_best", row["best"])):
+        if not row["counts"]:  # its answers are too far from float32's
+            yield f"bench/{where}/within_max_drop", 0.0
+            continue
+        for name, interval in (("speedup", "interval"), ("speedup_vs_best", "best_interval")):
+            ratio = row["best" if name == "speedup_vs_best" else name]
             if ratio is not None:
-                yield f"bench/{where}/{name}", ratio
+                yield from _with_ends(f"bench/{where}/{name}", ratio, row[interval])
+    if run["fastest"] is not None:
+        yield from _with_ends("bench/speedup_vs_best", run["fastest"]["best"], run["fastest"]["best_interval"])
+
+
+def _with_ends(name: str, ratio: float, interval: tuple[float, float] | None) -> Iterator[tuple[str, float]]:
+    yield name, ratio
+    if interval is not None:
+        yield from ((f"{name}_low", interval[0]), (f"{name}_high", interval[1]))
 
 
 def _markdown(table: pd.DataFrame) -> str:

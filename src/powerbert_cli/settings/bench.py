@@ -41,8 +41,11 @@ class BenchOptions:
         "also measure the dev metric of each model, engine and precision, and the share of answers that differ from "
         "float32's: auto (of all but fp32), true (of all) or false; never of weights that are not trained"
     )
-    rounds: int = key("rounds; in each every contender runs once, in shuffled order")
-    max_seconds: float = key("stop after this time if at least 3 rounds are done")
+    rounds: int = key("rounds; in each every contender runs once, in shuffled order; at least 3")
+    max_seconds: float = key(
+        "time for warm-up, rounds and answers of all tables; rounds stop then, but for the first 5; contenders that "
+        "these leave no time for are left out and named; the fastest plain and shortened ones are always timed"
+    )
 
     def __post_init__(self) -> None:
         self.models = [_EARLIER.get(name, name) for name in self.models]
@@ -67,6 +70,8 @@ class BenchOptions:
         if self.rounds < 3:
             raise SettingsError(f"bench.rounds={self.rounds} must be at least 3, so that an interval can be given")
         at_least_one("bench.examples", self.examples)
+        if not self.max_seconds >= 0:
+            raise SettingsError(f"bench.max_seconds={self.max_seconds} must be a number of seconds, 0 or more")
 
 
 @dataclass(kw_only=True)
@@ -147,7 +152,9 @@ class BenchSettings(ShortenedSettings):
 
 @dataclass(kw_only=True)
 class SweepSettings(BenchSettings):
-    curve: str | None = key("in the sweep's table and picture, the curve that a job is a point of; null: the method")
+    curve: str | None = key(
+        "in the sweep's table and picture, the curve that a job is a point of; null: the method, or what is removed"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

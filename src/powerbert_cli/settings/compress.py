@@ -129,6 +129,12 @@ class CompressOptions(BitsOptions):
         return self.heads is not None or (self.flops is not None and self.by == "heads")
 
     @property
+    def axes(self) -> list[str]:
+        """What is removed: layers, heads, ffn; and bits, where not all of the linear layers have 32."""
+        given = {"layers": self.cuts, "heads": self.removes_heads, "ffn": self.narrows, "bits": self.quantises}
+        return [name for name, removed in given.items() if removed]
+
+    @property
     def reads_labels(self) -> bool:
         return self.removes_heads or (self.narrows and self.score == "taylor")
 
