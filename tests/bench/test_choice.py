@@ -116,3 +116,5 @@ def test_answers_count_unless_more_is_lost_than_chance_gives():
         assert said["drop"] == pytest.approx(lost / n) and said["drop_low"] <= said["drop"] <= said["drop_high"]
         assert answers_count(said, 0.01) is counts
     assert answers_count({}, 0.01) is None
+    said = compared(np.full_like(logits, np.nan), exact, labels, "accuracy", "classification")
+    assert answers_count({**said, "drop_low": 0.0}, 0.01) is False  # no numbers are no answers

@@ -1,5 +1,6 @@
 """Which of the measured speeds counts. `bench`, sweeps, pages, model cards and trackers all read it here."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -49,13 +50,16 @@ def answers_count(said: dict[str, Any], limit: float) -> bool | None:
     """Whether an engine's answers are as good as float32's; None where they were not measured.
 
     They are unless the paired bootstrap over the rows shows that more than the limit is lost: unless the whole 95%
-    interval of the drop lies beyond it. A drop of just the limit is within it, as in a sweep.
+    interval of the drop lies beyond it. A drop of just the limit is within it, as in a sweep. Logits that are not
+    finite are no answers.
 
     Args:
         said: see `table.compared`.
         limit: max_drop.
     """
-    return bool(within(said["drop_low"], limit)) if said else None
+    if not said:
+        return None
+    return bool(math.isfinite(said.get("logits_differ", 0.0)) and within(said["drop_low"], limit))
 
 
 def counted(timing: pd.DataFrame) -> pd.Series:

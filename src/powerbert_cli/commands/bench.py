@@ -17,7 +17,7 @@ def run(cfg: Any) -> float:
     with TimingProgress(work.settings.runtime.log_seconds) as told:
         found = bench(work.settings, work, run_dir, told)
     say_retention(found.retention)
-    say_timing(found.timing)
+    say_timing(found.timing, found.model_dir)
     if work.settings.bench.profile:
         write_and_say_profile(*profiled(work, found), run_dir)
     say_run_dir(run_dir)

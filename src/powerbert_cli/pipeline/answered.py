@@ -13,6 +13,7 @@ from ..bench.table import compared
 from ..bench.timing import Contender, Told
 from ..settings import BenchSettings
 from ..tasks.batches import answers
+from ..training.diverged import check_finite
 from .work import Work
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,9 @@ class Answered:
     def _exact_of(self, name: str, seq_len: int) -> np.ndarray:
         if (name, seq_len) not in self._exact:
             ((_, model),) = prepared({name: self.models[name]}, "eager", "fp32", self.work.device)
-            self._exact[name, seq_len] = self._logits(model, seq_len, self.work.device, False)
+            logits = self._logits(model, seq_len, self.work.device, False)
+            check_finite(logits, f"the logits of {name} in float32", "its weights are damaged")
+            self._exact[name, seq_len] = logits
         return self._exact[name, seq_len]
 
     def _logits(self, run: Runner, seq_len: int, device: str, buckets: bool) -> np.ndarray:

@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 class Timed:
     """
     Attributes:
-        model: the shortened one. whole: the plain one that a compressed model was made of; None where nothing was.
+        model: the shortened one. model_dir: where it is; None of weights that are not trained.
+        whole: the plain one that a compressed model was made of; None where nothing was.
         retention: its configuration.
         timing: see `bench.table.table`.
     """
@@ -58,6 +59,7 @@ class Timed:
     whole: PreTrainedModel | None
     retention: RetentionFile
     timing: pd.DataFrame
+    model_dir: Path | None = None
 
 
 def bench(
@@ -73,11 +75,12 @@ def bench(
         told: hears what is done now.
     """
     work = work or Work(settings)
-    model, retention, trained = contender_model(work)
+    model, retention, model_dir = contender_model(work)
     if folder is not None:
         retention.write(folder / "retention.json")
     whole = whole_of(work, model)
-    return Timed(model, whole, retention, time_model(work, model, folder, trained, whole, told))
+    timing = time_model(work, model, folder, model_dir is not None, whole, told)
+    return Timed(model, whole, retention, timing, model_dir)
 
 
 def whole_of(work: Work[BenchSettings], model: ShortenedModel) -> PreTrainedModel | None:
@@ -89,8 +92,9 @@ def whole_of(work: Work[BenchSettings], model: ShortenedModel) -> PreTrainedMode
     return work.host(finetuned(work).model_dir) if settings.compress.given else None
 
 
-def contender_model(work: Work[BenchSettings]) -> tuple[ShortenedModel, RetentionFile, bool]:
-    """What is timed, and whether it is trained: with given lengths or fractions speed does not depend on the weights.
+def contender_model(work: Work[BenchSettings]) -> tuple[ShortenedModel, RetentionFile, Path | None]:
+    """What is timed, and its folder; None if it is not trained, as speed does not depend on the weights with given
+    lengths or fractions.
 
     Raises:
         PowerbertError: thresholds are given without trained weights, on which the number that passes depends.
@@ -99,14 +103,14 @@ def contender_model(work: Work[BenchSettings]) -> tuple[ShortenedModel, Retentio
     if not (settings.shortened or settings.checkpoint or settings.compress.given):
         given = given_retention(settings, host_config(settings.model))
     if given is None:
-        return *shortened_model(work), True
+        return shortened_model(work)
     if isinstance(given.elimination.retention, Thresholds):
         raise PowerbertError(
             "strategy=threshold: how many word-vectors reach a threshold, and so the speed, depends on the weights; "
             "give trained ones with checkpoint=MODEL or shortened=RUN/model, or leave the retention configuration out"
         )
     log.info("the weights of %s are not trained for this: speed does not depend on them", settings.model.label)
-    return ShortenedModel(work.new_host(), given.elimination), given, False
+    return ShortenedModel(work.new_host(), given.elimination), given, None
 
 
 def time_model(

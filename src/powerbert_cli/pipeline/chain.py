@@ -47,8 +47,8 @@ def retention_for(work: Work[RetrainSettings]) -> tuple[RetentionFile, Start]:
     return given, compressed(work)
 
 
-def shortened_model(work: Work[ShortenedSettings]) -> tuple[ShortenedModel, RetentionFile]:
-    """A given model directory's model, or the one that the stages make of the settings."""
+def shortened_model(work: Work[ShortenedSettings]) -> tuple[ShortenedModel, RetentionFile, Path]:
+    """A given model directory's model, or the one that the stages make of the settings; with its folder."""
     settings = work.settings
     if settings.shortened:
         model = load_shortened(settings.shortened_dir)
@@ -57,6 +57,7 @@ def shortened_model(work: Work[ShortenedSettings]) -> tuple[ShortenedModel, Rete
                 f"seq_len={settings.seq_len} exceeds ℓ={model.seq_len} of shortened={settings.shortened}; "
                 f"set seq_len={model.seq_len} or less"
             )
-        return model, read_retention(settings.shortened_dir / "retention.json")
+        return model, read_retention(settings.shortened_dir / "retention.json"), settings.shortened_dir
     retention, start = retention_for(work)
-    return load_shortened(retrained(work, retention, start).model_dir), retention
+    folder = retrained(work, retention, start).model_dir
+    return load_shortened(folder), retention, folder

@@ -53,7 +53,7 @@ def export(work: Work[ExportSettings], folder: Path) -> Exported:
         PowerbertError: the engine cannot have the model, or its answers are others.
     """
     settings, packed = work.settings, work.settings.format == "packed"
-    model, retention = shortened_model(work)
+    model, retention, _ = shortened_model(work)
     folder.mkdir(parents=True, exist_ok=True)
     file, run = (_packed if packed else _for_engine)(work, model, folder)
     found = Exported(file, _size_mb(file), retention, _compared(work, model, run))

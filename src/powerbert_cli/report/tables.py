@@ -1,5 +1,6 @@
 """What a run says at its end."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -93,8 +94,12 @@ def plain_table(title: str, columns: dict[str, str]) -> Table:
     return table
 
 
-def say_timing(timing: pd.DataFrame) -> None:
-    """Prints the main columns of a timing table: one for each setting, engine and precision."""
+def say_timing(timing: pd.DataFrame, model_dir: Path | None = None) -> None:
+    """Prints the main columns of a timing table: one for each setting, engine and precision.
+
+    Args:
+        model_dir: of the shortened model, for the command that ships it; None of weights that are not trained.
+    """
     for (engine, precision, threads, seq_len, batch_size), rows in timing.groupby(
         ["engine", "precision", *POINT], sort=False
     ):
@@ -111,7 +116,7 @@ def say_timing(timing: pd.DataFrame) -> None:
         console.print(line)
     _say_answers(timing)
     for choice in choices(timing):
-        _say_choice(choice)
+        _say_choice(choice, None if model_dir is None else str(shown_path(model_dir)))
     if not counted(timing).all():
         console.print("* its answers are too far from float32's (max_drop): its speed does not count")
     if (doubt := doubt_of(timing)) is not None:
@@ -167,7 +172,7 @@ def _say_answers(timing: pd.DataFrame) -> None:
     console.print(shown)
 
 
-def _say_choice(choice: Choice) -> None:
+def _say_choice(choice: Choice, model_dir: str | None) -> None:
     """The fastest contender of which nothing was removed against the fastest shortened one, whatever their engines."""
     one, other = choice.plain, choice.shortened
     last = ("max_s", "max") if pd.isna(other["p99_s"]) else ("p99_s", "p99")
@@ -178,11 +183,24 @@ def _say_choice(choice: Choice) -> None:
         f"{with_interval(choice.speedup, choice.interval)} times as fast ({choice.point}); a call of it takes "
         f"{', '.join(tail)} ms (p50, p95, {last[1]})"
     )
-    engine, precision = other["engine"], other["precision"]
+    if model_dir is not None:
+        console.print(f"to ship it: {_shipping(model_dir, other['engine'], other['precision'])}")
+
+
+def _shipping(model_dir: str, engine: str, precision: str) -> str:
+    """The whole command that writes what an engine loads; for PyTorch, which loads the model itself, what answers."""
     if engine in ENGINE_PRECISIONS:
-        console.print(f"to ship it: powerbert export engine={engine} precision={precision}, with the same settings")
-    else:
-        console.print(f"to ship it: its model directory, run in {engine}, {precision}")
+        return shlex.join(
+            ["powerbert", "export", f"shortened={model_dir}", f"engine={engine}", f"precision={precision}"]
+        )
+    answers = ["powerbert", "predict", f"model_dir={model_dir}", f"engine={engine}", f"precision={precision}"]
+    return f"{shlex.join(answers)} input=FILE output=ANSWERS"
+
+
+def shown_path(path: Path) -> Path:
+    """As a person would write it: from the current folder if it is below that."""
+    absolute, here = path.absolute(), Path.cwd()
+    return absolute.relative_to(here) if absolute.is_relative_to(here) else path
 
 
 def with_interval(ratio: Any, interval: Sequence[Any] | None) -> str:
