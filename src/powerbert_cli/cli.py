@@ -106,7 +106,7 @@ def run_verb(verb: str, args: list[str]) -> int:
     args = [with_home(arg) for arg in args]  # first, so that what is checked is what is used
     try:
         foreign.check_flags(args)
-        foreign.check_folders(args)
+        foreign.check_folders(args, conf_dir())
     except PowerbertError as error:
         return _complain(str(error))
     if processes.count() > 1 and verb not in TOGETHER:
@@ -114,7 +114,7 @@ def run_verb(verb: str, args: list[str]) -> int:
     app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task_function)
     try:
         with _sigterm_ends(), _own_place() as place:
-            sys.argv = [sys.argv[0], *args, *place]
+            sys.argv = [sys.argv[0], *foreign.overrides_first([*args, *place])]
             app()
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
