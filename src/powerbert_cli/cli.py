@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import foreign, processes, usage
+from . import foreign, processes, shell, usage
 from .errors import PowerbertError, Terminated
 from .settings import VERBS
 from .store.home import with_home
@@ -105,6 +105,7 @@ def run_verb(verb: str, args: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here and not to Hydra's own printer
     args = [with_home(arg) for arg in args]  # first, so that what is checked is what is used
     try:
+        processes.check()
         foreign.check_flags(args)
         foreign.check_folders(args, conf_dir())
     except PowerbertError as error:
@@ -113,7 +114,7 @@ def run_verb(verb: str, args: list[str]) -> int:
         return _complain(f"{verb} runs in one process; under torchrun: {', '.join(TOGETHER)}")
     app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task_function)
     try:
-        with _sigterm_ends(), _own_place() as place:
+        with _sigterm_ends(), shell.left_out(), _own_place() as place:
             sys.argv = [sys.argv[0], *foreign.overrides_first([*args, *place])]
             app()
     except KeyboardInterrupt:

@@ -20,16 +20,14 @@ _MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 
 def draw(good: list[dict[str, Any]], path: Path) -> None:
     """Metric against measured time per example, one panel for each padding."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from .agg import new_figure
 
     several = len(curves_of(good)) > 1
     paddings = [name for name in PADDING_TITLES if f"plain_{name}_ms" in good[0]]
     if several:  # fewer and larger panels: of all paddings those that a careful user has
         paddings = [name for name in paddings if name in ("sorted", "packed")] or paddings
     width, height = (6.2, 5.2) if several else (4.6, 4.2)
-    figure = Figure(figsize=(width * len(paddings), height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width * len(paddings), height)
     axes = figure.subplots(1, len(paddings), sharey=True, squeeze=False)[0]
     labels = [_draw_panel(axis, good, padding) for axis, padding in zip(axes, paddings, strict=True)]
     any_one = good[0]
@@ -116,7 +114,7 @@ def _whole_in_this_encoder(table: pd.DataFrame, padding: str) -> float | None:
 
 def _spread(labels: list[Any]) -> None:
     """Moves each label up or down to the nearest place where it lies on no earlier one."""
-    from matplotlib.text import Text
+    from .agg import Text
 
     taken: list[Any] = []
     for label in labels:
