@@ -131,7 +131,7 @@ def _seconds(work: Work[CheckSettings]) -> dict[str, float]:
     dev = material.dev.select(choose_rows(len(material.dev), min(8 * size, len(material.dev)), size, settings.seed))
     host = work.host(Path(settings.checkpoint)) if settings.checkpoint else work.new_host()
     model, clock = ShortenedModel(host, plain(settings.seq_len, layers_of(host.config))), _Clock()
-    plan = replace(work.plan(settings.finetune), epochs=1)
+    plan = replace(work.plan(settings.finetune), epochs=1, resumes=False)
     with tempfile.TemporaryDirectory(dir=settings.output_dir) as folder:
         train_classifier(model, replace(material, train=few, dev=dev), plan, Path(folder), [clock])
     start = time.perf_counter()

@@ -120,6 +120,9 @@ def _run(make: Callable[[Plan], ReproducibleTrainer], plan: Plan, material: Mate
 
 
 def _train(trainer: Trainer, plan: Plan, folder: Path) -> None:
+    if not plan.resumes:
+        trainer.train()
+        return
     with Interruption(plan.save_minutes) as interruption:
         trainer.add_callback(interruption)
         try:
