@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from . import usage
+from . import processes, usage
 from .cli import conf_dir
 from .commands.prepare import prepared
 from .overrides import meant
@@ -49,6 +49,7 @@ def settings(verb: str, *overrides: str) -> Any:
 
     if verb not in VERBS:
         raise SettingsError(usage.unknown_verb(verb))
+    processes.check()
     given = meant(verb, list(overrides), conf_dir(), [])
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):

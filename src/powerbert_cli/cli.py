@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import foreign, overrides, processes, usage
+from . import foreign, overrides, processes, shell, usage
 from .errors import PowerbertError, Terminated
 from .settings import VERBS
 from .store.home import with_home
@@ -25,6 +25,7 @@ FAILED = 1
 INTERRUPTED = 130
 TERMINATED = 143
 DONE = {"report": "report", "push": "pushed"}  # what commands that take folders, not keys, say of their result
+KEEPS_NOTHING = ("check", "predict")
 TOGETHER = ("finetune", "search", "retrain")  # verbs that several processes can share, under torchrun
 
 
@@ -105,9 +106,10 @@ def run_verb(verb: str, args: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here and not to Hydra's own printer
     args = [with_home(arg) for arg in args]  # first, so that what is checked is what is used
     try:
+        processes.check()
         foreign.check_flags(args)
-        foreign.check_folders(args)
-        folders = list(foreign.named_folders(args))
+        foreign.check_folders(args, conf_dir())
+        folders = list(map(str, foreign.named_folders(args)))
         overrides.check_names(folders, verb)
         args = overrides.meant(verb, args, conf_dir(), folders)
     except PowerbertError as error:
@@ -116,13 +118,13 @@ def run_verb(verb: str, args: list[str]) -> int:
         return _complain(f"{verb} runs in one process; under torchrun: {', '.join(TOGETHER)}")
     app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task_function)
     try:
-        with _sigterm_ends(), _own_place() as place:
-            sys.argv = [sys.argv[0], *args, *place]
+        with _sigterm_ends(), shell.left_out(), _own_place() as place:
+            sys.argv = [sys.argv[0], *foreign.overrides_first([*args, *place])]
             app()
-    except KeyboardInterrupt:
-        return _complain("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        return _complain(f"interrupted: {_kept(verb, str(error))}", INTERRUPTED)
     except Terminated as error:
-        return _complain(f"SIGTERM: {error}; the same command goes on from there", TERMINATED)
+        return _complain(f"SIGTERM: {_kept(verb, str(error))}", TERMINATED)
     except PowerbertError as error:
         return _complain(str(error), error.exit_code)
     except (HydraException, OmegaConfBaseException) as error:
@@ -148,6 +150,13 @@ def run_verb(verb: str, args: list[str]) -> int:
     return 0
 
 
+def _kept(verb: str, said: str) -> str:
+    """What is left of a run that was stopped."""
+    if verb in KEEPS_NOTHING:
+        return "nothing is kept; the same command begins anew"
+    return f"{said or 'what was finished is kept'}; the same command goes on from there"
+
+
 @contextlib.contextmanager
 def _own_place() -> Iterator[list[str]]:
     """Overrides under which all but the first of several processes write where it disturbs nobody; they are quiet."""
@@ -167,7 +176,7 @@ def _sigterm_ends() -> Iterator[None]:
     """SIGTERM ends the work at once; a training takes the signal itself while it runs, and saves."""
 
     def end(number: int, frame: Any) -> None:
-        raise Terminated("what was finished is kept")
+        raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
         yield

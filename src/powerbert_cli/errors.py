@@ -14,6 +14,10 @@ class PowerbertError(Exception):
     exit_code = 2
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C came while something was under way that could be saved; says what was."""
+
+
 class Terminated(BaseException):
     """SIGTERM came; not an Exception, so that it ends all jobs of a sweep and not one."""
 

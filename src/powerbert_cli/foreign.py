@@ -1,44 +1,32 @@
-"""Configs from folders that a user names: they may set keys, not run code.
+"""Configs below a folder that the command line names: they set keys of powerbert, and run no code.
 
-Hydra instantiates whatever a config calls `_target_`, Python's logging what it calls `class` or `()`, it opens the
-files that a config names, and some launchers run its commands; a task file from elsewhere must not come with a program
-of its own. What it may name is listed here, name by name.
+Hydra calls what its own node names, launchers hand its settings to shells, resolvers make keys out of texts. So there
+is one rule, whatever a plugin may come to understand: nothing of Hydra's, no key of instantiation, no interpolation but
+plain references. Hydra's own settings stand on the command line.
 """
 
+import os
 import re
 from collections.abc import Iterator
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from .errors import PowerbertError, nearest
+from .store.home import IN_CONFIG
 
-_FOLDERS = ("--config-dir", "-cd", "--config-path", "-cp")
+_FOLDERS = ("--config-dir", "-cd")
+_NAMES = ("--config-name", "-cn")
+_TAKE_A_VALUE = ("--cfg", "-c", "--package", "-p", *_NAMES, *_FOLDERS)
+_MAY_TAKE_A_VALUE = ("--info", "-i")
 _FLAGS = (
-    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
-    *("--multirun", "-m", "--shell-completion", "-sc", "--info", "-i", "--config-name", "-cn", *_FOLDERS),
+    *("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m"),
+    *("--shell-completion", "-sc", *_MAY_TAKE_A_VALUE, *_TAKE_A_VALUE),
 )
-# Values of these keys are called, imported, run by a shell, or files that logging empties.
-_RUNS = {
-    *("job_logging", "hydra_logging", "handlers", "formatters", "filename"),
-    *("_target_", "class", "()", "factory", "custom_search_space", "searchpath", "listener", "queue"),
-    *("setup", "python", "srun_args", "additional_parameters", "runtime_env", "env_set"),
-}
-_INTERPOLATION = re.compile(r"\$\{(?:(?:oc\.env|hydra|now):[^${}]*|[\w.\[\]]+)\}")
-# What the shipped configs name, and Hydra's and Optuna's own parts that a sweep of one's own may choose.
-_SAMPLERS = ("CmaEsSampler", "GridSampler", "MOTPESampler", "NSGAIISampler", "RandomSampler", "TPESampler")
-ALLOWED = {
-    *("powerbert_cli.jobs.gather.SweepReport", "powerbert_cli.jobs.gather.PublishedReport"),
-    *("powerbert_cli.jobs.failures.FailedJobs", "powerbert_cli.store.home.LogFormatter"),
-    *("powerbert_cli.report.console.ConsoleHandler", "powerbert_cli.report.console.ErrorHandler"),
-    "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
-    "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
-    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
-    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
-    "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher",
-    "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper",
-    *(f"optuna.samplers.{name}" for name in _SAMPLERS),
+_REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}|" + re.escape(IN_CONFIG))
+# << stands for what is merged, which is looked at where it is.
+_TAGS = {
+    f"tag:yaml.org,2002:{name}"
+    for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge", "value")
 }
 
 
@@ -50,63 +38,164 @@ def check_flags(args: list[str]) -> None:
     """
     for arg in args:
         name = arg.partition("=")[0]
+        if name in ("--config-path", "-cp"):
+            raise PowerbertError(f"{name} would take the shipped configs away; --config-dir=FOLDER adds your own")
         if arg.startswith("-") and name not in _FLAGS:
             raise PowerbertError(f"unknown flag {name}{nearest(name, _FLAGS)}; flags: {', '.join(_FLAGS)}")
 
 
-def check_folders(args: list[str]) -> None:
+def overrides_first(args: list[str]) -> list[str]:
+    """KEY=VALUE before flags: Hydra's parser takes them in one piece only, users write them in any order."""
+    overrides: list[str] = []
+    flags: list[str] = []
+    before = ""
+    for arg in args:
+        value_of_flag = before in _TAKE_A_VALUE or (before in _MAY_TAKE_A_VALUE and "=" not in arg)
+        (flags if value_of_flag or arg.startswith("-") else overrides).append(arg)
+        before = "" if value_of_flag else arg
+    return [*overrides, *flags]
+
+
+def check_folders(args: list[str], shipped: Path | None = None) -> None:
     """
+    Args:
+        shipped: powerbert's own configs.
+
     Raises:
-        PowerbertError: a config below a folder that the command line names would run code.
+        PowerbertError: names what is below a folder that the command line names, and may not be there.
     """
-    for folder in named_folders(args):
-        for path in sorted(Path(folder).rglob("*.y*ml")):
-            for key, value in _entries(_content(path)):
-                if not _harmless(key.rpartition(".")[2], value):
-                    raise PowerbertError(
-                        f"{path}: {key}: {value} names code to run; configs from elsewhere may not; take the line "
-                        "out, give it on the command line yourself, or name a folder that holds your configs alone"
-                    )
+    try:
+        folders = list(named_folders(args))
+        for folder in folders:
+            for path in _files(folder):
+                if path.suffix.lower() in (".yaml", ".yml"):
+                    _check_file(path)
+    except OSError as error:  # what cannot be listed may still be opened
+        raise PowerbertError(f"{error.filename}: {error.strerror}") from error
+    roots = [*folders, *([shipped] if shipped else [])]
+    for name, value in _pairs(args):
+        key = name.lstrip("+").partition("@")[0]
+        group = key.startswith("hydra/") or any((root / key).is_dir() for root in roots)
+        if (group or name in _NAMES) and _leads_out(value):
+            raise PowerbertError(
+                f"{name}={value}: must be a config's name; --config-dir names the folder that it is in"
+            )
 
 
-def _harmless(key: str, value: Any) -> bool:
-    if key == "trust_remote_code":
-        return value is False
-    if isinstance(value, str):
-        if re.match(r"\s*(ext|cfg)://", value):  # logging imports what these name
-            return False
-        if "$" in _INTERPOLATION.sub("", value):  # a resolver may make keys out of a text, which are not seen here
-            return False
-    return key not in _RUNS or value is None or (isinstance(value, str) and value in ALLOWED)
+def _pairs(args: list[str]) -> Iterator[tuple[str, str]]:
+    """Flags and keys with their values."""
+    for arg, following in zip(args, [*args[1:], ""], strict=False):
+        name, given, value = arg.partition("=")
+        yield name, value if given else following
 
 
-def named_folders(args: list[str]) -> Iterator[str]:
-    for flag, following in zip_longest(args, args[1:], fillvalue=""):
-        name, given, value = flag.partition("=")
-        # An empty name would be the current folder here; Hydra itself says what lacks.
-        if name in _FOLDERS and (folder := value if given else following):
-            yield folder
+def named_folders(args: list[str]) -> Iterator[Path]:
+    for name, value in _pairs(args):
+        if name in _FOLDERS and value:  # no name would be the current folder here; Hydra itself says what lacks
+            yield Path(value)
         if name.lstrip("+") == "hydra.searchpath":
-            yield from re.findall(r"(?:file://)?([^\s,\[\]'\"]+)", value)
+            yield from map(_folder_of, _listed(f"{name}={value}"))
 
 
-def _content(path: Path) -> Any:
+def _listed(override: str) -> list[str]:
+    """The strings of KEY=[…] as Hydra reads them, quoted or escaped in any way; none of what it refuses."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        value: Any = OverridesParser.create().parse_override(override).value()
+    except HydraException:
+        return []
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
+def _folder_of(entry: str) -> Path:
+    scheme, found, path = entry.rpartition("://")
+    if found and scheme != "file":
+        raise PowerbertError(f"hydra.searchpath: {entry}: must be a folder")
+    return Path(path)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, which holds nothing but files and folders that are there themselves."""
+    for entry in sorted(os.scandir(folder), key=lambda one: one.name) if folder.is_dir() else ():
+        path = folder / entry.name
+        if not entry.name.isprintable() or "\\" in entry.name:
+            raise _refused(folder, f"the name {entry.name!r} has characters that no config needs")
+        if _of_hydra(entry.name):
+            raise _refused(path, "its name is that of Hydra's own node")
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(path)
+        elif entry.is_file(follow_symlinks=False):
+            yield path
+        else:
+            raise _refused(path, "is a link or a device, not a file or a folder")
+
+
+def _check_file(path: Path) -> None:
     import yaml
 
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PowerbertError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
+    for line in text.splitlines():
+        if re.match(r"\s*#\s*@", line) and (_of_hydra(line) or "$" in line):
+            raise _refused(path, f"{line.strip()}: names Hydra's own node")
+    for key, node, in_defaults in _nodes(root):
+        if why := _why_not(key, node, in_defaults):
+            raise _refused(path, f"{key}: {why}" if key else why)
 
 
-def _entries(content: Any) -> Iterator[tuple[str, Any]]:
-    """Every key with its value, however deep; entries of a list have the key of the list."""
-    if isinstance(content, dict):
-        for key, value in content.items():
-            yield str(key), value
-            yield from _entries(value)
-            if isinstance(value, list):
-                yield from ((str(key), entry) for entry in value if isinstance(entry, str))
-    elif isinstance(content, list):
-        for value in content:
-            yield from _entries(value)
+def _nodes(root: Any) -> Iterator[tuple[str, Any, bool]]:
+    """Every key and value, each with its key and whether it is in a defaults list."""
+    import yaml
+
+    seen: set[tuple[int, str, bool]] = set()  # anchors make one node of many, or of itself
+    waiting = [("", root, False)] if root else []
+    while waiting:
+        key, node, in_defaults = waiting.pop()
+        if (id(node), key, in_defaults) in seen:
+            continue
+        seen.add((id(node), key, in_defaults))
+        yield key, node, in_defaults
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(key, one, in_defaults) for one in node.value]
+        elif isinstance(node, yaml.MappingNode):
+            for name, value in node.value:
+                yield str(name.value), name, in_defaults
+                waiting.append((str(name.value), value, in_defaults or name.value == "defaults"))
+
+
+def _why_not(key: str, node: Any, in_defaults: bool) -> str | None:
+    text = node.value if isinstance(node.value, str) else ""
+    if node.tag not in _TAGS:
+        return f"the tag {node.tag} is none that a setting needs"
+    if _of_hydra(key) or (in_defaults and _of_hydra(text)):
+        return "names Hydra's own node"
+    if any(part.startswith("_") for part in key.split(".")):
+        return "keys with _ in front have a meaning to Hydra"
+    if "${" in _REFERENCE.sub("", text):
+        return f"{text}: only references such as ${{task.name}} are taken"
+    if in_defaults and ("$" in text or _leads_out(text)):
+        return f"{text}: must name a group and its option"
+    if key.rpartition(".")[2] == "trust_remote_code" and text not in (key, "false"):
+        return "must be false"
+    return None
+
+
+def _of_hydra(name: str) -> bool:
+    return "hydra" in name.casefold()
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a config's name leads out of the folders that configs are looked for in."""
+    return ".." in name or "//" in name or "\\" in name
+
+
+def _refused(path: Path, why: str) -> PowerbertError:
+    return PowerbertError(
+        f"{path}: {why}; a folder of your own holds configs that set keys of powerbert and nothing else: "
+        "what is Hydra's stands on the command line"
+    )

@@ -1,6 +1,7 @@
 """powerbert check: what it finds in rows, and that what it says of them is true."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,14 @@ def test_other_kinds(kind, label, folder, capfd):
     )
     labels = found["splits"]["train"]["labels"]
     assert labels == ({"least": 0.5, "mean": 8.0, "most": 15.5} if kind == "regression" else {"0": 0, "1": 16})
+
+
+def test_ctrl_c_ends_it_and_says_that_nothing_is_kept(folder, capfd, monkeypatch):
+    """Its training is in a folder that goes."""
+    monkeypatch.setattr(
+        "powerbert_cli.pipeline.check._Clock.on_step_begin", lambda *_, **__: signal.raise_signal(signal.SIGINT)
+    )
+    args = ["task=custom", "task.data_dir=data", "task.label_names=[no,yes]", *COLUMN, "hydra.run.dir=run"]
+    assert dispatch(["check", *SMALL, *args]) == 130
+    err = capfd.readouterr().err
+    assert "powerbert: interrupted: nothing is kept; the same command begins anew" in err and "saved" not in err

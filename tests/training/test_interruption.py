@@ -1,5 +1,6 @@
-"""A training that SIGTERM stops, at whatever step, goes on to the very result that it would have had."""
+"""A training that SIGTERM or Ctrl-C stops, at any step, goes on to the very result that it would have had."""
 
+import logging
 import os
 import signal
 
@@ -11,7 +12,7 @@ from transformers import TrainerCallback
 
 from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.errors import Terminated
+from powerbert_cli.errors import Interrupted, Terminated
 from powerbert_cli.settings import RetrainStage
 from powerbert_cli.training.classifier import train_classifier
 from powerbert_cli.training.controller import Controller
@@ -21,14 +22,17 @@ OPEN = described(None, 16)
 RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.3, 0.1))
 
 
-class SigtermAt(TrainerCallback):
-    def __init__(self, *steps):
-        self.steps = list(steps)
+class SignalAt(TrainerCallback):
+    """Sends a signal in each of these steps."""
+
+    def __init__(self, *steps, number=signal.SIGTERM, times=1):
+        self.steps, self.number, self.times = list(steps), number, times
 
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step + 1 in self.steps:
             self.steps.remove(state.global_step + 1)
-            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(self.times):
+                os.kill(os.getpid(), self.number)
 
 
 def retrained(material, folder, callbacks):
@@ -61,22 +65,54 @@ def until_done(train, material, folder, callback):
     while True:
         try:
             return train(material, folder, [callback]), stops
-        except Terminated:
+        except (Interrupted, Terminated) as error:
+            assert str(error).startswith("the training is saved at step ")
             stops += 1
 
 
-@pytest.mark.parametrize("step", [1, 4, 6, 9])
-def test_sigterm_in_a_retraining(step, material, tmp_path):
+@pytest.mark.parametrize(("step", "number"), [(1, "INT"), (4, "TERM"), (6, "INT"), (9, "TERM")])
+def test_a_signal_in_a_retraining(step, number, material, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     whole = retrained(material, tmp_path / "whole", [])
-    stopped, stops = until_done(retrained, material, tmp_path / "stopped", SigtermAt(step))
+    assert "resumed" not in caplog.text
+    number = getattr(signal, f"SIG{number}")
+    stopped, stops = until_done(retrained, material, tmp_path / "stopped", SignalAt(step, number=number))
     assert stops == 1
     assert (whole.logits == stopped.logits).all()
+    assert f"resumed at step {step} of 12" in caplog.text
+
+
+def test_ctrl_c_says_what_is_saved_and_a_second_one_ends_at_once(material, tmp_path, capfd):
+    with pytest.raises(Interrupted, match="^the training is saved at step 2 of 12$"):
+        retrained(material, tmp_path / "once", [SignalAt(2, number=signal.SIGINT)])
+    assert "Ctrl-C again ends it at once" in capfd.readouterr().err
+    with pytest.raises(KeyboardInterrupt) as caught:
+        retrained(material, tmp_path / "twice", [SignalAt(2, number=signal.SIGINT, times=2)])
+    assert not isinstance(caught.value, Interrupted)
+    assert not list((tmp_path / "twice").glob("checkpoint-*"))
+
+
+def test_a_job_that_ignores_ctrl_c_goes_on_ignoring_it(material, tmp_path):
+    """As a shell starts those behind &."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        retrained(material, tmp_path, [SignalAt(2, number=signal.SIGINT)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_training_whose_folder_goes_says_nothing_of_saving(material, tmp_path):
+    with pytest.raises(KeyboardInterrupt) as caught:
+        model = ShortenedModel(make_host(), RELATIVE)
+        callbacks = [SignalAt(2, number=signal.SIGINT)]
+        train_classifier(model, material, plan(resumes=False), tmp_path, callbacks)
+    assert not isinstance(caught.value, Interrupted)
 
 
 def test_sigterm_several_times_in_a_search(material, tmp_path):
     whole, r, masses = searched(material, tmp_path / "whole", [])
     (stopped, r_stopped, masses_stopped), stops = until_done(
-        searched, material, tmp_path / "stopped", SigtermAt(2, 5, 8)
+        searched, material, tmp_path / "stopped", SignalAt(2, 5, 8)
     )
     assert stops == 3
     assert (whole.logits == stopped.logits).all() and torch.equal(r, r_stopped) and masses == masses_stopped
@@ -106,7 +142,7 @@ def test_checkpoints_within_an_epoch_go_by_the_clock(material, tmp_path):
     assert (train(tmp_path / "killed").logits == train(tmp_path / "whole").logits).all()
 
 
-def test_sigterm_is_given_back(material, tmp_path):
-    before = signal.getsignal(signal.SIGTERM)
+def test_signals_are_given_back(material, tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     retrained(material, tmp_path, [])
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before

@@ -18,21 +18,18 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from ..errors import PowerbertError
 from ..settings import ModelSettings
 from .families import check_supported, counts_from_padding, usable_positions
+from .weights import UNREADABLE, check_config, load
+from .weights import ModelError as ModelError
 
 log = logging.getLogger(__name__)
 hf_logging.set_verbosity_error()
 hf_logging.disable_progress_bar()
 
 
-class ModelError(PowerbertError):
-    """A model that cannot be had or does not fit."""
-
-
 def _unreachable(name: str, what: str, error: Exception) -> ModelError:
-    reason = str(error).splitlines()[0]
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
     if Path(name).expanduser().is_dir():
         return ModelError(f"{name}: {what} cannot be loaded: {reason}")
     return ModelError(
@@ -67,6 +64,7 @@ def host_config(model: ModelSettings, vocab_size: int | None = None) -> Any:
             options["vocab_size"] = vocab_size
         config = AutoConfig.for_model(options.pop("model_type"), **options)
     check_supported(config.model_type)
+    check_config(f"model.name_or_path={model.name_or_path}" if model.name_or_path else "model.config", config)
     return config
 
 
@@ -184,15 +182,17 @@ def build_host(
         return auto.from_config(config)
     other = other_head(model, kind, label_names)
     try:
-        host = auto.from_pretrained(
+        host = load(
+            auto,
             _source(model.name_or_path),
+            whole=False,
             trust_remote_code=model.trust_remote_code,
-            use_safetensors=True,
             dtype=torch.float32,
-            ignore_mismatched_sizes=other is not None,
             **labels,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except ModelError as error:
+        raise ModelError(f"model.name_or_path={error}") from error
+    except UNREADABLE as error:
         raise _unreachable(model.name_or_path, "its weights in safetensors", error) from error
     if other is None:
         return host

@@ -143,7 +143,7 @@ def _seconds(work: Work[CheckSettings]) -> tuple[dict[str, Any], dict[str, Any]]
     dev = material.dev.select(choose_rows(len(material.dev), min(8 * size, len(material.dev)), size, settings.seed))
     host = work.host(settings.checkpoint_dir) if settings.checkpoint else work.new_host()
     model, clock = ShortenedModel(host, plain(settings.seq_len, layers_of(host.config))), _Clock()
-    plan = replace(work.plan(settings.finetune), epochs=1)
+    plan = replace(work.plan(settings.finetune), epochs=1, resumes=False)
     log.info("check: timing %d training steps", settings.check.steps)
     before = load_average()
     with tempfile.TemporaryDirectory(dir=settings.output_dir) as folder:

@@ -88,11 +88,9 @@ def _range(low: float, high: float) -> str:
 
 def draw_lengths(lengths: Sequence[int], seq_len: int, task: str, path: Path) -> None:
     """How many training texts have how many word-pieces, and where ℓ cuts."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from .agg import new_figure
 
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 3.6)
     axis = figure.subplots()
     width = -(-max(lengths) // 60)  # whole word-pieces, or else some bars have a length more than others
     axis.hist(lengths, bins=[edge - 0.5 for edge in range(0, max(lengths) + width + 1, width)], color="tab:blue")

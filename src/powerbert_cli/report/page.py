@@ -82,7 +82,7 @@ def _front(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _ticks(values: list[float]) -> list[float]:
-    from matplotlib.ticker import MaxNLocator
+    from .agg import MaxNLocator
 
     low, high = min(values), max(values)
     margin = 0.08 * (high - low) or 0.05 * (abs(high) or 1.0)

@@ -60,13 +60,9 @@ def say_profile(profile: pd.DataFrame, batches: int) -> None:
 
 def draw_profile(profile: pd.DataFrame, batches: int, path: Path) -> None:
     """For each layer the parts' times, plain beside shortened, with a mark at the sum of their roofline times."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
+    from .agg import Line2D, Patch, new_figure
 
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 4.5)
     axis = figure.subplots()
     models = list(profile["model"].unique())
     layers = np.arange(1, profile["layer"].max() + 1)

@@ -16,12 +16,9 @@ def draw_search(r: torch.Tensor, history: pd.DataFrame, configuration: Sequence[
         history: columns step and mass_1 … mass_L.
         configuration: what was found, lengths or fractions.
     """
-    from matplotlib import colormaps
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from .agg import colormaps, new_figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)
     layers = len(r)
     colors = [colormaps["viridis"](j / max(1, layers - 1)) for j in range(layers)]

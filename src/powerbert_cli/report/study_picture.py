@@ -12,11 +12,9 @@ def draw(name: str, table: pd.DataFrame, title: str, metric: str, path: Path) ->
     Args:
         title: what was studied. metric: of the task.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from .agg import new_figure
 
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 4.4)
     axis = figure.subplots()
     {"similarity": _similarity, "information": _information, "selection": _selection}[name](axis, table, metric)
     axis.set_title(title, fontsize=10)
@@ -35,7 +33,7 @@ def _similarity(axis: Any, table: pd.DataFrame, metric: str) -> None:
 
 
 def _information(axis: Any, table: pd.DataFrame, metric: str) -> None:
-    from matplotlib import colormaps
+    from .agg import colormaps
 
     layers = table["layer"].unique()
     for i, layer in enumerate(layers):

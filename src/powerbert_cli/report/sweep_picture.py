@@ -35,8 +35,7 @@ def _nothing(path: Path) -> None:
 
 def draw(good: list[dict[str, Any]], path: Path) -> None:
     """Metric against measured time per example, one panel for each padding."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from .agg import new_figure
 
     several = len(curves_of(good)) > 1
     paddings = [name for name in PADDING_TITLES if _timed(good, name)]
@@ -45,8 +44,7 @@ def draw(good: list[dict[str, Any]], path: Path) -> None:
     if not paddings:
         return _nothing(path)
     width, height = (6.2, 5.2) if several else (4.6, 4.2)
-    figure = Figure(figsize=(width * len(paddings), height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width * len(paddings), height)
     axes = figure.subplots(1, len(paddings), sharey=True, squeeze=False)[0]
     labels = [_draw_panel(axis, _timed(good, padding), padding) for axis, padding in zip(axes, paddings, strict=True)]
     any_one = good[0]
@@ -137,7 +135,7 @@ def _whole_in_this_encoder(table: pd.DataFrame, padding: str) -> float | None:
 
 def _spread(labels: list[Any]) -> None:
     """Moves each label up or down to the nearest place where it lies on no earlier one."""
-    from matplotlib.text import Text
+    from .agg import Text
 
     taken: list[Any] = []
     for label in labels:

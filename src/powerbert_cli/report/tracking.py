@@ -160,7 +160,7 @@ def _tensorboard_training(title: str, output_dir: Path) -> Iterator[TrainerCallb
 
 
 def _tensorboard_leave(found: Found, output_dir: Path) -> None:
-    import matplotlib.image
+    from .agg import imread
 
     writer = _tensorboard_writer(found.title, output_dir)
     try:
@@ -170,7 +170,7 @@ def _tensorboard_leave(found: Found, output_dir: Path) -> None:
             writer.add_text(name, _markdown(table))
         for path in found.files:
             if path.suffix == ".png":
-                writer.add_image(path.stem, matplotlib.image.imread(path)[..., :3], dataformats="HWC")
+                writer.add_image(path.stem, imread(path)[..., :3], dataformats="HWC")
     finally:
         writer.close()
 

@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForMultipleChoice,
@@ -19,9 +17,9 @@ from transformers import (
 from transformers.utils import cached_file
 
 from ..encoder.driven import is_multiple_choice
-from ..encoder.loading import ModelError
 from ..encoder.quantising import NotQuantisable, clips_of, quantise_inputs, without_clips
 from ..encoder.removing import NotRemovable, filled, strip
+from ..encoder.weights import UNREADABLE, ModelError, check_config, check_finite_weights, load
 from .artifacts import write_json
 from .compression_file import NAME as COMPRESSION
 from .compression_file import Compression, parsed
@@ -95,29 +93,28 @@ def load_host(name: str, config: Any = None, **options: Any) -> PreTrainedModel:
         ModelError: if there is no complete model.
     """
     where = {key: options[key] for key in WHERE if key in options}
-    packed = found_file(name, PACKED, where)
-    if packed is not None:
-        about = found_file(name, COMPRESSION, where)
-        config = config or AutoConfig.from_pretrained(name, **where)
-        model = load_packed(Path(packed), config, None if about is None else parsed(Path(about)))
-        return model.to(options.get("dtype", torch.float32))  # type: ignore[no-any-return]
     try:
-        choice = is_multiple_choice(config or AutoConfig.from_pretrained(name, **where))
-        kind = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
-        # sizes are compared below, where the error can name what does not fit
-        model, found = kind.from_pretrained(
-            name,
-            **{"dtype": torch.float32, **options},
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{name}: the model cannot be loaded: {str(error).splitlines()[0]}") from error
-    _check_whole(name, found)
+        config = config or AutoConfig.from_pretrained(name, **where)
+        check_config(name, config)
+        packed = found_file(name, PACKED, where)
+        if packed is not None:
+            model = _unpacked(name, Path(packed), config, where)
+            return model.to(options.get("dtype", torch.float32))  # type: ignore[no-any-return]
+        kind = AutoModelForMultipleChoice if is_multiple_choice(config) else AutoModelForSequenceClassification
+        model = load(kind, name, whole=True, **{"dtype": torch.float32, **options})
+    except UNREADABLE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{name}: the model cannot be loaded: {reason}") from error
     path = found_file(name, COMPRESSION, where)
     if path is not None:
         _as_compressed(model, Path(path))
+    return model
+
+
+def _unpacked(name: str, packed: Path, config: Any, where: dict[str, Any]) -> PreTrainedModel:
+    about = found_file(name, COMPRESSION, where)
+    model = load_packed(packed, config, None if about is None else parsed(Path(about)))
+    check_finite_weights(name, model)
     return model
 
 
@@ -144,20 +141,6 @@ def found_file(name: str, file: str, where: dict[str, Any]) -> str | None:
         name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False, **where
     )
     return found
-
-
-def _check_whole(folder: str | Path, found: dict[str, Any]) -> None:
-    """transformers fills in random weights for what is missing or of another size, and leaves out what is too much."""
-    layers = [name for name in found["unexpected_keys"] if re.search(r"layers?\.\d+\.", name)]
-    for names, what in (
-        ([str(one[0]) for one in found["mismatched_keys"]], "are of other sizes than its config.json says"),
-        (list(found["missing_keys"]), "are missing; it must be a whole, fine-tuned classifier"),
-        (layers, "are of layers that its config.json does not have"),
-    ):
-        if names:
-            raise ModelError(
-                f"{folder}: weights {what}: {min(names)}{f' and {n} more' if (n := len(names) - 1) else ''}"
-            )
 
 
 def fingerprint(folder: str | Path) -> str:

@@ -15,7 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from transformers import EvalPrediction, Trainer, TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from .. import processes
+from .. import processes, shell
 from ..encoder.driven import EliminationModel
 from ..errors import PowerbertError
 from ..tasks.batches import Material
@@ -72,6 +72,11 @@ def balanced_weights(material: Material) -> torch.Tensor:
 
 def run(make: Callable[[Plan], ReproducibleTrainer], plan: Plan, material: Material, folder: Path) -> Trained:
     """Trains; where memory runs out, in smaller micro-batches of the same effective batch."""
+    with shell.left_out():
+        return _run(make, plan, material, folder)
+
+
+def _run(make: Callable[[Plan], ReproducibleTrainer], plan: Plan, material: Material, folder: Path) -> Trained:
     trainer = make(plan)
     assert isinstance(trainer.model, EliminationModel)
     beginning = {name: tensor.detach().cpu().clone() for name, tensor in trainer.model.state_dict().items()}
@@ -115,6 +120,9 @@ def run(make: Callable[[Plan], ReproducibleTrainer], plan: Plan, material: Mater
 
 
 def _train(trainer: Trainer, plan: Plan, folder: Path) -> None:
+    if not plan.resumes:
+        trainer.train()
+        return
     with Interruption(plan.save_minutes) as interruption:
         trainer.add_callback(interruption)
         try:

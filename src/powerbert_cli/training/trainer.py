@@ -31,6 +31,7 @@ class Plan:
     workers: int
     best_by: str = "metric"  # of the task, or ibm: as the authors' code
     save_minutes: float | None = None  # between checkpoints within an epoch
+    resumes: bool = True  # the folder stays, so that the same training can go on from a checkpoint in it
 
 
 def resolve_device(device: str) -> str:
