@@ -22,6 +22,7 @@ LAYERS = [  # an import goes from a row to a lower one only; tests/test_docs.py 
     [("cli", "verb → Hydra")],
     [
         ("usage", "help from typed settings"),
+        ("shell", "no variable decides"),
         ("overrides", "names as written, a model's task"),
         ("foreign", "configs from elsewhere set, they do not run"),
         ("commands", "verbs: settings, stages, report"),

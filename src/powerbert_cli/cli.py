@@ -203,13 +203,14 @@ def task_function(cfg: Any) -> Any:
         if hydra.mode != RunMode.MULTIRUN:
             check_values(cfg, hydra.job.name)  # before anything heavy is imported
         recipe = import_module(f"powerbert_cli.commands.{hydra.job.name}")
-        from .report import tracking
         from .store import artifacts
 
         with artifacts.writing(*_where(cfg)):
             found = recipe.run(cfg)
             run_dir = Path(hydra.runtime.output_dir)
             if "output_dir" in cfg and (run_dir / "config.yaml").is_file() and processes.is_main():
+                from .report import tracking
+
                 _leave_pages(run_dir, hydra.job.name)
                 tracking.leave(cfg.tracking, run_dir, Path(cfg.output_dir))
             return found

@@ -85,7 +85,7 @@ DETAILS = {
     "bench": "With given lengths or fractions nothing is trained: speed does not depend on the weights; thresholds\n"
     "need trained ones. Speed-ups are against transformers' model, and of elimination alone.\n"
     "Here precision is that of timing; models are trained in training.precision.",
-    "export": "Needs the extra onnx or openvino: pip install 'powerbert[onnx]'.\n"
+    "export": "engine=onnx needs pip install 'powerbert[onnx]', engine=openvino pip install 'powerbert[openvino]'.\n"
     "The file's answers on dev are compared with PyTorch's.",
     "predict": "On standard output a line has the label and the probability of each class.\n"
     "Messages go to standard error. A run that was stopped begins anew.",

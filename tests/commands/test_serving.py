@@ -84,6 +84,21 @@ def test_the_server_answers_as_the_model(engine, exported, serve):
     assert all(one["label"] == max(one["probabilities"], key=one["probabilities"].get) for one in found)
 
 
+def listening():
+    """(address, port) of all that listens on this machine, in hexadecimal."""
+    tables = (Path(f"/proc/net/{name}") for name in ("tcp", "tcp6"))
+    lines = [line.split() for table in tables if table.is_file() for line in table.read_text().splitlines()[1:]]
+    return {tuple(fields[1].split(":")) for fields in lines if fields[3] == "0A"}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="Linux says who listens")
+def test_the_server_answers_this_machine_alone(exported, serve):
+    before = listening()
+    serve(exported / "onnx/model")
+    new = {address for address, _ in listening() - before}
+    assert new == {"0100007F"}  # 127.0.0.1
+
+
 def test_a_bad_request_is_answered_to_its_sender_alone(exported, serve):
     ask = serve(exported / "onnx/model")
     bodies = ["{", "[]", '{"text": 3}', json.dumps({"text": "a b c"})]

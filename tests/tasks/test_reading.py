@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from powerbert_cli.errors import PowerbertError
-from powerbert_cli.tasks.columns import guessed, text_of
+from powerbert_cli.tasks.columns import chosen, guessed, text_of
 from powerbert_cli.tasks.reading import opened
 from powerbert_cli.tasks.rows import Read, RowError
 
@@ -169,3 +169,8 @@ def test_json_of_a_stream_that_is_a_list(tmp_path):
     rows = [{"text": "a"}, {"text": "b"}]
     (tmp_path / "rows").write_text(json.dumps(rows, indent=1))
     assert [one.row for one in read(tmp_path / "rows", "jsonl")] == rows
+
+
+def test_a_column_in_another_form_of_unicode_is_named():
+    with pytest.raises(PowerbertError, match="looks the same, in another form of Unicode; copy the name"):
+        chosen("file", ["cafe\u0301", "label"], ["caf\u00e9"], "text_columns", uniform=False)

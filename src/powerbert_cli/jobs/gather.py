@@ -43,10 +43,10 @@ class SweepReport(Callback):
             raise SystemExit(2) from error
 
     def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
-        from ..report.tracking import leave
-
         code = report_sweep(self.folder, self.earlier)
         if (self.folder / "sweep.csv").is_file():
+            from ..report.tracking import leave
+
             leave(config.tracking, self.folder, Path(config.output_dir))
         if code:
             raise SystemExit(code)  # an ordinary exception of a callback is only a warning to Hydra
@@ -87,10 +87,6 @@ def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
     Returns:
         0 if all jobs succeeded; 2 if all failed by an error of the user; else 1.
     """
-    from ..report.console import console
-    from ..report.page import NAME, write_page
-    from ..report.sweep_table import write_and_say
-
     token = sweep_token(folder)
     paths = (path for one in (*earlier, folder) for path in one.glob(f"*/{RESULT}"))
     found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
@@ -101,6 +97,10 @@ def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
         reasons = list(dict.fromkeys(result["reason"] for result in failed))
         print(f"powerbert: every job failed: {'; '.join(reasons)}", file=sys.stderr)
         return 2 if failed and all(result["user_error"] for result in failed) else 1
+    from ..report.console import console
+    from ..report.page import NAME, write_page
+    from ..report.sweep_table import write_and_say
+
     write_and_say(folder, results)
     write_page([folder], folder / NAME)
     console.print(f"page: {folder / NAME}")

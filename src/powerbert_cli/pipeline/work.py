@@ -100,8 +100,9 @@ class Work(Generic[S_co]):
         after = " after the cut" if cut else ""
         log.info("word-pieces: mean %.1f, longest %d%s, ℓ=%d", float(lengths.mean()), lengths.max(), after, seq_len)
         if cut:
-            uncut = np.percentile(whole, 100 * (1 - min(1.0, 0.01 * len(lengths) / len(at_end))), method="higher")
-            other = min(int(uncut), usable_positions(host_config(self.settings.start_model)))
+            allowed = int(0.01 * len(lengths) * len(whole) / len(at_end))  # longer ones, of those looked at
+            uncut = int(np.sort(whole)[len(whole) - 1 - min(allowed, len(whole) - 1)])
+            other = min(uncut, usable_positions(host_config(self.settings.start_model)))
             say = log.warning if cut > _CUT_MATTERS else log.info
             left = float(np.mean(whole > other)) * len(at_end) / len(lengths)
             shares = seq_len, 100 * cut, other, 100 * left

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 from ..errors import PowerbertError, nearest
 
@@ -60,6 +61,8 @@ def no_column(where: Any, column: str, columns: list[str], setting: str) -> Data
     listed = ", ".join(columns)
     listed = listed if len(listed) <= 400 else f"{listed[:400]}…"
     close = nearest(column, columns)
+    if any(normalize("NFC", one) == normalize("NFC", column) for one in columns):
+        close = " (but one that looks the same, in another form of Unicode; copy the name from the file)"
     return DataError(f"{where} has no column '{column}'{close}; its columns: {listed}; set {setting}")
 
 
