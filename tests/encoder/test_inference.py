@@ -52,7 +52,6 @@ def test_heads_that_read_more_than_cls_keep_the_last_layer(batch):
         make_host("electra", choice=True, summary_type="mean"),
     ):
         assert not ShortenedModel(host, described(LENGTHS, 16)).ends_in_first
-    assert not ShortenedModel(make_host(), described(LENGTHS, 16, "merge")).ends_in_first
 
 
 @pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1])
