@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -102,6 +102,19 @@ class EliminationModel(nn.Module, ABC):
     @property
     def seq_len(self) -> int:
         return self.elimination.seq_len
+
+    def refresh(self) -> None:
+        """Has the next answer read all weights anew.
+
+        To be called after a write that PyTorch does not count, through `weight.data` or a NumPy array, in evaluation
+        mode; whatever else changes weights, and a change between training and evaluation mode, is seen without it.
+        """
+        self._views.refresh()
+
+    def train(self, mode: bool = True) -> Self:
+        if mode != self.training:
+            self.refresh()
+        return super().train(mode)
 
     def blocks(self) -> tuple[Block, ...]:
         """Views of the host's blocks; arranged for inference where there is no gradient."""
