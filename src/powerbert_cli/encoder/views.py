@@ -32,6 +32,7 @@ class Views:
 
     def __init__(self, host: nn.Module, make: Callable[[Any], tuple[Block, ...]]) -> None:
         self.host, self.make = host, make
+        self._arranged: tuple[Any, tuple[Block, ...]] | None = None
         self._forget()
 
     def refresh(self) -> None:
@@ -44,7 +45,7 @@ class Views:
         self._hooks: list[tuple[dict[int, Any], bool]] = []
         self._blocks: tuple[Block, ...] = ()
         self._sources: list[tuple[Tensor, ...]] = []
-        self._arranged: tuple[Any, tuple[Block, ...]] | None = None
+        self.refresh()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"host": self.host, "make": self.make}
