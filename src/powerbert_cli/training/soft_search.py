@@ -110,9 +110,7 @@ class SearchTrainer(ReproducibleTrainer):
         self.lr_soft = lr_soft
         self.decoupled = decoupled
         self.task_loss = torch.zeros(())  # of the step under way, without the regulariser
-        self.pull: torch.Tensor | None = (
-            None  # the regulariser's gradient in this step, where it is kept apart
-        )
+        self.pull: torch.Tensor | None = None  # the regulariser's gradient in this step, where it is kept apart
         self.add_callback(_AroundStep(self))
 
     def apart(self) -> tuple[list[torch.nn.Parameter], float]:
