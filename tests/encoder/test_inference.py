@@ -52,7 +52,6 @@ def test_heads_that_read_more_than_cls_keep_the_last_layer(batch):
         make_host("electra", choice=True, summary_type="mean"),
     ):
         assert not ShortenedModel(host, described(LENGTHS, 16)).ends_in_first
-    assert not ShortenedModel(make_host(), described(LENGTHS, 16, "merge")).ends_in_first
 
 
 @pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1])
@@ -118,3 +117,53 @@ def test_what_an_optimiser_changed_is_answered_at_once(fused, batch):
         with torch.inference_mode():
             found = model(**batch).logits
         assert torch.allclose(found, copy.deepcopy(model)(**batch).logits, atol=1e-5)
+
+
+def test_writes_that_leave_no_trace_are_answered_after_a_refresh(batch):
+    """Through `.data` and NumPy, as averaging, adapters and hand-written quantisers write."""
+    model = ShortenedModel(make_host(), described(LENGTHS, 16)).eval()
+    layer = model.host.bert.encoder.layer[0]
+    writes = [
+        lambda: layer.attention.self.query.weight.data.mul_(0.5),
+        lambda: layer.output.dense.weight.detach().numpy().__imul__(0.5),
+    ]
+    with torch.no_grad():
+        for write in writes:
+            before = model(**batch).logits
+            write()
+            model.refresh()
+            after = model(**batch).logits
+            assert not torch.allclose(before, after, atol=1e-4)
+            assert torch.allclose(after, copy.deepcopy(model)(**batch).logits, atol=1e-5)
+
+
+def test_writes_in_training_mode_are_answered_in_evaluation(batch):
+    """Without a refresh."""
+    model = ShortenedModel(make_host(), described(LENGTHS, 16)).eval()
+    with torch.no_grad():
+        before = model(**batch).logits
+        model.train()
+        model.host.bert.encoder.layer[0].intermediate.dense.weight.data.mul_(0.5)
+        after = model.eval()(**batch).logits
+        assert not torch.allclose(before, after, atol=1e-4)
+        assert torch.allclose(after, copy.deepcopy(model)(**batch).logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "mpnet", "modernbert", "albert"])
+def test_hooks_on_linear_layers_fire_in_inference(family, batch):
+    """Registered after the first answer too, and no more once they are gone."""
+    host = make_host(family)
+    model = ShortenedModel(host, described(LENGTHS, 16)).eval()
+    linear = [one for one in host.base_model.modules() if isinstance(one, torch.nn.Linear)]
+    seen: list[str] = []
+    with torch.no_grad():
+        before = model(**batch).logits
+        handles = [one.register_forward_hook(lambda *_: seen.append("after")) for one in linear[:6]]
+        handles += [one.register_forward_pre_hook(lambda *_: seen.append("before")) for one in linear[:6]]
+        hooked = model(**batch).logits
+        assert torch.allclose(before, hooked, atol=1e-5)
+        assert seen.count("after") == seen.count("before") >= 4
+        for handle in handles:
+            handle.remove()
+        seen.clear()
+        assert torch.equal(model(**batch).logits, before) and not seen

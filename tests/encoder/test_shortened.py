@@ -209,6 +209,34 @@ def test_merging_carries_weights_through_the_layers(host, batch):
     assert host.bert.embeddings.word_embeddings.weight.grad.abs().sum() > 0
 
 
+def test_merged_keys_count_by_what_they_stand_for(host):
+    """A text of one word repeated, without positions, merged to two word-vectors, answers as the whole text does.
+
+    The copies are alike in each layer, so one that counts n times is all of them; alone it would count once beside
+    [CLS]. And [CLS] takes in none.
+    """
+    with torch.no_grad():
+        host.bert.embeddings.position_embeddings.weight.zero_()
+    batch = {"input_ids": torch.tensor([[2, *[7] * 9], [2, *[9] * 9]])}
+    merged = ShortenedModel(host, described((2, 2, 2), 16, "merge")).eval()
+    with torch.no_grad():
+        assert torch.allclose(merged(**batch).logits, host(**batch).logits, atol=1e-5)
+        lost = ShortenedModel(host, described((2, 2, 2), 16)).eval()
+        assert not torch.allclose(lost(**batch).logits, host(**batch).logits, atol=1e-3)
+    assert torch.allclose(merged(**batch).logits, host(**batch).logits, atol=1e-5)  # with a gradient: fused attention
+
+
+@pytest.mark.parametrize("family", ["bert", "mpnet", "modernbert"])
+def test_the_last_layer_answers_for_cls_alone_in_merging_too(family, batch):
+    """Exact, as nothing is merged into [CLS]."""
+    model = ShortenedModel(make_host(family), STRATEGIES["merge"]).eval()
+    assert model.ends_in_first
+    with torch.no_grad():
+        before = model(**batch).logits
+        model.ends_in_first = False
+        assert torch.allclose(model(**batch).logits, before, atol=1e-5)
+
+
 def test_soft_extract_shields_cls_unless_told(host):
     with_shield, without = (SoftExtractModel(host, described(None, 16), shield=s) for s in (True, False))
     for model in (with_shield, without):

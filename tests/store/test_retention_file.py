@@ -5,7 +5,7 @@ from hosts import described
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powerbert_cli.method.elimination import draw_random_order
+from powerbert_cli.method.elimination import draw_random_order, to_keys
 from powerbert_cli.store import retention_file
 from powerbert_cli.store.retention_file import RetentionFile, RetentionFileError
 
@@ -76,3 +76,16 @@ def test_nothing_but_our_error_comes_out(tmp_path_factory, whole, value, key):
             continue
         lengths = found.configuration
         assert i == 1 and found.elimination.seq_len >= lengths[0] >= lengths[-1] >= 1
+
+
+def test_a_file_of_earlier_merging_is_told_apart(tmp_path, caplog):
+    """Its identity too: a stage that merged otherwise is not used again."""
+    path, found = tmp_path / "retention.json", described((3, 2), 4, "merge")
+    RetentionFile(found).write(path)
+    assert retention_file.read(path).elimination == found and not caplog.text
+    content = json.loads(path.read_text())
+    assert content.pop("merging") == "proportional"
+    path.write_text(json.dumps(content))
+    assert retention_file.read(path).elimination == found
+    assert "re-train it" in caplog.text
+    assert "merging" not in to_keys(described((3, 2), 4))

@@ -1,11 +1,14 @@
+import json
 import multiprocessing
+import shutil
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from powerbert_cli.store.artifacts import whole_file, write_json
-from powerbert_cli.store.stages import StageStore, export, identity_of
+from powerbert_cli.store.stages import StageStore, _exchanged, export, identity_of
 
 
 def maker(calls):
@@ -25,6 +28,60 @@ def test_made_once_for_the_same_settings(tmp_path):
     assert (first.made, second.made, len(calls)) == (True, False, 1)
     assert store.ensure("finetune", {"lr": 2}, maker(calls), fresh=False).identity != first.identity
     assert store.ensure("finetune", {"lr": 1}, maker(calls), fresh=True).made
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_fresh_stage_takes_the_place_of_the_old_one_whole(tmp_path, monkeypatch, exchanges):
+    """Readers take no lock: while it is made, and up to the moment that it is there, the old one is complete."""
+    if not exchanges:
+        monkeypatch.setattr("powerbert_cli.store.stages._exchanged", lambda one, other: False)
+    store, calls, seen = StageStore(tmp_path), [], []
+    folder = store.ensure("finetune", {}, maker(calls), fresh=False).folder
+    rmtree = shutil.rmtree
+
+    def whole():
+        files = sorted(path.name for path in folder.rglob("*") if path.is_file())
+        seen.append((files, json.loads((folder / "metrics.json").read_text())["value"]))
+
+    def removed(path, **options):
+        rmtree(path, **options)
+        whole()
+
+    def make(result, checkpoints):
+        maker(calls)(result, checkpoints)
+        whole()
+
+    monkeypatch.setattr("powerbert_cli.store.stages.shutil.rmtree", removed)
+    assert store.ensure("finetune", {}, make, fresh=True).made
+    assert {name for names, _ in seen for name in names} == {"metrics.json", "model.safetensors", "stage.json"}
+    assert all(len(names) == 3 for names, _ in seen)
+    values = [value for _, value in seen]
+    assert values == sorted(values) and set(values) == {1, 2}
+    assert [path.name for path in store.root.iterdir() if not path.name.endswith(".lock")] == [folder.name]
+
+
+def test_a_reader_beside_fresh_stages_always_finds_one(tmp_path):
+    store, calls, failures, ended = StageStore(tmp_path), [], [], threading.Event()
+    folder = store.ensure("finetune", {}, maker(calls), fresh=False).folder
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    if not _exchanged(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("this system exchanges no folders")
+
+    def read():
+        while not ended.is_set():
+            try:
+                (folder / "model" / "model.safetensors").read_bytes()
+            except OSError as error:
+                failures.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(50):
+        store.ensure("finetune", {}, maker(calls), fresh=True)
+    ended.set()
+    reader.join()
+    assert not failures
 
 
 def test_damaged_stage_is_made_anew(tmp_path):

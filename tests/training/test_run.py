@@ -4,8 +4,10 @@ import datasets
 import pandas as pd
 import pytest
 import torch
+from accelerate import Accelerator
 from hosts import described, make_host
 from trainings import plan
+from transformers import TrainerCallback
 
 from powerbert_cli.encoder.searching import SoftExtractModel, SoftThresholdModel
 from powerbert_cli.encoder.shortened import ShortenedModel
@@ -21,6 +23,7 @@ from powerbert_cli.training.soft_search import search_retention, search_steps
 from powerbert_cli.training.trainer import ReproducibleTrainer, arguments
 
 OPEN, SHORT = described(None, 16), described((8, 5, 2), 16)
+BY_THRESHOLD = described(None, 16, "threshold")
 
 
 def test_a_search_moves_r_by_the_regulariser(material, tmp_path):
@@ -47,6 +50,58 @@ def test_decoupled_shrink_is_lambda_times_the_learning_rates(material, tmp_path)
         for j in range(3):
             expected = max(0.0, 1 - 0.5 * (j + 1) * total)
             assert found.retention_parameters[j, 15].item() == pytest.approx(expected, abs=1e-5)
+
+
+class Gradients(TrainerCallback):
+    """r's gradient in each step."""
+
+    def __init__(self):
+        self.of_r = []
+
+    def on_optimizer_step(self, args, state, control, model=None, **kwargs):
+        self.of_r.append(model.retention_parameters.grad.clone())
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_clipping_leaves_lambda_alone(material, tmp_path, accumulation):
+    """Clipped to next to nothing, the gradient of r_j is λ · j at all ranks."""
+    found = Gradients()
+    options = {"max_grad_norm": 1e-6, "accumulation": accumulation}
+    model = SoftExtractModel(make_host(), OPEN)
+    search_retention(model, material, plan(training=options), 0.05, 0.01, False, tmp_path, [found])
+    expected = 0.05 * torch.arange(1.0, 4.0).unsqueeze(1).expand(3, 16)
+    assert len(found.of_r) == 6
+    assert all(torch.allclose(one, expected, atol=2e-6) for one in found.of_r)
+
+
+@pytest.mark.parametrize("threshold", [False, True])
+def test_a_clip_that_clips_nothing_changes_nothing(material, tmp_path, threshold):
+    found = []
+    for norm in (0.0, 1e9):
+        model = SoftThresholdModel(make_host(), BY_THRESHOLD) if threshold else SoftExtractModel(make_host(), OPEN)
+        p = plan(training={"max_grad_norm": norm})
+        search_retention(model, material, p, 0.05, 0.1, False, tmp_path / str(norm))
+        found.append(model.retention_parameters.detach())
+    assert torch.allclose(*found, atol=1e-6)
+
+
+def test_a_step_that_fp16_skips_shrinks_nothing(material, tmp_path, monkeypatch):
+    """The scaler skips the first ones; those of ranks without a gradient then fall by the others' rates alone."""
+    skipped = iter([True, True, False, False, False, False])
+    now = []
+
+    class Skips(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, **kwargs):
+            now[:] = [next(skipped)]
+
+    # the scheduler of the Trainer stands still in a skipped step too, so four rates of the six are used
+    monkeypatch.setattr(Accelerator, "optimizer_step_was_skipped", property(lambda self: bool(now and now[0])))
+    p = plan(training={"warmup_ratio": 0.0})
+    model = SoftExtractModel(make_host(), OPEN)
+    search_retention(model, material, p, 0.5, 0.04, True, tmp_path, [Skips()])
+    rates = learning_rates(search_steps(24, p), 0.0, 0.04)
+    expected = 1 - 0.5 * float(rates[:4].sum())
+    assert model.retention_parameters[0, 15].item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_search_of_thresholds_raises_them(material, tmp_path):

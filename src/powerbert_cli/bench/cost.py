@@ -124,8 +124,8 @@ def layer_cost(
             "attention": Cost(attention, 2 * d * a, batch * (2 * n * d + 2 * a)),
             **_after_attention(shape, batch, 1, 1),
         }
-    rows = n if merges else kept
-    alike = 2 * n * kept * d if merges and kept < n else 0
+    merges = merges and kept < n and not first_only
+    rows, alike = (n, 2 * n * kept * d) if merges else (kept, 0)
     return {
         "project": Cost(batch * (2 * queries + 4 * n) * d * a, 3 * d * a, batch * (n * d + (queries + 2 * n) * a)),
         "attention": Cost(

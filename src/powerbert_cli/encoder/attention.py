@@ -198,9 +198,10 @@ def _merged(rows: Rows, kept: Sequence[Kept], heads: int) -> Rows:
     with part("select"):
         vectors, weights = [], []
         for group, one in zip(rows.packing.groups, kept, strict=True):
-            table, counts = rows.table(group, rows.vectors), rows.table(group, rows.weights)
-            counts = counts if group.mask is None else counts * group.mask  # type: ignore[operator]
-            merged, after = merge_dropped(table, one.places, one.real, counts)  # type: ignore[arg-type]
+            table, counts = group.table(rows.packing.pad(rows.vectors)), rows.table(group, rows.weights)
+            counts = torch.ones(table.shape[:2], device=table.device) if counts is None else counts
+            counts = counts if group.mask is None else counts * group.mask
+            merged, after = merge_dropped(table, one.places, one.real, counts)
             vectors.append(merged.flatten(0, 1))
             weights.append(after.flatten())
         at, packing, (merged, total) = taken_of(rows, kept, heads, joined(vectors), joined(weights))
@@ -214,6 +215,7 @@ def _varlen_serves(block: Block, rows: Rows, qkv: Tensor, dropout: float, merges
         and qkv.dtype in (torch.bfloat16, torch.float16)
         and not rows.packing.padding_is_rows
         and rows.log_survival is None
+        and rows.weights is None
         and not (block.biased or dropout or merges or not block.heads)
         and uses_triton(qkv, has_bias=False)
     )

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -91,8 +91,8 @@ class EliminationModel(nn.Module, ABC):
         choice = is_choice_model(host)
         self._head = self._family.choice_head if choice else self._family.head
         self._reads_first = self._family.reads_first_only(host.config, choice)
-        # In the last layer the others are then not needed; merging still puts them into [CLS].
-        self.ends_in_first = self._reads_first and not elimination.merges and elimination.protected > 0
+        # In the last layer the others are then not needed: merging puts none of them into [CLS].
+        self.ends_in_first = self._reads_first and elimination.protected > 0
         priority = elimination.ranking.priority if isinstance(elimination.ranking, ByPosition) else None
         self.register_buffer("_priority", priority, persistent=False)
         blocks = self.blocks()
@@ -102,6 +102,19 @@ class EliminationModel(nn.Module, ABC):
     @property
     def seq_len(self) -> int:
         return self.elimination.seq_len
+
+    def refresh(self) -> None:
+        """Has the next answer read all weights anew.
+
+        To be called after a write that PyTorch does not count, through `weight.data` or a NumPy array, in evaluation
+        mode; whatever else changes weights, and a change between training and evaluation mode, is seen without it.
+        """
+        self._views.refresh()
+
+    def train(self, mode: bool = True) -> Self:
+        if mode != self.training:
+            self.refresh()
+        return super().train(mode)
 
     def blocks(self) -> tuple[Block, ...]:
         """Views of the host's blocks; arranged for inference where there is no gradient."""
@@ -170,18 +183,16 @@ class EliminationModel(nn.Module, ABC):
                 input_ids, mask = input_ids[chosen], mask[chosen]
                 token_type_ids = None if token_type_ids is None else token_type_ids[chosen]
         vectors = self._family.embed(self.host, input_ids, token_type_ids)
-        positions = shield = weights = None
+        positions = None
         if track or self._tracks:
             positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
         shield = shield_of(input_ids, self.elimination.protected_tokens)
-        if self.elimination.merges:
-            weights = torch.ones(input_ids.shape, device=input_ids.device) if mask is None else mask.float()
         real = None if mask is None or packing.padding_is_rows else mask.flatten().nonzero().squeeze(1)
 
         def rows(table: Tensor) -> Tensor:
             return table.flatten(0, 1) if real is None else table.flatten(0, 1).index_select(0, real)
 
-        others = (None if one is None else rows(one) for one in (positions, shield, weights))
+        others = (None if one is None else rows(one) for one in (positions, shield))
         return Rows(rows(vectors), packing, *others)
 
     def _packed(self, input_ids: Tensor, mask: Tensor | None) -> tuple[Packing, Any]:

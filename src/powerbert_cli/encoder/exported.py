@@ -15,7 +15,8 @@ from .rows import Pick, Rows, bias_of, go_on
 def export_serves(block: Block, rows: Rows, ranking: ByAttention, merges: bool) -> bool:
     """Whether a file is being written whose padding repeats word-vectors, and significance is as usual."""
     repeats = torch.compiler.is_exporting() and rows.packing.source is not None
-    return repeats and block.heads > 0 and rows.log_survival is None and ranking.diagonal and not merges
+    usual = rows.log_survival is None and rows.weights is None and ranking.diagonal
+    return repeats and block.heads > 0 and usual and not merges
 
 
 def attend_exported(block: Block, rows: Rows, pick: Pick, training: bool) -> Rows:

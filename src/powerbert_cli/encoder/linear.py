@@ -37,8 +37,8 @@ class ArrangedLinear:
 
 
 def is_linear(layer: object) -> bool:
-    """Whether a layer is no more than a product and a bias (not a quantised or adapted one)."""
-    return type(layer) is nn.Linear and not layer._forward_pre_hooks
+    """Whether a layer is no more than a product and a bias (not a quantised, adapted or hooked one)."""
+    return type(layer) is nn.Linear and not layer._forward_pre_hooks and not layer._forward_hooks
 
 
 def arranged(layer: Any) -> ArrangedLinear:

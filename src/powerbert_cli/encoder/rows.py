@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..method.elimination import Kept
+from ..method.merge import proportional
 from .block import Block
 from .packing import Group, Packing
 from .parts import part
@@ -23,7 +24,7 @@ class Rows(NamedTuple):
         packing: where they stand.
         positions: (T,) int64, places in the input; None where nothing asks for them.
         shield: (T,) bool, protected beyond the leading positions; None if none are.
-        weights: (T,) float, how many word-vectors each stands for (merging only).
+        weights: (T,) float, how many word-vectors each stands for; None before any was merged.
         log_survival: (T,) ≤ 0, logarithm of how far each still survives (search of thresholds only).
     """
 
@@ -55,19 +56,21 @@ def keep_all(group: Group, scores: Callable[[], Tensor]) -> None:
 
 
 def bias_of(block: Block, rows: Rows, group: Group) -> Tensor | None:
-    """Added to the scaled scores: of positions, and of how far keys survive; None for nothing."""
-    positions, log_survival = rows.table(group, rows.positions), rows.table(group, rows.log_survival)
+    """Added to the scaled scores: by positions, how far keys survive and how many they stand for; None for nothing."""
+    positions = rows.table(group, rows.positions)
     bias = None if positions is None else block.bias(positions)
-    if log_survival is None:
-        return bias
-    survival = log_survival[:, None, None, :].to(rows.vectors.dtype)
-    return survival if bias is None else bias + survival
+    survival, weights = rows.table(group, rows.log_survival), rows.table(group, rows.weights)
+    for of_keys in (survival, None if weights is None else proportional(weights)):
+        if of_keys is not None:
+            own = of_keys[:, None, None, :].to(rows.vectors.dtype)
+            bias = own if bias is None else bias + own
+    return bias
 
 
 def of_queries(bias: Tensor | None, index: Tensor) -> Tensor | None:
-    """A bias (b or 1, H or 1, n, n) for the queries at `index` (b, K) only."""
-    if bias is None:
-        return None
+    """A bias (b or 1, H or 1, n or 1, n) for the queries at `index` (b, K) only."""
+    if bias is None or bias.shape[2] == 1:  # the same for all queries
+        return bias
     rows = index[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[-1])
     return bias.expand(index.shape[0], -1, -1, -1).gather(2, rows)
 

@@ -1,4 +1,8 @@
-"""Views of a host's blocks, made once and anew when the host has changed."""
+"""Views of a host's blocks, made once and anew when the host has changed.
+
+What a change leaves a trace of is seen: modules, parameters and hooks that come and go, an optimiser's step, a write
+through a parameter. One through `weight.data` or a NumPy array leaves none; `refresh` is for those.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,14 +32,20 @@ class Views:
 
     def __init__(self, host: nn.Module, make: Callable[[Any], tuple[Block, ...]]) -> None:
         self.host, self.make = host, make
+        self._arranged: tuple[Any, tuple[Block, ...]] | None = None
         self._forget()
+
+    def refresh(self) -> None:
+        """Has the views arranged anew; they themselves hold the host's modules, which are what they are."""
+        self._arranged = None
 
     def _forget(self) -> None:
         self._known: list[tuple[dict[str, Any], str, Any]] = []
         self._owners: list[tuple[dict[str, Any], int]] = []
+        self._hooks: list[tuple[dict[int, Any], bool]] = []
         self._blocks: tuple[Block, ...] = ()
         self._sources: list[tuple[Tensor, ...]] = []
-        self._arranged: tuple[Any, tuple[Block, ...]] | None = None
+        self.refresh()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"host": self.host, "make": self.make}
@@ -44,13 +54,17 @@ class Views:
         self.__init__(**state)  # type: ignore[misc]
 
     def blocks(self) -> tuple[Block, ...]:
-        """The views; made anew where a module or parameter was exchanged or added, as by adapters or quantisation."""
+        """The views; made anew where a module or parameter was exchanged or added, as by adapters, or a hook."""
         same = all(owner.get(name) is tensor for owner, name, tensor in self._known)
-        if not self._blocks or not same or any(len(owner) != count for owner, count in self._owners):
+        same = same and all(len(owner) == count for owner, count in self._owners)
+        if not self._blocks or not same or any(bool(hooks) != there for hooks, there in self._hooks):
             self._forget()
             owners = [owner for one in self.host.modules() for owner in (one._modules, one._parameters)]
             self._known = [(owner, name, tensor) for owner in owners for name, tensor in owner.items()]
             self._owners = [(owner, len(owner)) for owner in owners]
+            linear = [module for module in self.host.modules() if isinstance(module, nn.Linear)]
+            hooks = [one for module in linear for one in (module._forward_hooks, module._forward_pre_hooks)]
+            self._hooks = [(one, bool(one)) for one in hooks]
             self._blocks = self.make(self.host)
             self._sources = [block.sources() for block in self._blocks]
         return self._blocks

@@ -15,6 +15,8 @@ from .retention import Fractions, Lengths, Retention, RetentionError, Thresholds
 from .selection import passing_counts, select, select_counts
 from .significance import normalise
 
+MERGING = "proportional"  # [CLS] takes none in, keys count by what they stand for; files without it did neither
+
 
 @dataclass(frozen=True)
 class ByAttention:
@@ -53,7 +55,7 @@ class Elimination:
         retention: how many each layer keeps.
         seq_len: ℓ.
         ranking: which of them.
-        merges: a dropped word-vector is averaged into the kept one most like it; else it is lost.
+        merges: a dropped word-vector is averaged into the kept one most like it but for [CLS]; else it is lost.
         protected: leading positions that are never eliminated ([CLS]).
         protected_tokens: ids of further tokens that are never eliminated (separators).
     """
@@ -125,6 +127,7 @@ def to_keys(elimination: Elimination) -> dict[str, Any]:
         "diagonal": getattr(ranking, "diagonal", True),
         "pad_queries": elimination.pad_queries,
         "kind": "relative" if elimination.relative else "absolute",
+        **({"merging": MERGING} if elimination.merges else {}),
         **values,
     }
 

@@ -99,6 +99,8 @@ def _options(settings: SearchSettings) -> dict[str, Any]:
             "shield_cls": settings.variant.shield_cls,
             "word_vector_cost": settings.word_vector_cost,
             "bins": settings.retention.bins if relative else None,
+            # λ's part of the gradient was clipped too, before
+            **({"clipped": "task"} if settings.training.max_grad_norm and settings.regularizer != "decoupled" else {}),
         }
     own = asdict(settings.evolutionary) if settings.searcher == "evolutionary" else {"by": settings.calibrate.by}
     return {"examples": settings.calibrate.examples, **own}

@@ -50,7 +50,7 @@ class TrainingSettings:
     precision: str = key("precision of training: " + ", ".join(PRECISIONS))
     warmup_ratio: float = key("share of the steps in which the learning rate rises from 0; it then falls to 0")
     weight_decay: float = key("decoupled weight decay (0 as published)")
-    max_grad_norm: float = key("gradient clipping; 0 for none (as published)")
+    max_grad_norm: float = key("clipping of the task's gradient, that of λ apart; 0 for none (as published)")
     attention_dropout: float | None = key(
         "dropout of attention weights; null is the model's own, 0 trains faster on a CPU"
     )

@@ -1,15 +1,17 @@
 """retention.json: a retention configuration and where it comes from."""
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import PowerbertError
-from ..method.elimination import Elimination, from_keys, to_keys
+from ..method.elimination import MERGING, Elimination, from_keys, to_keys
 from ..method.retention import Lengths, RetentionError, Thresholds
 from .artifacts import write_json
 
+log = logging.getLogger(__name__)
 SCHEMA = "powerbert/retention"
 VERSION = 1
 
@@ -85,6 +87,12 @@ def read(path: Path) -> RetentionFile:
         raise RetentionFileError(f"{path}: damaged: {error} is missing") from error
     except (TypeError, RetentionError) as error:
         raise RetentionFileError(f"{path}: {error}") from error
+    if elimination.merges and content.get("merging") != MERGING:
+        log.warning(
+            "%s: is of an earlier powerbert, whose merging put word-vectors into [CLS] and attended to each alike; "
+            "a model that was trained so answers otherwise now: re-train it",
+            path,
+        )
     known = {name: content.get(name) for name in ("task", "model", "masses", "provenance")}
     by_thresholds = isinstance(elimination.retention, Thresholds) and content["lengths"]
     kept = tuple(content["lengths"]) if by_thresholds else None

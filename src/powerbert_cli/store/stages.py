@@ -7,9 +7,11 @@ a lock lets only one process make it; others wait and then use it. Processes tha
 """
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -27,6 +29,7 @@ from .retention_file import read as read_retention
 log = logging.getLogger(__name__)
 MANIFEST = "stage.json"
 FORMAT = 4  # of stage directories, part of every identity
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,7 @@ class StageStore:
             result.mkdir(parents=True)
             make(result, checkpoints)
             write_json(result / MANIFEST, {"stage": name, "settings": settings, "files": digests(result)})
-            if folder.exists():
-                shutil.rmtree(folder)
-            result.replace(folder)
+            _put(result, folder)
             shutil.rmtree(work, ignore_errors=True)
             processes.wait()
             return Stage(folder, identity, made=True)
@@ -114,6 +115,29 @@ class StageStore:
         except Timeout:
             log.info("%s is being made by another process, waiting for it", folder.name)
         return lock
+
+
+def _put(made: Path, folder: Path) -> None:
+    """Brings a folder to its place; whoever reads there finds the old one or the new one, whole.
+
+    What was there before is then at the place of `made`.
+    """
+    if not folder.exists():
+        made.replace(folder)
+    elif not _exchanged(made, folder):
+        aside = made.with_name("before")
+        folder.replace(aside)  # for the moment between the two there is none
+        made.replace(folder)
+        aside.replace(made)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchanges two folders in one step; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # Linux has it, with glibc 2.28 or musl
+        return False
+    return bool(rename(_HERE, os.fsencode(one.absolute()), _HERE, os.fsencode(other.absolute()), _EXCHANGE) == 0)
 
 
 def export(folder: Path, run_dir: Path) -> None:

@@ -110,6 +110,7 @@ class SearchTrainer(ReproducibleTrainer):
         self.lr_soft = lr_soft
         self.decoupled = decoupled
         self.task_loss = torch.zeros(())  # of the step under way, without the regulariser
+        self.pull: torch.Tensor | None = None  # the regulariser's gradient in this step, where it is kept apart
         self.add_callback(_AroundStep(self))
 
     def apart(self) -> tuple[list[torch.nn.Parameter], float]:
@@ -124,7 +125,20 @@ class SearchTrainer(ReproducibleTrainer):
             return loss
         masses = self.accelerator.unwrap_model(model).masses()
         regularizer = self.regularizer_weight * soft_extract.regularizer(masses, self.weights(masses))
-        return loss + regularizer / self.current_gradient_accumulation_steps
+        regularizer = regularizer / self.current_gradient_accumulation_steps
+        if not self.args.max_grad_norm:
+            return loss + regularizer
+        # Clipping bounds the task's gradient: a λ that is clipped with it would be another λ.
+        (pull,) = torch.autograd.grad(regularizer, self.apart()[0], retain_graph=True)
+        self.pull = pull if self.pull is None else self.pull + pull
+        return loss + regularizer.detach()
+
+    def add_pull(self) -> None:
+        """Adds the regulariser's gradient to that of the task, once this is clipped."""
+        (r,), _ = self.apart()
+        if self.pull is not None and r.grad is not None:
+            r.grad += self.accelerator.reduce(self.pull, "mean").to(r.grad)
+        self.pull = None
 
 
 class _AroundStep(TrainerCallback):
@@ -145,11 +159,15 @@ class _AroundStep(TrainerCallback):
         target: SearchModel = getattr(model, "module", model)
         target.advance(state.global_step / max(1, state.max_steps))
 
+    def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.trainer.add_pull()
+
     def on_optimizer_step(
         self, args: Any, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
         target: SearchModel = getattr(model, "module", model)
-        if self.trainer.decoupled:
+        # a step that overflowed in fp16 is none: it moves r no more than the weights
+        if self.trainer.decoupled and not self.trainer.accelerator.optimizer_step_was_skipped:
             assert self.trainer.optimizer is not None
             lr = self.trainer.optimizer.param_groups[-1]["lr"]
             target.shrink_(lr * self.trainer.regularizer_weight * self.trainer.weights(target.masses().detach()))
