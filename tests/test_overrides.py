@@ -1,6 +1,7 @@
 """What a command line means: names as they are written, the task of a model or a folder."""
 
 import json
+import shutil
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -180,3 +181,18 @@ def test_compress_takes_a_method(tmp_path):
     with pytest.raises(PowerbertError, match=r"method=kmc is none of .* \(did you mean 'kcm'\?\)"):
         meant("compress", "method=kmc")
     assert meant("retrain", "method=kcm") == ["method=kcm"]
+
+
+def test_models_of_a_sweep_have_one_task(tmp_path):
+    task = own_task(tmp_path)
+    one = model_dir(tmp_path, task)
+    two, other = tmp_path / "two", tmp_path / "other"
+    shutil.copytree(one, two)
+    shutil.copytree(one, other)
+    of_settings(task, 16).write(other)
+    assert meant("bench", f"checkpoint={one},{two}") == [
+        *meant("bench", f"checkpoint={one}")[:-1],
+        f"checkpoint={one},{two}",
+    ]
+    with pytest.raises(PowerbertError, match="have not the same task; set task=NAME"):
+        meant("bench", f"checkpoint={one},{other}")

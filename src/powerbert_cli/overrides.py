@@ -162,7 +162,10 @@ def with_task(verb: str, args: list[str], conf: Path, folders: list[str]) -> lis
     named = [(key, given[key].strip("'\"")) for key in MODELS if given.get(key) not in (None, "null", "")]
     implied: list[str] = []
     for key, value in named[-1:]:
-        implied = _of_model(key, value, given, conf)
+        each = [_of_model(key, one, given, conf) for one in value.split(",")]  # several are jobs of a sweep
+        if any(one != each[0] for one in each):
+            raise PowerbertError(f"{key}={value}: these models have different tasks; set task=NAME, or give one")
+        implied = each[0]
     if not named and given.get("task.data_dir") not in (None, "null", ""):
         implied = ["task=custom"]
     elif not named and given.get("model.name_or_path") not in (None, "null", ""):

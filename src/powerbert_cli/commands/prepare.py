@@ -17,7 +17,7 @@ from ..method.kernels import use_kernel
 from ..method.soft_extract import learning_rate_for_reach
 from ..pipeline.joint import settled_ffn
 from ..pipeline.work import Work
-from ..settings import AUTO, FinetuneSettings, RetrainSettings, SearchSettings, SettingsError
+from ..settings import FinetuneSettings, RetrainSettings, SearchSettings, SettingsError
 from ..settings.typed import typed
 from ..store.artifacts import write_json, write_text
 from ..store.environment import capture
@@ -46,6 +46,7 @@ def begin(cfg: Any, cls: type[S]) -> tuple[Work[S], Path]:
             f"task.folds={task.folds}: finetune and retrain go over all folds, this verb takes one: set task.fold=0; "
             f"a sweep goes over them with task.fold={','.join(map(str, range(task.folds)))}"
         )
+    _check_task_is_meant(work.settings)
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     for path in (*(run_dir / ".hydra").glob("*.yaml"), Path(HydraConfig.get().sweep.dir) / "multirun.yaml"):
         if path.is_file():  # Hydra's own records
@@ -53,6 +54,19 @@ def begin(cfg: Any, cls: type[S]) -> tuple[Work[S], Path]:
     _write_config(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_json(run_dir / "environment.json", capture(work.device))
     return work, run_dir
+
+
+def _check_task_is_meant(settings: FinetuneSettings) -> None:
+    """No model that a file names is measured on the generated task, unless the command line says so.
+
+    Raises:
+        SettingsError
+    """
+    hydra = HydraConfig.get()
+    given = any(override.lstrip("+").startswith("task=") for override in hydra.overrides.task)
+    model = getattr(settings, "shortened", None) or settings.checkpoint
+    if model and not given and hydra.runtime.choices.get("task") == "synthetic":
+        raise SettingsError(f"{model}: no task is given; set task=NAME, or task.data_dir=FOLDER with your files")
 
 
 def _write_config(path: Path, text: str) -> None:
@@ -66,7 +80,6 @@ def prepared(cfg: Any, cls: type[S]) -> Work[S]:
         PowerbertError: for an unknown key, a value of the wrong type or outside its range, and for whatever else can
             be known to fail.
     """
-    ffn_is_auto = _takes_auto_ffn(cfg, cls)
     settings, auto = typed(cfg, cls)
     processes.join(cpu=resolve_device(settings.device) == "cpu")
     if of_task := [name for name in auto if name.startswith("task.")]:
@@ -81,25 +94,11 @@ def prepared(cfg: Any, cls: type[S]) -> Work[S]:
     use_kernel(settings.attention)
     if settings.runtime.threads:
         torch.set_num_threads(settings.runtime.threads)
-    if ffn_is_auto:
+    if "compress.ffn" in auto:
         cfg.compress.ffn = settled_ffn(work)
         own: Any = work.settings
         work = work.of(replace(own, compress=replace(own.compress, ffn=cfg.compress.ffn)))
     return work
-
-
-def _takes_auto_ffn(cfg: Any, cls: type[FinetuneSettings]) -> bool:
-    """Whether compress.ffn is auto, and the rest of the config lets it be."""
-    if OmegaConf.select(cfg, "compress.ffn") != AUTO:
-        return False
-    searches = issubclass(cls, SearchSettings) and cfg.searcher == "calibrate" and cfg.target.flops is not None
-    full = issubclass(cls, RetrainSettings) and cfg.retention.lengths is not None
-    if not searches or full:
-        raise SettingsError(
-            "compress.ffn=auto weighs neurons against word-vectors under a target: give searcher=calibrate and "
-            "target.flops=0.4, and no retention configuration; or give a number"
-        )
-    return True
 
 
 def _seq_len(work: Work) -> int:

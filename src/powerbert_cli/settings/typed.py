@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import nearest
-from . import AUTO, RENAMED, VERBS, SettingsError
+from . import AUTO, RENAMED, VERBS, RetrainSettings, SearchSettings, SettingsError
 
 T = TypeVar("T")
 ANY_CONTENT = ("model.config", "task.published")  # transformers' own, and what top-level keys default to
@@ -34,10 +34,26 @@ def typed(cfg: Any, cls: type[T]) -> tuple[T, list[str]]:
     kind = OmegaConf.select(cfg, "task.kind", throw_on_missing=False)
     standing_in["task.label_names"] = None if kind == "regression" else ["0", "1"]
     auto = [name for name in standing_in if OmegaConf.select(cfg, name) == AUTO]
+    if "compress.ffn" in auto:
+        _check_auto_ffn(cfg, cls)
     copy = cfg.copy()
     for name in auto:
         OmegaConf.update(copy, name, standing_in[name])
     return from_config(copy, cls), auto
+
+
+def _check_auto_ffn(cfg: Any, cls: type) -> None:
+    """
+    Raises:
+        SettingsError: compress.ffn is auto, and the rest of the config does not let it be.
+    """
+    searches = issubclass(cls, SearchSettings) and cfg.searcher == "calibrate" and cfg.target.flops is not None
+    full = issubclass(cls, RetrainSettings) and cfg.retention.lengths is not None
+    if not searches or full:
+        raise SettingsError(
+            "compress.ffn=auto weighs neurons against word-vectors under a target: give searcher=calibrate and "
+            "target.flops=0.4, and no retention configuration; or give a number"
+        )
 
 
 def from_config(cfg: Any, cls: type[T]) -> T:
