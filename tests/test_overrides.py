@@ -194,5 +194,5 @@ def test_models_of_a_sweep_have_one_task(tmp_path):
         *meant("bench", f"checkpoint={one}")[:-1],
         f"checkpoint={one},{two}",
     ]
-    with pytest.raises(PowerbertError, match="have not the same task; set task=NAME"):
+    with pytest.raises(PowerbertError, match="have different tasks; set task=NAME"):
         meant("bench", f"checkpoint={one},{other}")
