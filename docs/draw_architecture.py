@@ -37,7 +37,8 @@ LAYERS = [  # an import goes from a row to a lower one only; tests/test_docs.py 
     [("encoder", "the shortened encoder; families")],
     [("settings", "typed keys and their rules")],
     [("method", "significance, selection, soft-extract")],
-    [("errors", "what a user can mend"), ("processes", "torchrun's, working together")],
+    [("processes", "torchrun's, working together"), ("shell", "variables that decide nothing")],
+    [("errors", "what a user can mend")],
 ]
 INK, PAPER, ACCENT = "#1f2933", "#f5f7fa", "#2f6f9f"
 

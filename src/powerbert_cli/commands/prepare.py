@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .. import processes
+from ..encoder.loading import host_config
 from ..errors import nearest
 from ..method.kernels import use_kernel
 from ..method.soft_extract import learning_rate_for_reach
@@ -33,6 +33,7 @@ from ..tasks.tokenizing import SEQ_LENS, nearest_seq_len, tokenize
 from ..training.soft_search import search_steps
 from ..training.trainer import resolve_device
 from .preflight import check
+from .threads import use_threads
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=FinetuneSettings)
@@ -83,8 +84,7 @@ def prepared(cfg: Any, cls: type[S]) -> Work[S]:
         work = work.of(replace(work.settings, **{name: cfg[name]}))
     check(work)
     use_kernel(settings.attention)
-    if settings.runtime.threads:
-        torch.set_num_threads(settings.runtime.threads)
+    use_threads(settings.runtime.threads, host_config(settings.start_model))
     if ffn_is_auto:
         cfg.compress.ffn = settled_ffn(work)
         own: Any = work.settings
