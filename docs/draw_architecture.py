@@ -22,7 +22,6 @@ LAYERS = [  # an import goes from a row to a lower one only; tests/test_docs.py 
     [("cli", "verb → Hydra")],
     [
         ("usage", "help from typed settings"),
-        ("shell", "no variable decides"),
         ("overrides", "names as written, a model's task"),
         ("foreign", "configs from elsewhere set, they do not run"),
         ("commands", "verbs: settings, stages, report"),
@@ -39,7 +38,8 @@ LAYERS = [  # an import goes from a row to a lower one only; tests/test_docs.py 
     [("encoder", "the shortened encoder; families")],
     [("settings", "typed keys and their rules")],
     [("method", "significance, selection, soft-extract")],
-    [("errors", "what a user can mend"), ("processes", "torchrun's, working together")],
+    [("processes", "torchrun's, working together"), ("shell", "variables that decide nothing")],
+    [("errors", "what a user can mend")],
 ]
 INK, PAPER, ACCENT = "#1f2933", "#f5f7fa", "#2f6f9f"
 

@@ -20,6 +20,7 @@ from .errors import PowerbertError, Terminated
 from .settings import VERBS
 from .store.home import with_home
 
+shell.wait_without_spinning()  # before anything imports PyTorch, also from `api`
 USER_ERROR = 2
 FAILED = 1
 INTERRUPTED = 130

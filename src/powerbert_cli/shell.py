@@ -19,6 +19,16 @@ _NAMES = (
 _OF_MPI = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
+def wait_without_spinning() -> None:
+    """Has threads that wait for each other sleep: on cores that others use too, busy waits take their time.
+
+    Of GNU's and Intel's OpenMP, which read this where PyTorch is imported; what the user says of it counts.
+    """
+    quiet = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+    if not any(name in os.environ for name in quiet):
+        os.environ.update(quiet)
+
+
 @contextlib.contextmanager
 def left_out() -> Iterator[list[str]]:
     """The variables that would change a result are not there inside, and as before after; gives their names."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
@@ -27,6 +26,7 @@ from ..training.soft_search import search_steps
 from ..training.trainer import resolve_device
 from .preflight import check
 from .settling import settle_task
+from .threads import use_threads
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=FinetuneSettings)
@@ -92,8 +92,7 @@ def prepared(cfg: Any, cls: type[S]) -> Work[S]:
             work = work.of(replace(work.settings, **{name: cfg[name]}))
     check(work)
     use_kernel(settings.attention)
-    if settings.runtime.threads:
-        torch.set_num_threads(settings.runtime.threads)
+    use_threads(settings.runtime.threads, host_config(settings.start_model))
     if "compress.ffn" in auto:
         cfg.compress.ffn = settled_ffn(work)
         own: Any = work.settings

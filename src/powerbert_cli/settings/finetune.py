@@ -80,7 +80,7 @@ class TrainingSettings:
 
 @dataclass(kw_only=True)
 class RuntimeSettings:
-    threads: int | None = key("CPU threads; null leaves PyTorch's choice")
+    threads: int | None = key("CPU threads; null is one for a hidden size below 256, else PyTorch's choice")
     workers: int = key("processes that prepare batches")
     log_seconds: float = key("seconds between progress lines when the output is no terminal")
     save_minutes: float | None = key("minutes between checkpoints within an epoch; null is one for each epoch only")
