@@ -23,6 +23,7 @@ from ..store.model_dir import CONFIG, fingerprint, load_plain, name_classes
 from ..store.stages import Stage, StageStore, export
 from ..store.task_file import of_settings
 from ..tasks.batches import Answers, Material, answers
+from ..tasks.classes import write_classes
 from ..tasks.sources import TaskData, load_task
 from ..tasks.tokenizing import build_tokenizer, texts_of, tokenize
 from ..training.diverged import Diverged, check_finite
@@ -193,6 +194,8 @@ class Work(Generic[S_co]):
         """Puts a stage's artifacts into a run directory; the model there calls its classes as the task does."""
         export(stage.folder, run_dir)
         self.describe(run_dir / "model")
+        # not in the stage: runs that share it may call its classes otherwise
+        write_classes(run_dir, self.settings.task.kind, self.settings.task.label_names)
 
     def describe(self, model_dir: Path) -> None:
         """Has a finished model directory know its task, and call its classes as the task does."""
