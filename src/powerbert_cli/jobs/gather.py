@@ -79,7 +79,8 @@ class PublishedReport(Callback):
 
 
 def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
-    """Writes sweep.csv, sweep.json, sweep.png and report.html from the jobs' results, and shows them.
+    """Writes sweep.csv, sweep.json, sweep.png and report.html from the jobs' results, and shows them; last what they
+    say, in one sentence.
 
     Args:
         earlier: folders of earlier calls of the same study.
@@ -101,7 +102,8 @@ def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
         reasons = list(dict.fromkeys(result["reason"] for result in failed))
         print(f"powerbert: every job failed: {'; '.join(reasons)}", file=sys.stderr)
         return 2 if failed and all(result["user_error"] for result in failed) else 1
-    write_and_say(folder, results)
+    said = write_and_say(folder, results)
     write_page([folder], folder / NAME)
     console.print(f"page: {folder / NAME}")
+    console.print(said, markup=False)
     return 1 if failed else 0
