@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from ..pipeline.classes_file import write_classes
 from ..pipeline.work import Work
 from ..report.tables import say_metrics, say_run_dir
 from ..settings import FinetuneSettings
 from ..store.artifacts import read_json, write_csv, write_json
-from ..tasks.classes import write_classes
 from ..tasks.metrics import spread
 from .prepare import begin
 

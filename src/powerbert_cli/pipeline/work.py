@@ -23,11 +23,11 @@ from ..store.model_dir import CONFIG, fingerprint, load_plain, name_classes
 from ..store.stages import Stage, StageStore, export
 from ..store.task_file import of_settings
 from ..tasks.batches import Answers, Material, answers
-from ..tasks.classes import write_classes
 from ..tasks.sources import TaskData, load_task
 from ..tasks.tokenizing import build_tokenizer, texts_of, tokenize
 from ..training.diverged import Diverged, check_finite
 from ..training.trainer import Plan, autocast, resolve_device
+from .classes_file import write_classes
 from .record import Record
 
 log = logging.getLogger(__name__)

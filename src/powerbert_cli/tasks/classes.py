@@ -7,9 +7,6 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from ..store.artifacts import write_csv
-
-NAME = "classes.csv"
 KINDS = ("classification", "multi_label")  # a choice of multiple choice is another text in each row
 
 
@@ -53,10 +50,3 @@ def _count(labels: np.ndarray, predictions: np.ndarray, names: Sequence[str] | N
 
 def _name(number: int, names: Sequence[str] | None) -> str:
     return names[number] if names and number < len(names) else str(number)
-
-
-def write_classes(folder: Path, kind: str, names: Sequence[str] | None) -> None:
-    """classes.csv beside the predictions.csv of a folder, if the task has classes."""
-    path = folder / "predictions.csv"
-    if kind in KINDS and path.is_file():
-        write_csv(folder / NAME, per_class(*read_predictions(path), names))
