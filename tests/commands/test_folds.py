@@ -71,6 +71,7 @@ def test_a_run_over_all_folds(rows, tmp_path, capsys):
     over = spread(pd.Series(metrics["folds"]).to_numpy())
     assert (metrics["value"], metrics["interval"]) == (over.mean, [over.low, over.high])
     predictions = pd.read_csv(tmp_path / "run/predictions.csv")
+    assert pd.read_csv(tmp_path / "run/classes.csv")["rows"].sum() == len(predictions)
     assert predictions["fold"].value_counts().to_dict() == {0: 10, 1: 10, 2: 10}
     assert all((tmp_path / f"run/fold-{fold}/model/model.safetensors").is_file() for fold in range(3))
     assert "mean of 3 folds: custom 3 folds accuracy" in capsys.readouterr().out

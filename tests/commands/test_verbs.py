@@ -79,6 +79,7 @@ def test_finetune_then_search_then_retrain_then_bench(folder):
         "metrics.json",
         "history.csv",
         "predictions.csv",
+        "classes.csv",
         "finetune.log",
         "report.html",
     } <= names(run)

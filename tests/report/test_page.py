@@ -159,7 +159,8 @@ def test_a_folder_of_this_machine_is_no_base_model_on_the_hub(tmp_path):
 def test_a_click_on_a_heading_sorts_in_a_browser(tmp_path):
     runs = [make_run(tmp_path / name, value) for name, value in (("a", 0.9), ("b", 0.95), ("c", 0.7))]
     page = page_of(runs, tmp_path / "runs.html")
-    click = "<script>document.querySelectorAll('th button')[4].click()</script></body>"
+    value = "[...document.querySelectorAll('th button')].find(button => button.textContent == 'value')"
+    click = f"<script>{value}.click()</script></body>"
     (tmp_path / "clicked.html").write_text(page.replace("</body>", click), encoding="utf-8")
     quiet = ["background-networking", "component-update", "sync", "gpu"]
     browser = ["chromium", "--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet)]

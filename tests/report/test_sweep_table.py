@@ -203,3 +203,20 @@ def test_the_table_of_several_methods_has_sizes_and_their_order(tmp_path, capfd)
     said = capfd.readouterr().out
     assert "million parameters" in said and "every point of first is beaten by one of power" in said
     assert (tmp_path / "sweep.png").stat().st_size > 10_000
+
+
+def test_the_picture_of_a_perfect_model_ends_at_one(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    found = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **more: found.extend(self.axes))
+    draw(
+        with_settings([result(1e-3, 1.0, 2.0, baseline=1.0), result(1e-2, 0.99, 2.5, baseline=1.0)]), tmp_path / "x.png"
+    )
+    assert found and all(axis.get_ylim()[1] <= 1.0 for axis in found)
+
+
+def test_short_names_stand_explained_under_the_table(tmp_path, capfd):
+    write_and_say(tmp_path, with_settings(RESULTS))
+    said = capfd.readouterr().out
+    assert "max: padded to ℓ; longest: " in said and "packed: end to end" not in said  # which was not timed

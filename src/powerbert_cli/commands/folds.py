@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from ..pipeline.classes_file import write_classes
 from ..pipeline.work import Work
 from ..report.tables import say_metrics, say_run_dir
 from ..settings import FinetuneSettings
@@ -39,6 +40,7 @@ def run(cfg: Any, cls: type[S], one: Callable[[Work[S], Path], float]) -> float:
         log.info("fold %d of %d", fold + 1, task.folds)
         one(Work(replace(work.settings, task=replace(task, fold=fold))), run_dir / f"fold-{fold}")
     write_folds(run_dir, task.folds)
+    write_classes(run_dir, task.kind, task.label_names)
     value = say_metrics(run_dir / "metrics.json", f"mean of {task.folds} folds")
     say_run_dir(run_dir)
     return value

@@ -79,7 +79,8 @@ class PublishedReport(Callback):
 
 
 def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
-    """Writes sweep.csv, sweep.json, sweep.png and report.html from the jobs' results, and shows them.
+    """Writes sweep.csv, sweep.json, sweep.png and report.html from the jobs' results, and shows them; last what they
+    say, in one sentence.
 
     Args:
         earlier: folders of earlier calls of the same study.
@@ -101,7 +102,8 @@ def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
     from ..report.page import NAME, write_page
     from ..report.sweep_table import write_and_say
 
-    write_and_say(folder, results)
+    said = write_and_say(folder, results)
     write_page([folder], folder / NAME)
     console.print(f"page: {folder / NAME}")
+    console.print(said, markup=False)
     return 1 if failed else 0

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from ..compress.layers import patient_states
 from ..encoder.shortened import ShortenedModel
@@ -15,6 +14,7 @@ from ..method.elimination import plain, to_keys
 from ..settings import RetrainStage, SearchSettings
 from ..store.retention_file import RetentionFile
 from ..store.stages import Stage
+from ..tasks.classes import read_predictions
 from ..tasks.metrics import Drop, paired_drop
 from .compress import compressed
 from .finetune import finetuned, layers
@@ -121,12 +121,4 @@ def drop_of(metric: str, baseline: Stage, shortened: Stage, limit: float) -> Dro
 
 def predictions(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
     """Labels and predictions of the dev rows, (n,) each, or (n, C) of a multi-label task."""
-    table = pd.read_csv(stage.folder / "predictions.csv")
-    return _values(table, "label"), _values(table, "prediction")
-
-
-def _values(table: pd.DataFrame, name: str) -> np.ndarray:
-    """A column, or the columns of a multi-label task side by side."""
-    if name in table:
-        return table[name].to_numpy()
-    return table[[column for column in table if str(column).startswith(f"{name}_")]].to_numpy()
+    return read_predictions(stage.folder / "predictions.csv")

@@ -27,6 +27,7 @@ from ..tasks.sources import TaskData, load_task
 from ..tasks.tokenizing import build_tokenizer, texts_of, tokenize
 from ..training.diverged import Diverged, check_finite
 from ..training.trainer import Plan, autocast, resolve_device
+from .classes_file import write_classes
 from .record import Record
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,9 @@ class Work(Generic[S_co]):
             uncut = int(np.sort(whole)[len(whole) - 1 - min(allowed, len(whole) - 1)])
             other = min(uncut, usable_positions(host_config(self.settings.start_model)))
             say = log.warning if cut > _CUT_MATTERS else log.info
+            if other <= seq_len:
+                say("seq_len=%d cuts %.1f%% of the training texts; the model takes no longer ones", seq_len, 100 * cut)
+                return
             left = float(np.mean(whole > other)) * len(at_end) / len(lengths)
             shares = seq_len, 100 * cut, other, 100 * left
             say("seq_len=%d cuts %.1f%% of the training texts; seq_len=%d would cut %.1f%%", *shares)
@@ -194,6 +198,8 @@ class Work(Generic[S_co]):
         """Puts a stage's artifacts into a run directory; the model there calls its classes as the task does."""
         export(stage.folder, run_dir)
         self.describe(run_dir / "model")
+        # not in the stage: runs that share it may call its classes otherwise
+        write_classes(run_dir, self.settings.task.kind, self.settings.task.label_names)
 
     def describe(self, model_dir: Path) -> None:
         """Has a finished model directory know its task, and call its classes as the task does."""

@@ -13,6 +13,8 @@ import yaml
 from ..bench.choice import counted, doubt_of, headline, point_of
 from ..errors import PowerbertError
 from ..store.artifacts import read_json
+from .training_facts import training_facts
+from .words import COLUMNS, MODELS, PADDINGS, legend
 
 _SHOWN = (".json", ".csv", ".png", ".yaml", ".log", ".onnx", ".md")
 
@@ -20,7 +22,7 @@ _SHOWN = (".json", ".csv", ".png", ".yaml", ".log", ".onnx", ".md")
 def jobs_of(folder: Path) -> list[Path]:
     """The finished jobs of a sweep in their order, or the one run."""
     if (folder / "sweep.json").is_file():
-        results = _json(folder / "sweep.json").get("results", [])
+        results = json_of(folder / "sweep.json").get("results", [])
         # a sweep that was moved has its jobs beside it still
         places = [folder / Path(result["run_dir"]).name for result in results if result["status"] == "ok"]
         return [place for place in places if (place / "config.yaml").is_file()]
@@ -29,7 +31,12 @@ def jobs_of(folder: Path) -> list[Path]:
     return [folder]
 
 
-def _json(path: Path) -> dict[str, Any]:
+def json_of(path: Path) -> dict[str, Any]:
+    """Empty where there is no such file, or another thing in it.
+
+    Raises:
+        PowerbertError: it is no JSON; names it.
+    """
     try:
         found = read_json(path) if path.is_file() else {}
     except ValueError as error:
@@ -53,30 +60,33 @@ def facts(folder: Path, page: Path) -> dict[str, Any]:
     Raises:
         PowerbertError: a file is damaged; names it.
     """
-    settings = _flat(_yaml(folder / "config.yaml") or {})
+    config = _yaml(folder / "config.yaml") or {}
     hydra = (_yaml(folder / ".hydra" / "hydra.yaml") or {}).get("hydra", {})
     verb = hydra.get("job", {}).get("name") or "run"
-    result = _json(folder / "result.json")
-    retention = _json(folder / "retention.json")
+    result = json_of(folder / "result.json")
+    retention = json_of(folder / "retention.json")
     table = _table(folder / "timing.csv")
     counts = None if table is None else headline(table)
+    metrics = json_of(folder / "metrics.json")
     return {
         "name": f"{folder.parent.name}/{folder.name}",
         "verb": verb,
         "command": shlex.join(["powerbert", verb, *(_yaml(folder / ".hydra" / "overrides.yaml") or [])]),
-        "metrics": _json(folder / "metrics.json"),
-        "test": _json(folder / "test_metrics.json"),
+        "metrics": metrics,
+        "test": json_of(folder / "test_metrics.json"),
         "result": result,
         "retention": _bars(retention),
         "kept": _kept(retention),
         "thresholds": bool(retention.get("thresholds")),
-        "compression": _json(folder / "model" / "compression.json"),
+        "compression": json_of(folder / "model" / "compression.json"),
         "timing": [] if table is None else _timing(table),
         "fastest": None if counts is None else _row(counts.shortened, True),
         "doubt": None if table is None else doubt_of(table),
-        "words": _words(_json(folder / "words.json")),
-        "settings": settings,
-        "environment": _flat(_json(folder / "environment.json")),
+        "words": _words(json_of(folder / "words.json")),
+        "legend": {} if table is None else _legend(table),
+        **training_facts(folder, config, metrics.get("metric")),
+        "settings": _flat(config),
+        "environment": _flat(json_of(folder / "environment.json")),
         "pictures": pictures_of(folder),
         "files": _files(folder, page),
     }
@@ -119,6 +129,12 @@ def _timing(table: pd.DataFrame) -> list[dict[str, Any]]:
     slowest = table["median_s"].max()
     pairs = zip(table.to_dict("records"), counted(table), strict=True)
     return [{**_row(row, counts), "share": row["median_s"] / slowest} for row, counts in pairs]
+
+
+def _legend(table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """What the names in a timing table mean, as far as they stand there."""
+    columns = legend(("vs plain", "vs best plain"), COLUMNS)
+    return {"model": legend(table["model"], MODELS), "padding": legend(table["padding"], PADDINGS), "columns": columns}
 
 
 def _row(row: dict[Any, Any], counts: bool) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ..store.artifacts import write_text
-from .facts import facts, jobs_of, pictures_of
-from .front import pareto_front
+from .compared import compared, differences, front_of
+from .facts import facts, jobs_of, json_of, pictures_of
+from .words import BASELINE
 
 NAME = "report.html"
-_PLACES = ("output_dir", "hydra")  # settings that say where, not what
 
 
 def write_page(runs: Sequence[Path], path: Path) -> None:
@@ -18,13 +18,29 @@ def write_page(runs: Sequence[Path], path: Path) -> None:
     Raises:
         PowerbertError: a folder is no run directory, or a file there is damaged; names it.
     """
-    found = [facts(folder, path.parent) for run in runs for folder in jobs_of(run)]
+    folders = [folder for run in runs for folder in jobs_of(run)]
+    found = [facts(folder, path.parent) for folder in folders]
     pictures = [picture for run in runs if (run / "sweep.json").is_file() for picture in pictures_of(run)]
     several = len(found) > 1 or len(runs) > 1
-    content = {"runs": found, "several": several, "sweep_pictures": pictures}
+    content: dict[str, Any] = {"runs": found, "several": several, "sweep_pictures": pictures, "baseline": BASELINE}
     if several:
-        content |= {"differ": _differences(found), "front": _front(found), "rows": [_row(run) for run in found]}
+        sweep = json_of(runs[0] / "sweep.json") if len(runs) == 1 else {}
+        content |= _side_by_side(found, folders, sweep)
     write_text(path, _template().render(**content))
+
+
+def _side_by_side(runs: list[dict[str, Any]], folders: Sequence[Path], sweep: dict[str, Any]) -> dict[str, Any]:
+    beside = compared(runs, folders, sweep)
+    columns = {"called": "names", "setting": "settings", "group": "groups", "best": "best"}
+    rows = [{**_row(run), **{one: beside[of][i] for one, of in columns.items()}} for i, run in enumerate(runs)]
+    same = [name for name in ("verb", "task", "metric") if len({row[name] for row in rows}) == 1]
+    return {
+        "differ": differences(runs),
+        "front": front_of(rows),
+        "rows": rows,
+        "said": beside["said"],
+        "same": {name: rows[0][name] for name in same if rows and rows[0][name]},
+    }
 
 
 def _template() -> Any:
@@ -53,41 +69,3 @@ def _row(run: dict[str, Any]) -> dict[str, Any]:
         "where": fastest and f"{fastest['where']}, {fastest['padding']}; {fastest['point']}",
         "doubt": run["doubt"],
     }
-
-
-def _differences(runs: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Settings that are not the same in all runs."""
-    names = {name: None for run in runs for name in run["settings"] if name.split(".")[0] not in _PLACES}
-    all_values = {name: [run["settings"].get(name, "–") for run in runs] for name in names}
-    return {name: values for name, values in all_values.items() if len(set(values)) > 1}
-
-
-def _front(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Places of the runs' points in a picture of metric over speed-up, both in 0 … 1; runs of one task and metric."""
-    found = ({"status": "ok", **_row(run)} for run in runs)
-    rows = [row for row in found if row["value"] is not None and row["speedup"] is not None]
-    if len(rows) < 2 or len({(row["task"], row["metric"]) for row in rows}) > 1:
-        return None
-    best = {id(row) for row in pareto_front(rows, lambda row: float(row["speedup"]))}
-    speeds, values = ([float(row[name]) for row in rows] for name in ("speedup", "value"))
-    axes = {name: _ticks(found) for name, found in (("x", speeds), ("y", values))}
-    points = [
-        {"name": row["name"], "x": _place(x, axes["x"]), "y": _place(y, axes["y"]), "best": id(row) in best,
-         "speedup": x, "interval": row["speedup_interval"], "value": y}
-        for row, x, y in zip(rows, speeds, values, strict=True)
-    ]  # fmt: skip
-    ticks = {name: [{"at": _place(tick, axis), "text": f"{tick:.4g}"} for tick in axis] for name, axis in axes.items()}
-    line = sorted((point for point in points if point["best"]), key=lambda point: float(point["x"]))
-    return {"points": points, "line": line, "ticks": ticks, "metric": rows[0]["metric"]}
-
-
-def _ticks(values: list[float]) -> list[float]:
-    from .agg import MaxNLocator
-
-    low, high = min(values), max(values)
-    margin = 0.08 * (high - low) or 0.05 * (abs(high) or 1.0)
-    return [float(tick) for tick in MaxNLocator(5).tick_values(low - margin, high + margin)]
-
-
-def _place(value: float, ticks: list[float]) -> float:
-    return (value - ticks[0]) / (ticks[-1] - ticks[0])

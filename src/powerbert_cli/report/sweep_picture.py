@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from .chart import clipped
 from .front import curves_of, pareto_front, points_of
 
 PADDING_TITLES = {
@@ -15,6 +16,7 @@ PADDING_TITLES = {
 }
 
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive")
+_COLUMNS = 2
 _MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 
 
@@ -24,35 +26,43 @@ def _timed(good: list[dict[str, Any]], padding: str) -> list[dict[str, Any]]:
 
 
 def _nothing(path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from .agg import new_figure
 
-    figure = Figure(figsize=(4.6, 1.2))
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.6, 1.2)
     figure.text(0.5, 0.5, "nothing was timed beside the plain model", ha="center", va="center")
     figure.savefig(path, dpi=130)
 
 
-def draw(good: list[dict[str, Any]], path: Path) -> None:
-    """Metric against measured time per example, one panel for each padding."""
+def _panels(count: int, size: tuple[float, float]) -> tuple[Any, list[Any]]:
+    """A figure and its first axes: two beside each other, so that texts are read at a page's width."""
     from .agg import new_figure
 
+    rows, columns = -(-count // _COLUMNS), min(count, _COLUMNS)
+    figure = new_figure(size[0] * columns, size[1] * rows + 0.5)
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return figure, list(axes[:count])
+
+
+def draw(good: list[dict[str, Any]], path: Path) -> None:
+    """Metric against measured time per example, one panel for each padding."""
     several = len(curves_of(good)) > 1
     paddings = [name for name in PADDING_TITLES if _timed(good, name)]
     if several:  # fewer and larger panels: of all paddings those that a careful user has
         paddings = [name for name in paddings if name in ("sorted", "packed")] or paddings
     if not paddings:
         return _nothing(path)
-    width, height = (6.2, 5.2) if several else (4.6, 4.2)
-    figure = new_figure(width * len(paddings), height)
-    axes = figure.subplots(1, len(paddings), sharey=True, squeeze=False)[0]
+    figure, axes = _panels(len(paddings), (6.2, 5.2) if several else (4.6, 3.6))
     labels = [_draw_panel(axis, _timed(good, padding), padding) for axis, padding in zip(axes, paddings, strict=True)]
     any_one = good[0]
-    axes[0].set_ylabel(f"{any_one['task']} dev {any_one['metric']}")
-    if several:
-        figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
-    else:
-        axes[-1].legend(loc="lower right", fontsize=8)
+    for axis in axes[::_COLUMNS]:
+        axis.set_ylabel(f"{any_one['task']} dev {any_one['metric']}")
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(clipped(low, high, any_one["metric"]))  # one axis of all panels
+    figure.legend(
+        *axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=6 if several else 2, fontsize=8
+    )
     figure.canvas.draw()  # only a laid-out figure knows how wide its texts are
     for panel in labels:
         _spread(panel)
@@ -104,7 +114,7 @@ def _draw_panel(axis: Any, good: list[dict[str, Any]], padding: str) -> list[Any
         else:
             look: dict[str, Any] = dict(color="tab:blue", ms=7) if point in front else dict(color="tab:gray", ms=5)
             spans = [[point["value"] - point["low"]], [point["high"] - point["value"]]]
-            axis.errorbar(*at, yerr=spans, fmt="o", lw=1, **look)
+            axis.errorbar(*at, yerr=spans, fmt="o", lw=1, clip_on=False, zorder=3, **look)  # whole also at 1
         line = dict(arrowstyle="-", lw=0.5, color="0.6")  # to its point, if the label has to stand off
         label = axis.annotate(
             text + mark, at, (6, 6), textcoords="offset points", fontsize=8, color=ink, arrowprops=line

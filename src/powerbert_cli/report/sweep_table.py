@@ -11,6 +11,9 @@ from .front import curves_of, dominance, padding_of, pareto_front
 from .settings_table import best_within, over_seeds, settings_of
 from .sweep_picture import PADDING_TITLES, draw
 from .tables import joined, plain_table, with_interval
+from .verdict import verdict
+from .words import PADDINGS as PADDING_WORDS
+from .words import line
 
 COLUMNS = [
     *("setting", "lambda", "target", "seed", "status", "retention", "kept_share", "metric", "value", "baseline"),
@@ -23,8 +26,12 @@ MORE = ("strategy", "confidence", "reason", "not_counted")
 PADDINGS = ("max", "longest", "sorted", "packed")
 
 
-def write_and_say(folder: Path, results: list[dict[str, Any]]) -> None:
-    """Writes sweep.csv, sweep.json, sweep.png and, with several seeds, seeds.csv; prints them, names the best."""
+def write_and_say(folder: Path, results: list[dict[str, Any]]) -> str:
+    """Writes sweep.csv, sweep.json, sweep.png and, with several seeds, seeds.csv; prints them, names the best.
+
+    Returns:
+        The verdict, one sentence: for the last line.
+    """
     results, repeated = once_each(with_settings(results))
     if repeated:
         console.print(
@@ -44,6 +51,7 @@ def write_and_say(folder: Path, results: list[dict[str, Any]]) -> None:
         write_csv(folder / "seeds.csv", seeds)
         _say_seeds(seeds, good[0]["max_drop"])
     console.print(f"table: {folder / 'sweep.csv'}\npicture: {folder / 'sweep.png'}")
+    return verdict(best, good)
 
 
 def sweep_table(results: list[dict[str, Any]]) -> pd.DataFrame:
@@ -177,7 +185,7 @@ def _say(table: pd.DataFrame, results: list[dict[str, Any]], best: dict[str, Any
     _say_doubts(good)
     baselines = {f"{result['baseline']:.4f} (seed {result['seed']})": None for result in good}
     console.print(
-        "baseline (the better of the fine-tuned plain model and the one trained as long): "
+        "baseline, in metric (the better of the fine-tuned plain model and the one trained as long): "
         f"{good[0]['metric']} {', '.join(baselines)}"
     )
     _say_chosen(best, good[0]["max_drop"])
@@ -244,7 +252,7 @@ def _say_sizes(finished: list[dict[Any, Any]]) -> None:
 def _say_speeds(finished: list[dict[Any, Any]]) -> None:
     """A line for each padding that was timed."""
     heads = ["setting", "seed", "padding", "vs plain", "95%", "alone", "95%"]
-    shown = plain_table("speed-up against transformers' model, by padding; alone: elimination alone", {})
+    shown = plain_table("speed-up, by padding", {})
     for head in heads:
         shown.add_column(head, justify="left" if head == "padding" else "right", no_wrap=head != "setting")
     for row in finished:
@@ -257,8 +265,14 @@ def _say_speeds(finished: list[dict[Any, Any]]) -> None:
             shown.add_row(*first, padding, *cells)
             first = ["", ""]
     console.print(shown)
+    console.print("vs plain: in time, against transformers' own model; alone: elimination alone, against this encoder")
+    console.print(line(_timed(finished), PADDING_WORDS))
     if any(_beyond(row) for row in finished):
         console.print("* its answers are too far from float32's (max_drop): its speed does not count")
+
+
+def _timed(finished: list[dict[Any, Any]]) -> list[str]:
+    return [one for one in PADDINGS if any(not pd.isna(row.get(f"speedup_{one}", None) or None) for row in finished)]
 
 
 def _listed(row: dict[Any, Any], padding: str) -> str:

@@ -16,6 +16,7 @@ from ..store.artifacts import read_json
 from ..store.compression_file import read_compression
 from ..store.retention_file import RetentionFile
 from .console import console
+from .words import COLUMNS, MODELS, PADDINGS, line
 
 
 def say_metrics(path: Path, what: str) -> float:
@@ -105,15 +106,7 @@ def say_timing(timing: pd.DataFrame, model_dir: Path | None = None) -> None:
     ):
         title = f"time of a batch of {batch_size}, ℓ={seq_len}, {engine}, {precision}, {threads} threads"
         console.print(_timing_table(title, rows))
-    for line in (
-        f"{timing['rounds'].min()} rounds. vs plain: against transformers' model (plain) of the same padding, engine "
-        "and precision, with its 95% interval",
-        "FLOPs: what the shapes promise of it; peaks: what this device's measured peaks let expect of it (no limit: "
-        "caches are left out)",
-        "alone: elimination alone, against this encoder with everything kept (full)",
-        "vs padded: against plain padded to ℓ: removed padding counts too",
-    ):
-        console.print(line)
+    _say_legend(timing)
     _say_answers(timing)
     for choice in choices(timing):
         _say_choice(choice, None if model_dir is None else str(shown_path(model_dir)))
@@ -121,6 +114,16 @@ def say_timing(timing: pd.DataFrame, model_dir: Path | None = None) -> None:
         console.print("* its answers are too far from float32's (max_drop): its speed does not count")
     if (doubt := doubt_of(timing)) is not None:
         console.print(doubt, style="yellow")
+
+
+def _say_legend(timing: pd.DataFrame) -> None:
+    """What the names in the tables above mean; four lines."""
+    console.print(line(timing["model"], MODELS))
+    console.print(line(timing["padding"], PADDINGS))
+    console.print(line(("vs plain", "alone", "vs padded"), COLUMNS))
+    console.print(
+        f"{line(('FLOPs', 'peaks'), COLUMNS)}; 95%: interval of vs plain over {timing['rounds'].min()} rounds"
+    )
 
 
 def _timing_table(title: str, rows: pd.DataFrame) -> Table:

@@ -48,6 +48,7 @@ METRICS: dict[str, Callable[..., float]] = {
     "spearman": _correlation(lambda labels, predictions: stats.spearmanr(labels, predictions).statistic),
 }
 _OF_VALUES = ("pearson", "spearman")
+_FROM_MINUS_ONE = ("matthews", *_OF_VALUES)
 # What else is reported beside a headline metric, as GLUE does.
 COMPANIONS = {
     "f1": ("accuracy",),
@@ -57,6 +58,11 @@ COMPANIONS = {
     "pearson": ("spearman",),
     "accuracy": (),
 }
+
+
+def range_of(metric: str) -> tuple[float, float]:
+    """The least and the greatest value that a metric can have: where the axis of a picture ends."""
+    return (-1.0 if metric in _FROM_MINUS_ONE else 0.0), 1.0
 
 
 def undefined_on(metric: str, labels: Array) -> str | None:

@@ -1,0 +1,47 @@
+"""Metrics class by class, and the file that a run leaves of them."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from powerbert_cli.pipeline.work import Work
+from powerbert_cli.store.stages import Stage
+from powerbert_cli.tasks.classes import confusion, per_class
+from powerbert_cli.tasks.metrics import METRICS, range_of
+
+LABELS, PREDICTIONS = np.array([0, 0, 1, 1, 1, 2]), np.array([0, 1, 1, 1, 0, 0])
+
+
+def test_each_class_has_its_metrics_and_its_rows():
+    table = per_class(LABELS, PREDICTIONS, ["a", "b", "c", "d"]).set_index("class")
+    assert table["rows"].to_dict() == {"a": 2, "b": 3, "c": 1, "d": 0}
+    assert np.allclose(table.loc["a", ["precision", "recall", "f1"]].astype(float), [1 / 3, 1 / 2, 0.4])
+    assert np.isnan(table.loc["c", "precision"]) and table.loc["c", "recall"] == 0  # never predicted
+    assert table.loc["d", ["precision", "recall"]].isna().all()  # nor any row of it
+    assert confusion(LABELS, PREDICTIONS, 3).tolist() == [[1, 1, 0], [1, 2, 0], [1, 0, 0]]
+
+
+def test_several_labels_of_a_row_are_counted_each():
+    table = per_class(np.array([[1, 0], [1, 1]]), np.array([[1, 1], [0, 1]]), None)
+    assert table["class"].tolist() == ["0", "1"] and table["rows"].tolist() == [2, 1]
+    assert table["precision"].tolist() == [1.0, 0.5] and table["recall"].tolist() == [0.5, 1.0]
+
+
+def test_a_run_has_the_classes_of_its_own_task_in_a_file(tmp_path):
+    """Also from a stage of an earlier version, and of a run that calls the classes otherwise."""
+    (tmp_path / "stage").mkdir()
+    pd.DataFrame({"label": LABELS, "prediction": PREDICTIONS}).to_csv(tmp_path / "stage/predictions.csv", index=False)
+    for kind, names in (("classification", ["x", "y", "z"]), ("regression", None)):
+        task = SimpleNamespace(kind=kind, label_names=names)
+        work = Work(SimpleNamespace(task=task, output_dir=tmp_path))
+        work.export(Stage(tmp_path / "stage", "0", False), tmp_path / kind)
+    assert pd.read_csv(tmp_path / "classification/classes.csv")["class"].tolist() == ["x", "y", "z"]
+    assert not (tmp_path / "regression/classes.csv").exists()
+
+
+def test_a_metric_stays_within_its_range():
+    good = np.array([0.0, 1.0, 0.0, 1.0])
+    for name, metric in METRICS.items():
+        low, high = range_of(name)
+        assert abs(metric(good, good) - high) < 1e-9 and low <= metric(good, 1 - good) + 1e-9
