@@ -6,11 +6,12 @@ from hydra.core.hydra_config import HydraConfig
 
 from ..bench.choice import as_result
 from ..bench.table import by_padding
-from ..pipeline.bench import time_model, whole_of
+from ..pipeline.bench import time_model
 from ..pipeline.chain import retention_for
 from ..pipeline.retrain import baselines, better, drop_of, retrained
 from ..pipeline.survivors import write_words
 from ..pipeline.tested import tested
+from ..pipeline.timed_models import whole_of
 from ..pipeline.work import Work
 from ..report.progress import TimingProgress
 from ..report.tables import say_metrics, say_retention, say_timing
