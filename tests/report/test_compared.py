@@ -70,6 +70,17 @@ def test_the_toy_says_that_it_gains_little(tmp_path, capfd):
     assert "short texts, where elimination gains little: this only shows that everything runs." in last
 
 
+def test_a_sweep_of_one_job_says_what_it_found_too(tmp_path, capfd):
+    job(tmp_path / "sweep", 0, 1e-3, 0, 0.895, 1.4)
+    (tmp_path / "sweep/sweep.json").write_text('{"token": "t"}')
+    assert report_sweep(tmp_path / "sweep") == 0
+    last = capfd.readouterr().out.rstrip().splitlines()[-1]
+    page = html.unescape((tmp_path / "sweep/report.html").read_text())
+    assert last in page and "<h1>1 run</h1>" in page
+    (tmp_path / "sweep/sweep.json").write_text('{"token": "t"}')  # of one that was stopped before a job was done
+    assert "<h1>0 runs</h1>" in page_of([tmp_path / "sweep"], tmp_path / "none.html")
+
+
 def test_a_verdict_for_each_end():
     one = {"setting": "λ=1", "metric": "f1", "drop": -0.02, "drop_low": -0.03, "drop_high": 0.01, "max_drop": 0.01}
     assert verdict({**one, "speed": 0}, [one]) == (
@@ -120,7 +131,7 @@ def test_labels_lie_on_no_other_and_in_the_picture():
     places = [(180 + 6 * i, 100 + 4 * (i % 3)) for i in range(24)]
     names = [f"λ=0.00{i} flops=0.{i}" for i in range(24)]
     labels, legend = beside(places, names)
-    boxes = [(one["x"], one["y"] - 11, one["x"] + 5.8 * len(one["text"]), one["y"]) for one in labels]
+    boxes = [(one["x"], one["y"] - 11, one["x"] + 6.4 * len(one["text"]), one["y"]) for one in labels]
     apart = [not (a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])
              for i, a in enumerate(boxes) for b in boxes[:i] if len(labels[i]["text"]) > 1]  # fmt: skip
     assert all(apart) and all(box[0] >= 0 and box[2] <= WIDTH and box[3] <= HEIGHT for box in boxes)

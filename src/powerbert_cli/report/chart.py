@@ -8,7 +8,7 @@ from ..tasks.metrics import range_of
 
 WIDTH, HEIGHT = 360.0, 250.0  # a phone's width, so that a text is never drawn smaller there than it is here
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 8.0, 12.0, 36.0
-_TEXT, _LETTER = 11.0, 5.8  # of a label, height and mean width of a letter
+_TEXT, _LETTER = 11.0, 6.4  # of a label, height and mean width of a letter
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Box = tuple[float, float, float, float]
 

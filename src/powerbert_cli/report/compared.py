@@ -102,7 +102,7 @@ def _best(results: list[dict[str, Any]], sweep: dict[str, Any]) -> tuple[dict[st
     else:
         good = once_each(results)[0]
         best = best_within(good)
-    known = "max_drop" in good[0] and (best is None or set(best) >= _NAMED_BY)
+    known = good and "max_drop" in good[0] and (best is None or set(best) >= _NAMED_BY)
     return best, verdict(best, good) if known else None
 
 

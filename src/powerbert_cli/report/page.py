@@ -21,7 +21,8 @@ def write_page(runs: Sequence[Path], path: Path) -> None:
     folders = [folder for run in runs for folder in jobs_of(run)]
     found = [facts(folder, path.parent) for folder in folders]
     pictures = [picture for run in runs if (run / "sweep.json").is_file() for picture in pictures_of(run)]
-    several = len(found) > 1 or len(runs) > 1
+    # also a sweep of one job, whose page says what the sweep found
+    several = len(found) > 1 or len(runs) > 1 or (runs[0] / "sweep.json").is_file()
     content: dict[str, Any] = {"runs": found, "several": several, "sweep_pictures": pictures, "baseline": BASELINE}
     if several:
         sweep = json_of(runs[0] / "sweep.json") if len(runs) == 1 else {}
