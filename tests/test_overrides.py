@@ -35,12 +35,15 @@ def value_of(override):
         ("output_dir=2e11", "2e11"),
         ('task.label_names=["1.10","a b"]', ["1.10", "a b"]),
         ("task.label_names=null", None),
+        ("task.label_names=[a, b c,1.10]", ["a", "b c", "1.10"]),
+        ("task.label_names=[2E11,\"a, b\",'c']", ["2E11", "a, b", "c"]),
+        ("input=Mü b.csv", "Mü b.csv"),
         ("seed=1_0", 10),
         ("task.max_train=1e2", 100.0),
     ],
 )
 def test_names_stay_as_they_are_written(given, value):
-    [found] = overrides.as_written("finetune", [given])
+    [found] = overrides.as_written("predict" if given.startswith("input") else "finetune", [given])
     assert value_of(found) == value
 
 
@@ -196,3 +199,47 @@ def test_models_of_a_sweep_have_one_task(tmp_path):
     ]
     with pytest.raises(PowerbertError, match="have different tasks; set task=NAME"):
         meant("bench", f"checkpoint={one},{other}")
+
+
+def test_an_experiment_goes_before_the_task_of_a_model(tmp_path):
+    folder = model_dir(tmp_path, own_task(tmp_path, max_dev=7))
+    own = tmp_path / "conf" / "experiment"
+    own.mkdir(parents=True)
+    (own / "rows.yaml").write_text("# @package _global_\ntask: {data_dir: /elsewhere, max_train: 3}\n")
+    (own / "child.yaml").write_text("# @package _global_\ndefaults: [{override /task: sst2}]\n")
+    (own / "parent.yaml").write_text("# @package _global_\ndefaults: [child]\n")
+    conf = [str(tmp_path / "conf")]
+    found = overrides.meant("bench", [f"checkpoint={folder}", "experiment=rows"], conf_dir(), conf)
+    assert not any(one.startswith(("task.data_dir=", "task.max_train=")) for one in found) and "task.max_dev=7" in found
+    for name in ("child", "parent", '"child"', "child.yaml"):
+        given = [f"checkpoint={folder}", f"experiment={name}"]
+        assert overrides.meant("bench", given, conf_dir(), conf) == given
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"text_columns": "text"}, {"text_columns": []}, {"text_columns": [1]}, {"seq_len": -3}, {"seq_len": 1e999},
+        {"seq_len": "8"},
+    ],
+)  # fmt: skip
+def test_damaged_task_files_are_named(tmp_path, content):
+    folder = model_dir(tmp_path, own_task(tmp_path))
+    path = folder / NAME
+    whole = json.loads(path.read_text())
+    own = {name: value for name, value in content.items() if name == "seq_len"}
+    task = {name: value for name, value in content.items() if name != "seq_len"}
+    path.write_text(json.dumps({**whole, **own, "task": {**whole["task"], **task}}))
+    with pytest.raises(TaskFileError, match="is not as powerbert writes it"):
+        meant("bench", f"checkpoint={folder}")
+
+
+def test_strange_names_and_configs_end_in_no_traceback(tmp_path):
+    folder = model_dir(tmp_path, own_task(tmp_path, name="../sst2"))
+    assert meant("bench", f"checkpoint={folder}")[0] == "task=custom"
+    (folder / NAME).unlink()
+    for config in ("[]", '{"id2label": 5}'):
+        (folder / "config.json").write_text(config)
+        assert meant("bench", f"checkpoint={folder}", f"task.data_dir={tmp_path}")[0] == "task=custom"
+    (tmp_path / "own.yaml").write_text("a: &a [*a]\n")
+    overrides.check_names([str(tmp_path)], "finetune")

@@ -13,8 +13,9 @@ from .store.task_file import read_task
 
 MODELS = ("checkpoint", "shortened")  # keys that name a finished model
 _NUMBER_LIKE = re.compile(r"[+-]?[\d.][\w.+-]*|[+-]?(inf|nan)", re.IGNORECASE)
-_PLAIN = re.compile(r"[^\s,\[\](){}'\"\\$=]+")
-_SET_IN = re.compile(r"^\s*-\s*(override\s+)?/?task\s*:", re.MULTILINE)
+_PLAIN = re.compile(r"[^,\[\](){}'\"\\$=]+")
+# of a list: in quotes of either kind, or up to the next comma
+_ENTRY = re.compile(r"""\s*"(?:\\.|[^"\\])*"\s*|\s*'(?:\\.|[^'\\])*'\s*|[^,'"]+""")
 
 
 def meant(verb: str, args: list[str], conf: Path, folders: list[str]) -> list[str]:
@@ -32,7 +33,8 @@ def meant(verb: str, args: list[str], conf: Path, folders: list[str]) -> list[st
 def quoted(text: str) -> str:
     """A text as Hydra's grammar reads it back, whatever it holds."""
     text = re.sub(r'(\\*)"', lambda found: found.group(1) * 2 + '\\"', text)
-    text = re.sub(r"(\\+)$", lambda found: found.group(1) * 2, text).replace("${", "\\${")
+    text = re.sub(r"(\\+)\Z", lambda found: found.group(1) * 2, text)
+    text = re.sub(r"(\\*)\$\{", lambda found: found.group(1) * 2 + "\\${", text)
     return f'"{text}"'
 
 
@@ -47,16 +49,17 @@ def _as_written(arg: str, names: set[str]) -> str:
     if not given or key.lstrip("+") not in names:
         return arg
     inner = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-    entries = [entry.strip() for entry in inner.split(",")]
-    if not all(_PLAIN.fullmatch(entry) for entry in entries) or not any(map(_needs_quotes, entries)):
+    entries = _ENTRY.findall(inner)
+    if ",".join(entries) != inner or not any(map(_needs_quotes, entries)):
         return arg
-    kept = ",".join(quoted(entry) if _needs_quotes(entry) else entry for entry in entries)
+    kept = ",".join(quoted(entry.strip()) if _needs_quotes(entry) else entry for entry in entries)
     return f"{key}={kept if inner is value else f'[{kept}]'}"
 
 
 def _needs_quotes(entry: str) -> bool:
     """Whether Hydra's grammar would make a number of it, or has no such characters."""
-    return bool(_NUMBER_LIKE.fullmatch(entry)) or not entry.isascii()
+    plain = _PLAIN.fullmatch(entry) is not None
+    return plain and (bool(_NUMBER_LIKE.fullmatch(entry.strip())) or not entry.isascii())
 
 
 def _text_keys(cls: type, within: str = "") -> Iterator[str]:
@@ -87,7 +90,7 @@ def check_names(folders: list[str], verb: str) -> None:
                 node = yaml.compose(path.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError, yaml.YAMLError):
                 continue  # is named elsewhere
-            for key, scalar in _scalars(node, ""):
+            for key, scalar in _scalars(node, "", set()):
                 if key in last and scalar.style is None and _is_other(scalar.value):
                     raise PowerbertError(
                         f"{path}: {key}: YAML reads {scalar.value} as a number, {_as_yaml(scalar.value)}; put it into "
@@ -95,16 +98,19 @@ def check_names(folders: list[str], verb: str) -> None:
                     )
 
 
-def _scalars(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+def _scalars(node: Any, key: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """Every scalar with the key that it stands under."""
     import yaml
 
+    if id(node) in seen:  # a node may be within itself
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
-            yield from _scalars(value, str(name.value))
+            yield from _scalars(value, str(name.value), seen)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from _scalars(value, key)
+            yield from _scalars(value, key, seen)
     elif isinstance(node, yaml.ScalarNode):
         yield key, node
 
@@ -157,7 +163,8 @@ def with_task(verb: str, args: list[str], conf: Path, folders: list[str]) -> lis
     if verb not in VERBS or verb == "predict":
         return args
     given = {key.lstrip("+"): value for key, found, value in (arg.partition("=") for arg in args) if found}
-    if "task" in given or _sets_task(given.get("experiment", ""), [conf, *map(Path, folders)]):
+    chooses, own = _of_experiment(given.get("experiment", ""), [conf, *map(Path, folders)])
+    if "task" in given or chooses:
         return args
     named = [(key, given[key].strip("'\"")) for key in MODELS if given.get(key) not in (None, "null", "")]
     implied: list[str] = []
@@ -173,17 +180,34 @@ def with_task(verb: str, args: list[str], conf: Path, folders: list[str]) -> lis
             f"model.name_or_path={given['model.name_or_path']}: no task is given; set task=NAME, or "
             "task.data_dir=FOLDER with your train.* and dev.* files"
         )
+    # what an experiment says of the task goes before what the model says
+    implied = [one for one in implied if one.partition("=")[0].removeprefix("task.").partition(".")[0] not in own]
     return [*implied, *args]
 
 
-def _sets_task(experiments: str, folders: list[Path]) -> bool:
-    """Whether an experiment chooses the task."""
-    for name in experiments.strip("[]").split(","):
+def _of_experiment(names: str, folders: list[Path], depth: int = 0) -> tuple[bool, set[str]]:
+    """Whether an experiment, or one that it builds on, chooses the task; and which keys of the task it sets itself."""
+    import yaml
+
+    chooses, keys = False, set[str]()
+    for name in names.strip("[]").split(","):
         for folder in folders:
-            path = folder / "experiment" / f"{name.strip()}.yaml"
-            if name.strip() and path.is_file() and _SET_IN.search(path.read_text(encoding="utf-8", errors="ignore")):
-                return True
-    return False
+            path = folder / "experiment" / f"{name.strip(chr(34) + chr(39) + ' ').removesuffix('.yaml')}.yaml"
+            if not name.strip() or not path.is_file() or depth > 9:
+                continue
+            try:
+                content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, UnicodeDecodeError):
+                continue  # is named elsewhere
+            content = content if isinstance(content, dict) else {}
+            keys |= set(content["task"]) if isinstance(content.get("task"), dict) else set()
+            for entry in content.get("defaults") or ():
+                if isinstance(entry, str):
+                    below = _of_experiment(entry.rpartition("/")[2], folders, depth + 1)
+                    chooses, keys = chooses or below[0], keys | below[1]
+                elif isinstance(entry, dict):
+                    chooses = chooses or any(str(one).split()[-1].strip("/") == "task" for one in entry)
+    return chooses, keys
 
 
 def _of_model(key: str, value: str, given: dict[str, str], conf: Path) -> list[str]:
@@ -212,7 +236,10 @@ def _kind_of(folder: Path) -> list[str]:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    problem, names = config.get("problem_type"), config.get("id2label") or {}
+    if not isinstance(config, dict):
+        return []  # is refused where the model is loaded
+    problem, names = config.get("problem_type"), config.get("id2label")
+    names = names if isinstance(names, dict) else {}
     if problem == "regression" or (problem is None and len(names) == 1):
         return ["task.kind=regression", "task.label_names=null", "task.metric=spearman"]
     return ["task.kind=multi_label"] if problem == "multi_label_classification" else []
@@ -223,7 +250,8 @@ def _as_overrides(task: dict[str, Any], conf: Path) -> list[str]:
     import yaml
 
     name = task.get("name")
-    shipped = name if isinstance(name, str) and (conf / "task" / f"{Path(name).name}.yaml").is_file() else "custom"
+    known_name = isinstance(name, str) and name.isprintable() and Path(name).name == name
+    shipped = str(name) if known_name and (conf / "task" / f"{name}.yaml").is_file() else "custom"
     known = yaml.safe_load((conf / "task" / f"{shipped}.yaml").read_text(encoding="utf-8"))
     return [f"task={shipped}", *_differences(task, known, "task.")]
 

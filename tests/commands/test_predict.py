@@ -196,6 +196,30 @@ def test_what_does_not_fit_the_model_is_refused(trained, here, capfd, name, cont
     assert message in capfd.readouterr().err and Path(name).read_text() == content
 
 
+def test_columns_that_are_called_as_ours_are_all_kept(trained, here):
+    Path("in.csv").write_text("sentence,label,input_label,input_input_label\na b,x,y,z\n")
+    assert predicted(trained, "input=in.csv", "output=out.csv") == 0
+    row = pd.read_csv("out.csv").iloc[0].to_dict()
+    assert [row[name] for name in ("input_input_input_label", "input_label", "input_input_label")] == ["x", "y", "z"]
+
+
+def test_halves_of_characters_in_kept_columns_are_rows_to_mend(trained, here, capfd):
+    Path("in.jsonl").write_text('{"sentence": "a", "note": ["\\\\ud800"]}\n'.replace("\\\\\\\\", "\\\\"))
+    assert predicted(trained, "input=in.jsonl", "output=out.jsonl") == 2
+    assert "half of a character" in capfd.readouterr().err
+
+
+def test_an_output_that_is_no_file(trained, here, capfd):
+    Path("in.txt").write_text("a\n")
+    os.mkfifo("pipe")
+    assert predicted(trained, "input=in.txt", "output=pipe", "predict.output_format=csv") == 2
+    assert "output=pipe is no regular file; give one, or - for standard output" in capfd.readouterr().err
+    Path("real.csv").write_text("")
+    Path("link.csv").symlink_to("real.csv")
+    assert predicted(trained, "input=in.txt", "output=link.csv") == 0
+    assert Path("link.csv").is_symlink() and len(Path("real.csv").read_text().splitlines()) == 2
+
+
 def test_a_link_to_the_input_is_the_input(trained, here, capfd):
     Path("in.csv").write_text("sentence\na\n")
     Path("out.csv").symlink_to("in.csv")

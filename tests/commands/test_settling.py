@@ -55,6 +55,8 @@ def test_the_names_of_a_parquet_file_stay_in_its_order(tmp_path):
     ("labels", "more", "message"),
     [
         (["a", "a"], [], "has one label only, 'a'"),
+        (["pos", " pos", "neg"], [], "which may be one class; write it in one way"),
+        (["caf\u00e9", "cafe\u0301", "bar"], [], "which may be one class; write it in one way"),
         ([0.25, 0.5], [], "set task.kind=regression task.metric=spearman"),
         (["1.10", "1.1"], [], "for classes name them in task.label_names"),
         ([f"row {i}" for i in range(30)], [], "has 30 different values in 30 rows"),

@@ -341,6 +341,33 @@ def test_parts_as_the_hub_names_them(tmp_path):
         load_task(task(tmp_path))
 
 
+def test_parts_that_do_not_belong_together(tmp_path):
+    for part, names in enumerate((["neg", "pos"], ["pos", "neg"])):
+        rows = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]})
+        rows.cast_column("label", datasets.ClassLabel(names=names)).to_parquet(
+            str(tmp_path / f"train-0000{part}-of-00002.parquet")
+        )
+    (tmp_path / "dev.csv").write_text(ROWS_OF_CSV)
+    with pytest.raises(DataError, match="its classes are called"):
+        load_task(task(tmp_path, label_names=["neg", "pos"]))
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("train-00000-of-00002.csv", "train-00000-of-00002.csv.gz"):
+        (other / name).write_text(ROWS_OF_CSV)
+    with pytest.raises(DataError, match="parts of train are missing, or of two sets"):
+        load_task(task(other))
+
+
+def test_rows_of_one_file_read_as_another_format_are_read_anew(tmp_path):
+    (tmp_path / "dev.tsv").write_text("text\tlabel\na\t1\n")
+    content = 'text\tlabel\n"a\t1\n'
+    (tmp_path / "train.tsv").write_text(content)
+    assert load_task(task(tmp_path)).train.rows["text"][:] == ['"a']
+    (tmp_path / "train.tsv").rename(tmp_path / "train.csv")
+    with pytest.raises(DataError, match="separated by commas, not tabs"):
+        load_task(task(tmp_path))
+
+
 def test_a_folder_of_save_to_disk(tmp_path):
     rows = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]})
     datasets.DatasetDict({"train": rows, "validation": rows}).save_to_disk(tmp_path / "saved")

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import sys
 from types import SimpleNamespace
 
@@ -40,7 +41,7 @@ def read(path, kind, columns=()):
         ("csv", ',a\n0,"x\ry"\n', [("row 1 (line 2)", {"a": "x\ry"})]),
         ("jsonl", '{"a": "x"}\n\n{"a": 7}\n', [("row 1 (line 1)", {"a": "x"}), ("row 2 (line 3)", {"a": 7})]),
         ("json", '[{"a": "x"},\n {"a": 7}]', [("row 1", {"a": "x"}), ("row 2", {"a": 7})]),
-        ("jsonl", '{"a": "x"}', [("row 1", {"a": "x"})]),
+        ("jsonl", '{"a": "x"}', [("row 1 (line 1)", {"a": "x"})]),
         ("jsonl", "\n\n", []),
         ("lines", "", []),
     ],
@@ -79,6 +80,7 @@ def test_a_stream_is_read_as_a_file_is(kind, tmp_path, monkeypatch):
         ("tsv", b"text\tlabel\na\t1\nb\rc\t0\n", "row 2 (line 3)", "has a carriage return in a field without quotes"),
         ("jsonl", b'{"text": "a"}\n{"text": \n{"text": "c"}\n', "row 2 (line 2)", "is no JSON object"),
         ("jsonl", b'{"text": "a"}\n[1]\n', "row 2 (line 2)", "it is list"),
+        ("jsonl", b'{"text": "a"}\n{"text": "b", "text": "c"}\n', "row 2 (line 2)", "its key 'text' stands there 2"),
         ("lines", b"a\n\xff\xfe\n", "line 2", "is not valid UTF-8"),
         ("csv", b"text\na\n\xff\nb\n", "row 2 (line 3)", "is not valid UTF-8"),
         ("csv", b"id,text\n1,a\n\xff,b\n", "row 2 (line 3)", "is not valid UTF-8"),
@@ -107,8 +109,9 @@ def test_a_bad_row_is_named_and_the_others_are_read(kind, content, place, why, t
         ("csv", b"PK\x03\x04rest", [], "is a ZIP archive or an Excel workbook"),
         ("csv", b"\x28\xb5\x2f\xfdrest", [], "is packed with zstd"),
         ("lines", "a\nb\n".encode("utf-16"), [], "is UTF-16; save the file as UTF-8"),
+        ("csv", b"\ntext,label\na,1\n", [], "its first line is blank"),
         ("csv", b"text\rlabel\ra\r1\r", [], "has a carriage return in a field without quotes"),
-        ("jsonl", b'{"text": {"0": "a"}, "label": {"0": 1}}', [], "one object with a column in each key"),
+        ("json", b'{"text": {"0": "a"}, "label": {"0": 1}}', [], "one object with a column in each key"),
     ],
 )
 def test_what_no_row_can_be_read_of(kind, content, columns, why, tmp_path):
@@ -174,3 +177,44 @@ def test_json_of_a_stream_that_is_a_list(tmp_path):
 def test_a_column_in_another_form_of_unicode_is_named():
     with pytest.raises(PowerbertError, match="looks the same, in another form of Unicode; copy the name"):
         chosen("file", ["cafe\u0301", "label"], ["caf\u00e9"], "text_columns", uniform=False)
+
+
+def test_the_only_object_of_jsonl_is_a_row(tmp_path):
+    """Also where it holds a list of objects, which in a JSON file would be the rows."""
+    row = {"text": "Great", "entities": [{"text": "Bob"}, {"text": "Al"}]}
+    (tmp_path / "rows").write_text(json.dumps(row))
+    assert [one.row for one in read(tmp_path / "rows", "jsonl")] == [row]
+    assert [one.row for one in read(tmp_path / "rows", "json")] == row["entities"]
+
+
+def test_the_first_row_of_a_stream_does_not_wait_for_the_second(monkeypatch):
+    source, sink = os.pipe()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(fileno=lambda: source))
+    try:
+        os.write(sink, b'{"text": "a"}\n')
+        with opened("-", "jsonl") as table:
+            assert next(table.reads([])).row == {"text": "a"}  # the pipe is still open
+    finally:
+        os.close(sink)
+        os.close(source)
+
+
+@pytest.mark.parametrize("packed", ["bz2", "xz"])
+def test_streams_one_after_the_other_are_read_to_their_end(packed, tmp_path):
+    pack = PACKS[packed]
+    (tmp_path / "rows").write_bytes(pack(b"a\n") + pack(b"b\n" * 99_999))
+    assert len(read(tmp_path / "rows", "lines")) == 100_000
+    for rest in (b"b\nc\n", pack(b"b\n" * 99)[:-9], b"\1" + pack(b"b\n")):
+        (tmp_path / "rows").write_bytes(pack(b"a\n") + rest)
+        with pytest.raises(PowerbertError, match="cannot be read"):
+            read(tmp_path / "rows", "lines")
+
+
+def test_an_error_of_whoever_writes_is_not_one_of_reading(tmp_path):
+    (tmp_path / "rows").write_text("a\n")
+    with pytest.raises(OSError, match="No space left"), opened(tmp_path / "rows", "lines"):
+        raise OSError(28, "No space left on device")
+
+
+def test_the_label_is_no_text():
+    assert guessed("file", ["review", "text"], "text_columns", label="text") == ["review"]

@@ -1,8 +1,8 @@
 """Text columns and class names that nobody gave: read from the training rows, or from the model."""
 
 import logging
-import math
 from typing import Any
+from unicodedata import normalize
 
 from ..encoder.loading import ModelError, host_config, named_classes
 from ..settings import FinetuneSettings, SettingsError, TaskSettings
@@ -105,16 +105,30 @@ def _check_classes(found: list[str], rows: int, source: Source, task: TaskSettin
         only = f"one label only, {shown(found[0])}" if found else "no label"
         raise DataError(f"{where} has {only}; give rows of two classes, or name all classes in task.label_names")
     numbers = [number_of(name) for name in found]
-    if (
-        any(number is not None and not math.isclose(number, round(number)) for number in numbers)
-        and None not in numbers
-    ):
+    if None not in numbers and any(not float(number or 0).is_integer() for number in numbers):
         raise DataError(
             f"{where} has numbers such as {found[0]}; for a value to predict set task.kind=regression "
             "task.metric=spearman, for classes name them in task.label_names"
         )
+    _check_apart(found, where)
     if len(found) > _MOST or (rows >= 20 and len(found) > rows / 2):
         raise DataError(
             f"{where} has {len(found)} different values in {rows} rows; if they are classes, name them in "
             "task.label_names; else set task.label_column"
         )
+
+
+def _check_apart(found: list[str], where: str) -> None:
+    """
+    Raises:
+        DataError: two labels may be one class: the same number, or the same but for spaces and the form of Unicode.
+    """
+    same: dict[Any, str] = {}
+    for name in found:
+        number = number_of(name)
+        value = normalize("NFC", name).strip() if number is None else number
+        if same.setdefault(value, name) != name:
+            raise DataError(
+                f"{where} has {shown(same[value])} and {shown(name)}, which may be one class; write it in one way, or "
+                "name the classes in task.label_names"
+            )

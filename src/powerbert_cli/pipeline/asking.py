@@ -9,7 +9,7 @@ from ..errors import PowerbertError
 from ..settings import AUTO, STANDARD, PredictSettings
 from ..store.task_file import TaskFile
 from ..tasks.answer_rows import Fields
-from ..tasks.columns import KNOWN, chosen, text_of
+from ..tasks.columns import KNOWN, check_unicode, chosen, text_of
 from ..tasks.rows import RowError, Table, check_once
 
 
@@ -66,6 +66,8 @@ def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None) -
         raise PowerbertError(
             f"text_columns={given}: the model was trained on {' and '.join(trained)}; name {len(trained)} of them"
         )
+    if not table.columns:  # of JSON without rows
+        return Columns(given or trained or ["text"], {})
     uniform = task is not None and task.task.get("hub_path") is not None
     texts = chosen(where, table.columns, given or trained, "text_columns", uniform)
     wanted = settings.predict.keep
@@ -77,7 +79,15 @@ def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None) -
             f"predict.keep={wanted}: {where} has no column '{missing}'; its columns: {', '.join(table.columns)}"
         )
     check_once(where, table.columns, wanted)
-    return Columns(texts, {column: f"input_{column}" if _is_ours(column) else column for column in wanted})
+    kept: dict[str, str] = {}
+    for column in wanted:
+        if "\\ud" in ascii(column):
+            raise PowerbertError(f"{where}: the column {column!r} has half of a character in its name; rename it")
+        name = column
+        while _is_ours(name) or name in kept.values() or (name != column and name in wanted):
+            name = f"input_{name}"
+        kept[column] = name
+    return Columns(texts, kept)
 
 
 def _check_no_header(settings: PredictSettings, table: Table, trained: list[str] | None) -> None:
@@ -89,7 +99,7 @@ def _check_no_header(settings: PredictSettings, table: Table, trained: list[str]
     if settings.predict.input_format != AUTO or not first:
         return
     for kind, delimiter in (("csv", ","), ("tsv", "\t")):
-        names = next(csv.reader([first], delimiter=delimiter), [])
+        names = first.split(delimiter) if "\r" in first else next(csv.reader([first], delimiter=delimiter), [])
         known = [trained] if trained else KNOWN
         if any(all(column in names for column in columns) for columns in known):
             raise PowerbertError(
@@ -116,6 +126,8 @@ def asked_of(table: Table, plan: Columns) -> Iterator[Asked]:
             continue
         try:
             texts = tuple(text_of(row.get(column), column) for column in plan.texts)
+            for column in plan.kept:
+                check_unicode(row.get(column), f"'{column}'")
         except RowError as error:
             yield Asked(place, wrong=str(error))
             continue

@@ -175,6 +175,8 @@ class Predictor:
             raise PowerbertError(f"model_dir={folder}: is for multiple choice, and predict answers texts one by one")
         config = self.host.config
         self.names = [str(name) for _, name in sorted((config.id2label or {}).items())]
+        if len(set(self.names)) < len(self.names):
+            raise PowerbertError(f"model_dir={folder}: its config.json calls two classes alike (id2label)")
         self.kind = "regression" if config.problem_type == "regression" or len(self.names) == 1 else "classes"
         if config.problem_type == "multi_label_classification":
             self.kind = "labels"

@@ -1,5 +1,6 @@
 """Settings of the verb that answers rows with a finished model."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +66,11 @@ class PredictSettings:
             raise SettingsError(f"input={self.input} is no file; give one, or - for standard input")
         self._check_output()
         self.input_format, self.output_format  # noqa: B018  (checks them)
-        if self.text_columns is not None and self.input_format == "lines":
+        for name, given in (("text_columns", self.text_columns), ("predict.keep", self.predict.keep)):
+            if not given or self.input_format != "lines":
+                continue
             raise SettingsError(
-                f"text_columns={self.text_columns} is for files with columns, and input={self.input} is read as lines; "
+                f"{name}={given} is for files with columns, and input={self.input} is read as lines; "
                 "set predict.input_format"
             )
         if self.text_columns is not None and len(self.text_columns) not in (1, 2):
@@ -80,12 +83,18 @@ class PredictSettings:
     def _check_output(self) -> None:
         """Nothing that is written is what is read."""
         if self.output == STANDARD:
+            if self.input != STANDARD and _is_behind(1, Path(self.input)):
+                raise SettingsError(f"input={self.input} is what standard output goes to; give another file")
             return
+        if Path(self.output).exists() and not Path(self.output).is_file() and not Path(self.output).is_dir():
+            raise SettingsError(f"output={self.output} is no regular file; give one, or - for standard output")
         if Path(self.output).is_dir() or not Path(self.output).absolute().parent.is_dir():
             what = "is a folder" if Path(self.output).is_dir() else f"there is no folder {Path(self.output).parent}"
             raise SettingsError(f"output={self.output}: {what}; give a file")
         for written in (self.output, f"{self.output}.part", f"{self.output}.errors.tsv"):
-            if self.input != STANDARD and Path(written).exists() and Path(written).samefile(self.input):
+            path = Path(written)
+            same = _is_behind(0, path) if self.input == STANDARD else path.exists() and path.samefile(self.input)
+            if same:
                 raise SettingsError(
                     f"output={self.output}: {written} is the input, which would be lost; give another file"
                 )
@@ -120,6 +129,14 @@ class PredictSettings:
         _, _, packed = parts_of(self.output)
         found = format_of(self.output)
         return _known("output", self.output, None if packed and found == "parquet" else found, OUTPUTS)
+
+
+def _is_behind(descriptor: int, path: Path) -> bool:
+    """Whether standard input (0) or output (1) is that very file."""
+    try:
+        return path.is_file() and os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def _known(name: str, path: str, found: str | None, known: tuple[str, ...]) -> str:

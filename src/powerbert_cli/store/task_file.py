@@ -71,9 +71,11 @@ def read_task(folder: str | Path) -> TaskFile | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        task, seq_len = dict(content["task"]), int(content["seq_len"])
-        list(task["text_columns"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        task, seq_len, columns = dict(content["task"]), content["seq_len"], content["task"]["text_columns"]
+        texts = isinstance(columns, list) and len(columns) in (1, 2) and all(isinstance(one, str) for one in columns)
+        if not texts or type(seq_len) is not int or seq_len < 1:
+            raise ValueError("text_columns must be one or two names, seq_len a whole number from 1")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TaskFileError(
             f"{path}: is not as powerbert writes it ({error}); take the model from its run again"
         ) from error

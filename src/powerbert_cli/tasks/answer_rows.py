@@ -71,6 +71,7 @@ def writing_rows(target: str, kind: str, fields: Fields) -> Iterator[Write]:
             with pyarrow.PythonFile(own, mode="w") as sink, _parquet_writer(sink, fields) as write:
                 yield write
         return
+    target = os.path.realpath(target)  # a link stays one
     part = Path(f"{target}.part")
     if kind == "parquet":
         with _parquet_writer(str(part), fields) as write:
@@ -84,7 +85,8 @@ def writing_rows(target: str, kind: str, fields: Fields) -> Iterator[Write]:
 
 
 def _options(kind: str) -> dict[str, Any]:
-    return {"delimiter": "\t"} if kind == "tsv" else {}
+    """A tsv has no quotes, as it is read."""
+    return {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None} if kind == "tsv" else {}
 
 
 def _header(fields: Fields) -> list[str]:
@@ -100,7 +102,17 @@ def _writer(stream: Any, kind: str) -> Write:
     if kind == "jsonl":
         return lambda rows: stream.writelines(f"{json.dumps(row, ensure_ascii=False, default=str)}\n" for row in rows)
     writer = csv.writer(stream, lineterminator="\n", **_options(kind))
-    return lambda rows: writer.writerows(_flat(row) for row in rows)
+
+    def write(rows: list[dict[str, Any]]) -> None:
+        try:
+            writer.writerows(_flat(row) for row in rows)
+        except csv.Error as error:
+            raise DataError(
+                "a value has a tab or the end of a line, which tsv cannot hold; write output=FILE.csv, or name the "
+                "columns to keep in predict.keep=[…]"
+            ) from error
+
+    return write
 
 
 def _flat(row: dict[str, Any]) -> list[Any]:
@@ -143,7 +155,17 @@ def _type_of(values: list[Any]) -> Any:
         found = pyarrow.infer_type(values)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
         return pyarrow.string()
-    return pyarrow.string() if pyarrow.types.is_null(found) else found
+    empty = pyarrow.types.is_null(found) or (pyarrow.types.is_struct(found) and not found.num_fields)
+    return pyarrow.string() if empty else found
+
+
+def _check_fields(values: list[Any], kind: Any) -> None:
+    """Arrow leaves out the keys that its first objects do not have."""
+    if pyarrow.types.is_struct(kind):
+        names = {field.name for field in kind.fields}
+        more = next((set(value) - names for value in values if isinstance(value, dict) and set(value) - names), None)
+        if more:
+            raise ValueError(f"an object with the key {min(more)!r}, which those before it do not have")
 
 
 def _table(rows: list[dict[str, Any]], schema: Any) -> Any:
@@ -151,7 +173,8 @@ def _table(rows: list[dict[str, Any]], schema: Any) -> Any:
     for field in schema:
         try:
             columns.append(pyarrow.array([row[field.name] for row in rows], type=field.type))
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError) as error:
+            _check_fields([row[field.name] for row in rows], field.type)
+        except (pyarrow.ArrowException, OverflowError, ValueError) as error:
             raise DataError(
                 f"column '{field.name}' of the input has values of several types ({error}), which Parquet cannot hold; "
                 "write output=FILE.jsonl, or name the columns to keep in predict.keep=[…]"

@@ -50,7 +50,7 @@ def guessed(where: str, columns: Sequence[str], setting: str, label: str = "labe
     Raises:
         DataError: it cannot be told.
     """
-    found = [known for known in KNOWN if all(name in columns for name in known)]
+    found = [known for known in KNOWN if label not in known and all(name in columns for name in known)]
     found = [known for known in found if not any(set(known) < set(other) for other in found)]
     rest = [name for name in columns if name not in (label, *_NO_TEXTS)]
     if not found and len(rest) == 1 and len(columns) > 1:
@@ -78,6 +78,19 @@ def text_of(value: Any, column: str) -> str:
         return str(value)
     if not isinstance(value, str):
         raise RowError(f"has {shown(value)} as '{column}', which is of type {type(value).__name__}; it must be a text")
-    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-        raise RowError(f"has half of a character (a lone surrogate) in '{column}'; write the text in valid UTF-8")
+    check_unicode(value, f"'{column}'")
     return value
+
+
+def check_unicode(value: Any, where: str) -> None:
+    """
+    Raises:
+        RowError: a text, or one in a list or an object, has half of a character.
+    """
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        for one in value:
+            check_unicode(one, where)
+    elif isinstance(value, str) and not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        raise RowError(f"has half of a character (a lone surrogate) in {where}; write the text in valid UTF-8")

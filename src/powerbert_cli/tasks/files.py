@@ -16,7 +16,7 @@ SPLIT_FILES = {
     "dev": ("dev", "validation", "valid", "val", "eval"),
     "test": ("test",),
 }
-_PART = re.compile(r"-\d{5}-of-(\d{5})$")  # as the hub and `datasets` name them
+_PART = re.compile(r"-(\d{5})-of-(\d{5})$")  # as the hub and `datasets` name them
 _MEANT_AS_DEV = re.compile(r"dev|val|eval|hold.?out|held.?(out|back)", re.IGNORECASE)
 
 
@@ -44,8 +44,8 @@ def find_files(folder: Path, split: str) -> list[Path]:
     listed = ", ".join(path.name for path in found)
     if len(found) > 1 and not all(parts):
         raise DataError(f"{folder} has several {split} files: {listed}; keep one")
-    counts = {int(part.group(1)) for part in parts if part}
-    if counts and counts != {len(found)}:
+    given = [tuple(map(int, part.groups())) for part in parts if part]
+    if given and given != [(number, len(found)) for number in range(len(found))]:
         raise DataError(f"{folder}: parts of {split} are missing, or of two sets: {listed}; give all of one set")
     return found
 
@@ -121,8 +121,13 @@ def class_names(paths: list[Path], column: str) -> list[str] | None:
     """The names that a Parquet file written by `datasets` gives to the numbers of a column; None if it has none."""
     if kind_of(paths[0]) != "parquet":
         return None
-    with opened(paths[0], "parquet") as table:
-        return names_in(datasets.Features.from_arrow_schema(table.schema), column)
+    each = []
+    for path in paths:
+        with opened(path, "parquet") as table:
+            each.append(names_in(datasets.Features.from_arrow_schema(table.schema), column))
+        if each[-1] != each[0]:
+            raise DataError(f"{path}: its classes are called {each[-1]}, those of {paths[0].name} {each[0]}")
+    return each[0]
 
 
 def names_in(features: datasets.Features, column: str) -> list[str] | None:

@@ -13,20 +13,26 @@ _BY_COLUMNS = (
 )
 
 
-def json_table(name: str, lines: Lines) -> Table:
-    """One object a line, a list of objects, or an object with such a list under one of its keys."""
+def json_table(name: str, lines: Lines, kind: str) -> Table:
+    """One object a line, a list of objects, or an object with such a list under one of its keys.
+
+    Args:
+        kind: json or jsonl; of the second an object on a line is a row, also if it is the only one.
+    """
     while (first := lines.peek()) is not None and not first.strip():
         next(lines)
     if first is None:
         return Table([], lambda columns: iter(()))
     next(lines)
     at = lines.number
+    if kind == "jsonl" and _is_object(first):  # without a look at what comes: that may take a while
+        return _json_lines(name, first, at, lines)
     while (second := lines.peek()) is not None and not second.strip():
         next(lines)
     if second is not None and _is_object(first):
         return _json_lines(name, first, at, lines)
     try:
-        content = json.loads(first + lines.rest())
+        content = _loaded(first + lines.rest())
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name}: line 1 is no JSON object: {error}") from error
     if wrong := lines.noted():
@@ -41,10 +47,23 @@ def json_table(name: str, lines: Lines) -> Table:
     return Table(list(rows[0]) if rows and isinstance(rows[0], dict) else [], reads)
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"its key '{name}' stands there {names.count(name)} times")
+    return dict(pairs)
+
+
+def _loaded(text: str) -> Any:
+    """JSON, in which no object has a key twice: which of the two is meant?"""
+    return json.loads(text, object_pairs_hook=_once)
+
+
 def _is_object(line: str) -> bool:
     """Whether a line is an object by itself."""
     try:
-        return isinstance(json.loads(line), dict)
+        return isinstance(_loaded(line), dict)
     except (ValueError, RecursionError):
         return False
 
@@ -58,7 +77,7 @@ def _json_lines(name: str, first: str, at: int, lines: Lines) -> Table:
             number += 1
             place = f"row {number} (line {line})"
             try:
-                row = json.loads(text)
+                row = _loaded(text)
             except (ValueError, RecursionError) as error:
                 yield Read(place, {}, lines.noted() or f"is no JSON object: {error}")
                 continue
@@ -66,7 +85,7 @@ def _json_lines(name: str, first: str, at: int, lines: Lines) -> Table:
             wrong = lines.noted() or wrong
             yield Read(place, {} if wrong else row, wrong)
 
-    return Table(list(json.loads(first)), reads)
+    return Table(list(_loaded(first)), reads)
 
 
 def _listed(name: str, content: Any) -> list[Any]:

@@ -52,7 +52,7 @@ def _local(folder: Path, split: str) -> Source | None:
         return None
     return Source(
         str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more",
-        files.digest(paths),
+        f"{files.digest(paths)} {files.kind_of(paths[0])}",
         files.columns_in(paths),
         partial(files.class_names, paths),
         partial(files.rows_in, paths),

@@ -14,6 +14,8 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +29,8 @@ STANDARD = "-"  # standard input
 TAB = "\t"
 _AT_ONCE = 1000  # rows of a Parquet file
 _DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError)
-_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_STREAMS: dict[bytes, Callable[[], Any]] = {b"BZh": bz2.BZ2Decompressor, b"\xfd7zXZ\x00": lzma.LZMADecompressor}
+_GZIP = b"\x1f\x8b"
 _FOREIGN = {
     b"PK\x03\x04": "is a ZIP archive or an Excel workbook; unpack it, or save the table as CSV in UTF-8",
     b"\x28\xb5\x2f\xfd": "is packed with zstd; unpack it, or pack it with gzip",
@@ -52,19 +55,41 @@ def opened(source: Path | str, kind: str) -> Iterator[Table]:
         DataError: it is none of its kind, or damaged.
     """
     name = "standard input" if source == STANDARD else str(source)
+    with contextlib.ExitStack() as stack:
+        with _named(name):
+            stream = stack.enter_context(_unpacked(source, name))
+            table = stack.enter_context(_parquet(name, stream)) if kind == "parquet" else _text(name, stream, kind)
+        yield replace(table, reads=partial(_guarded, name, table.reads))
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """An error of reading says what is read; those of whoever writes meanwhile are not touched.
+
+    Raises:
+        DataError
+    """
     try:
-        with _unpacked(source, name) as stream:
-            if kind == "parquet":
-                with _parquet(name, stream) as table:
-                    yield table
-                return
-            lines = Lines(stream)
-            reader = {"lines": _lines, "jsonl": json_table, "json": json_table}.get(kind)
-            yield _delimited(name, lines, kind) if reader is None else reader(name, lines)
-    except BrokenPipeError:
-        raise
+        yield
     except _DAMAGED as error:
         raise DataError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _guarded(name: str, reads: Callable[[list[str]], Iterator[Read]], columns: list[str]) -> Iterator[Read]:
+    rows = reads(columns)
+    while True:
+        with _named(name):
+            row = next(rows, None)
+        if row is None:
+            return
+        yield row
+
+
+def _text(name: str, stream: Any, kind: str) -> Table:
+    lines = Lines(stream)
+    if kind in ("json", "jsonl"):
+        return json_table(name, lines, kind)
+    return _lines(name, lines) if kind == "lines" else _delimited(name, lines, kind)
 
 
 def columns_of(path: Path, kind: str) -> list[str]:
@@ -94,6 +119,8 @@ def rows_of(path: Path, kind: str, columns: list[str]) -> Iterator[tuple[str, Ro
 def _unpacked(source: Path | str, name: str) -> Iterator[Any]:
     """The bytes of a file; what packed it is known by its first bytes, not by its name."""
     # a buffer of its own: that of sys.stdin is locked at the interpreter's end while a thread waits in it
+    if source == STANDARD and sys.stdin is None:
+        raise DataError("standard input is closed; give input=FILE")
     raw: Any = open(source, "rb") if source != STANDARD else open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
     # standard input stays open: closing it waits for the thread that reads
     with contextlib.nullcontext(raw) if source == STANDARD else raw:
@@ -101,8 +128,44 @@ def _unpacked(source: Path | str, name: str) -> Iterator[Any]:
         for magic, reason in _FOREIGN.items():
             if start.startswith(magic):
                 raise DataError(f"{name}: {reason}")
-        opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
-        yield raw if opener is None else opener(raw, "rb")
+        if start.startswith(_GZIP):
+            yield gzip.GzipFile(fileobj=raw)
+            return
+        make = next((make for magic, make in _STREAMS.items() if start.startswith(magic)), None)
+        yield raw if make is None else io.BufferedReader(_Unpacked(raw, make))
+
+
+class _Unpacked(io.RawIOBase):
+    """The content of bzip2 or xz, of all streams: Python's own files leave out what is damaged after the first.
+
+    Args:
+        make: a decompressor.
+    """
+
+    def __init__(self, raw: Any, make: Callable[[], Any]) -> None:
+        self._raw, self._make, self._stream, self._given = raw, make, make(), b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            if self._stream.eof:
+                rest = self._stream.unused_data.lstrip(b"\0")  # padding
+                while not rest and (more := self._raw.read1(1 << 16)):
+                    rest = more.lstrip(b"\0")
+                if not rest:
+                    return 0
+                self._stream, self._given = self._make(), rest
+            if not self._given and self._stream.needs_input:
+                self._given = self._raw.read1(1 << 16)
+                if not self._given:
+                    raise EOFError("it ends in the middle of its packed content")
+            given, self._given = self._given, b""
+            found = self._stream.decompress(given, len(buffer))
+            if found:
+                buffer[: len(found)] = found
+                return len(found)
 
 
 def _lines(name: str, lines: Lines) -> Table:
@@ -131,6 +194,8 @@ def _delimited(name: str, lines: Lines, kind: str) -> Table:
         raise DataError(f"{name}: line 1: {_csv_reason(error)}") from error
     if wrong := lines.noted():
         raise DataError(f"{name}: line 1 {wrong}")
+    if not header:
+        raise DataError(f"{name}: its first line is blank; it needs a header line")
     _check_separator(name, header, delimiter)
 
     def reads(columns: list[str]) -> Iterator[Read]:
@@ -210,7 +275,7 @@ def _parquet(name: str, stream: IO[bytes]) -> Iterator[Table]:
                     for row in batch.to_pylist():
                         number += 1
                         yield Read(f"row {number}", row)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, OverflowError) as error:
                 raise DataError(f"{name}: cannot be read after row {number}: {error}") from error
 
         yield Table(columns, reads, file.schema_arrow)
