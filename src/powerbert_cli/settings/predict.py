@@ -44,7 +44,7 @@ class PredictSettings:
     input: str = key("file of rows (tsv, csv, json, jsonl, parquet, lines; also .gz, .bz2, .xz); - is standard input")
     output: str = key("file of answers (tsv, csv, jsonl, parquet); - is standard output")
     text_columns: list[str] | None = key("one or two columns with the texts; null: those that the model was trained on")
-    seq_len: int | None = key("longer inputs are cut; null: the ℓ of the model, or all its positions where it does not say")
+    seq_len: int | None = key("longer inputs are cut; null: the ℓ of the model, or all positions if it has none")
     batch_size: int = key("inputs in a batch")
     engine: str = key("how the model is run, as bench.engines")
     precision: str = key("fp32, bf16, fp16 or int8, as the engine has them")
