@@ -182,7 +182,7 @@ def test_sweep_with_a_failing_job(folder):
     assert (run / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert "<h1>1 runs</h1>" not in (page := (run / "report.html").read_text()) and "How far each word comes" in page
     assert "λ=-1" in done.stdout and "must be a number ≥ 0" in done.stdout
-    assert "baseline (the better of the fine-tuned plain model and the one trained as long)" in done.stdout
+    assert "baseline, in metric (the better of the fine-tuned plain model and the one trained as long)" in done.stdout
 
 
 def test_bench_with_random_weights(folder):
