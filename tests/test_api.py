@@ -41,7 +41,7 @@ def test_functions_and_verbs_share_their_stages(here, tmp_path, monkeypatch):
     def stop(*given, **keys):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("powerbert_cli.pipeline.answered.answers", stop)
+    monkeypatch.setattr("powerbert_cli.recipes.answered.answers", stop)
     timed = ["bench.rounds=3", "bench.examples=32", "bench.max_seconds=5", "bench.paddings=[sorted]"]
     with pytest.raises(KeyboardInterrupt):  # while answers are measured: the times are there
         api.bench(

@@ -1,22 +1,39 @@
 """The verbs as functions: settings in, records of what was made out; see docs/how-to/python.md."""
 
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from . import processes, usage
+from .answering.predict import Done, predict
+from .bench.timing import Told, silent
 from .cli import conf_dir
-from .commands.prepare import prepared
 from .overrides import meant
-from .pipeline.bench import Timed, bench
-from .pipeline.chain import retrain
-from .pipeline.compress import compress
-from .pipeline.finetune import finetune
-from .pipeline.predict import Done, predict
-from .pipeline.search import search
-from .pipeline.study import study
-from .settings import VERBS, PredictSettings, SettingsError
+from .recipes import bench as timing
+from .recipes import study as studies
+from .recipes.bench import Timed
+from .report.following import Following
+from .settings import (
+    VERBS,
+    BenchSettings,
+    CompressSettings,
+    FinetuneSettings,
+    PredictSettings,
+    RetrainSettings,
+    SearchSettings,
+    SettingsError,
+    StudySettings,
+)
 from .settings.typed import from_config
+from .stages.run import Run
 from .store.shipped import load_shortened
 from .store.stages import Stage
+from .verbs import compress as compressing
+from .verbs import finetune as finetuning
+from .verbs import retrain as retraining
+from .verbs import search as searching
+from .verbs.prepare import prepared
 
 __all__ = [
     "Done",
@@ -58,3 +75,42 @@ def settings(verb: str, *overrides: str) -> Any:
         raise SettingsError(usage.explain_hydra(error, verb, given, conf_dir())) from error
     cls: Any = VERBS[verb]
     return from_config(composed, cls) if cls is PredictSettings else prepared(composed, cls).settings
+
+
+def finetune(given: FinetuneSettings) -> Stage:
+    """Fine-tunes a classifier, or finds that it is done."""
+    return finetuning.finetune(_run(given))
+
+
+def compress(given: CompressSettings) -> Stage:
+    """Removes layers, heads or neurons of the fine-tuned model, or finds that it is done."""
+    return compressing.compress(_run(given))
+
+
+def search(given: SearchSettings) -> Stage:
+    """Finds a retention configuration, or finds that it is known."""
+    return searching.search(_run(given))
+
+
+def retrain(given: RetrainSettings) -> Stage:
+    """Re-trains with a retention configuration, or finds that it is done."""
+    return retraining.retrain(_run(given))
+
+
+def bench(given: BenchSettings, folder: Path | None = None, told: Told = silent) -> Timed:
+    """Times the shortened model of these settings; trains it first where it has to be trained and is not.
+
+    Args:
+        folder: gets retention.json, timing.csv and timing.json.
+        told: hears what is done now.
+    """
+    return timing.bench(_run(given), folder, told)
+
+
+def study(given: StudySettings) -> pd.DataFrame:
+    """The study of that name, as a table."""
+    return studies.study(_run(given))
+
+
+def _run(given: Any) -> Run[Any]:
+    return Run(given, Following(given))

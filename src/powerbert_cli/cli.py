@@ -21,6 +21,7 @@ from .settings import VERBS
 from .store.home import with_home
 
 shell.wait_without_spinning()  # before anything imports PyTorch, also from `api`
+PLAN = "--plan"
 USER_ERROR = 2
 FAILED = 1
 INTERRUPTED = 130
@@ -28,6 +29,7 @@ TERMINATED = 143
 DONE = {"report": "report", "push": "pushed"}  # what commands that take folders, not keys, say of their result
 KEEPS_NOTHING = ("check", "predict")
 TOGETHER = ("finetune", "search", "retrain")  # verbs that several processes can share, under torchrun
+PLANNED = (*TOGETHER, "compress", "bench", "sweep", "study")  # verbs that run stages
 
 
 def conf_dir() -> Path:
@@ -80,7 +82,7 @@ def dispatch(args: list[str]) -> int:
 def _plain(name: str, args: list[str]) -> int:
     from importlib import import_module
 
-    command = import_module(f"powerbert_cli.commands.{name}")
+    command = import_module(f"powerbert_cli.verbs.{name}")
     if any(arg in ("-h", "--help") for arg in args):
         print(command.HELP, end="")
         return 0
@@ -105,6 +107,10 @@ def run_verb(verb: str, args: list[str]) -> int:
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/", UserWarning)
     logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here and not to Hydra's own printer
+    planning = PLAN in args
+    if planning and verb not in PLANNED:
+        return _complain(f"{verb} {PLAN}: it runs no stages; those that do: {', '.join(PLANNED)}")
+    args = [arg for arg in args if arg != PLAN]
     args = [with_home(arg) for arg in args]  # first, so that what is checked is what is used
     try:
         processes.check()
@@ -117,9 +123,10 @@ def run_verb(verb: str, args: list[str]) -> int:
         return _complain(str(error))
     if processes.count() > 1 and verb not in TOGETHER:
         return _complain(f"{verb} runs in one process; under torchrun: {', '.join(TOGETHER)}")
-    app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task_function)
+    task = plan_function if planning else task_function
+    app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)
     try:
-        with _sigterm_ends(), shell.left_out(), _own_place() as place:
+        with _sigterm_ends(), shell.left_out(), _nowhere(verb) if planning else _own_place() as place:
             sys.argv = [sys.argv[0], *foreign.overrides_first([*args, *place])]
             app()
     except KeyboardInterrupt as error:
@@ -173,6 +180,16 @@ def _own_place() -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
+def _nowhere(verb: str) -> Iterator[list[str]]:
+    """Overrides under which a command leaves nothing."""
+    callbacks = ["failed_jobs", *(["sweep_report"] if verb == "sweep" else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        places = [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
+        without = [f"~hydra.callbacks.{name}" for name in callbacks]
+        yield [*places, "hydra/job_logging=screen", "hydra/launcher=basic", *without]
+
+
+@contextlib.contextmanager
 def _sigterm_ends() -> Iterator[None]:
     """SIGTERM ends the work at once; a training takes the signal itself while it runs, and saves."""
 
@@ -189,6 +206,23 @@ def _sigterm_ends() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def plan_function(cfg: Any) -> None:
+    """What Hydra runs for each job of a command with --plan."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from .verbs.plan import plan
+
+    hydra = HydraConfig.get()
+    if not hydra.sweeper._target_.endswith(".BasicSweeper"):
+        raise SystemExit(_complain(f"{PLAN}: this sweeper chooses each job by those before it; there is no plan"))
+    swept = hydra.job.override_dirname if hydra.mode == RunMode.MULTIRUN else None
+    try:
+        plan(cfg, hydra.job.name, swept)
+    except PowerbertError as error:
+        raise SystemExit(_complain(str(error), error.exit_code)) from error
+
+
 def task_function(cfg: Any) -> Any:
     """What Hydra runs for each job: the recipe of the job's verb."""
     from importlib import import_module
@@ -203,7 +237,7 @@ def task_function(cfg: Any) -> Any:
     try:
         if hydra.mode != RunMode.MULTIRUN:
             check_values(cfg, hydra.job.name)  # before anything heavy is imported
-        recipe = import_module(f"powerbert_cli.commands.{hydra.job.name}")
+        recipe = import_module(f"powerbert_cli.verbs.{hydra.job.name}")
         from .store import artifacts
 
         with artifacts.writing(*_where(cfg)):

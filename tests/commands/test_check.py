@@ -121,7 +121,7 @@ def test_other_kinds(kind, label, folder, capfd):
 def test_ctrl_c_ends_it_and_says_that_nothing_is_kept(folder, capfd, monkeypatch):
     """Its training is in a folder that goes."""
     monkeypatch.setattr(
-        "powerbert_cli.pipeline.check._Clock.on_step_begin", lambda *_, **__: signal.raise_signal(signal.SIGINT)
+        "powerbert_cli.recipes.check._Clock.on_step_begin", lambda *_, **__: signal.raise_signal(signal.SIGINT)
     )
     args = ["task=custom", "task.data_dir=data", "task.label_names=[no,yes]", *COLUMN, "hydra.run.dir=run"]
     assert dispatch(["check", *SMALL, *args]) == 130

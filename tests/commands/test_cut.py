@@ -6,9 +6,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from powerbert_cli.cli import conf_dir
-from powerbert_cli.pipeline.work import Work
 from powerbert_cli.settings import VERBS
 from powerbert_cli.settings.typed import typed
+from powerbert_cli.stages.context import Context
 
 
 def said(tmp_path, caplog, words, seq_len):
@@ -19,7 +19,7 @@ def said(tmp_path, caplog, words, seq_len):
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         settings, _ = typed(compose("finetune", overrides=[*given, "task.text_columns=[text]"]), VERBS["finetune"])
     with caplog.at_level("INFO"):
-        Work(settings).material  # noqa: B018
+        Context(settings).material  # noqa: B018
     return [record for record in caplog.records if "cuts" in record.getMessage()]
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from powerbert_cli import api
 from powerbert_cli.cli import dispatch
-from powerbert_cli.commands.folds import _epochs
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.tasks.metrics import spread
 from powerbert_cli.tasks.sources import load_task
+from powerbert_cli.verbs.folds import _epochs
 
 
 @pytest.fixture

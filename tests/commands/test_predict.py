@@ -325,7 +325,7 @@ def test_int8_of_openvino_is_calibrated_on_training_texts_or_refused(trained, he
         given["inputs"] = place.inputs
         return model
 
-    monkeypatch.setattr("powerbert_cli.pipeline.predict.runner", caught)
+    monkeypatch.setattr("powerbert_cli.answering.predict.runner", caught)
     monkeypatch.chdir(trained)
     assert predicted(trained, f"input={here}/in.txt", *own[1:]) == 0
     assert len(given["inputs"]) == 64 and given["inputs"][0]["input_ids"].shape[0] == 1
@@ -364,7 +364,7 @@ def test_it_leaves_no_page_where_it_is_run(trained, monkeypatch, tmp_path):
 
 
 def test_a_full_disk_names_the_output_and_the_way_out(trained, monkeypatch, tmp_path, capfd):
-    from powerbert_cli.commands import predict
+    from powerbert_cli.verbs import predict
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -6,10 +6,10 @@ from datasets import ClassLabel, Dataset
 from hydra import compose, initialize_config_dir
 
 from powerbert_cli.cli import conf_dir
-from powerbert_cli.commands.settling import settle_task
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.settings import VERBS
 from powerbert_cli.settings.typed import typed
+from powerbert_cli.verbs.settling import settle_task
 
 
 def settled(folder, *overrides):

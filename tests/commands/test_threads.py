@@ -10,8 +10,8 @@ from hosts import make_host
 
 from powerbert_cli import shell
 from powerbert_cli.cli import dispatch
-from powerbert_cli.commands import threads
-from powerbert_cli.commands.threads import SMALL, use_threads
+from powerbert_cli.verbs import threads
+from powerbert_cli.verbs.threads import SMALL, use_threads
 
 QUIET = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 

@@ -1,14 +1,13 @@
 """Metrics class by class, and the file that a run leaves of them."""
 
-from types import SimpleNamespace
+import shutil
 
 import numpy as np
 import pandas as pd
 
-from powerbert_cli.pipeline.work import Work
-from powerbert_cli.store.stages import Stage
 from powerbert_cli.tasks.classes import confusion, per_class
 from powerbert_cli.tasks.metrics import METRICS, range_of
+from powerbert_cli.verbs.classes_file import write_classes
 
 LABELS, PREDICTIONS = np.array([0, 0, 1, 1, 1, 2]), np.array([0, 1, 1, 1, 0, 0])
 
@@ -33,9 +32,8 @@ def test_a_run_has_the_classes_of_its_own_task_in_a_file(tmp_path):
     (tmp_path / "stage").mkdir()
     pd.DataFrame({"label": LABELS, "prediction": PREDICTIONS}).to_csv(tmp_path / "stage/predictions.csv", index=False)
     for kind, names in (("classification", ["x", "y", "z"]), ("regression", None)):
-        task = SimpleNamespace(kind=kind, label_names=names)
-        work = Work(SimpleNamespace(task=task, output_dir=tmp_path))
-        work.export(Stage(tmp_path / "stage", "0", False), tmp_path / kind)
+        shutil.copytree(tmp_path / "stage", tmp_path / kind)
+        write_classes(tmp_path / kind, kind, names)
     assert pd.read_csv(tmp_path / "classification/classes.csv")["class"].tolist() == ["x", "y", "z"]
     assert not (tmp_path / "regression/classes.csv").exists()
 

@@ -14,7 +14,7 @@ from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.retention import lengths_from_masses
 from powerbert_cli.method.soft_extract import learning_rates
-from powerbert_cli.pipeline.trained import epochs_of
+from powerbert_cli.stages.trained import epochs_of
 from powerbert_cli.training import run as training_run
 from powerbert_cli.training.checkpoints import last_whole, seal
 from powerbert_cli.training.classifier import train_classifier

@@ -75,6 +75,8 @@ class PublishedReport(Callback):
         for path in folder.glob("*/timing.csv"):
             choices = OmegaConf.load(path.parent / ".hydra" / "hydra.yaml").hydra.runtime.choices
             timings[choices["retention"]] = path
+        if not timings:
+            return
         write_and_say(folder, [dict(row) for row in self.rows], timings, self.borrowed)
 
 

@@ -16,7 +16,7 @@ def say_check(found: dict[str, Any], names: Sequence[str] | None, lr_soft: float
     """Prints what was found, and what is worth a look.
 
     Args:
-        found: see `pipeline.check.check`. names: of the classes.
+        found: see `recipes.check.check`. names: of the classes.
     """
     heads = ["rows", "empty", "repeated", "repeated, labels differ"]
     shown = plain_table("rows", {"split": "left", **dict.fromkeys(heads, "right"), "setting": "left"})

@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def draw(name: str, table: pd.DataFrame, title: str, metric: str, path: Path) -> None:
-    """Draws a study's table, see `pipeline.study`.
+    """Draws a study's table, see `recipes.study`.
 
     Args:
         title: what was studied. metric: of the task.

@@ -11,7 +11,7 @@ from .finetune import FinetuneSettings, StageSettings, TrainingSettings
 from .predict import STANDARD, PredictSettings
 from .retrain import RetrainSettings
 from .rules import SettingsError
-from .search import RetrainStage, SearchSettings
+from .search import RetrainStage, SearchSettings, TargetSettings
 from .study import StudySettings
 from .task import ModelSettings, TaskSettings
 

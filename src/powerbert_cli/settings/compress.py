@@ -135,6 +135,10 @@ class CompressOptions(BitsOptions):
         return [name for name, removed in given.items() if removed]
 
     @property
+    def reads_texts(self) -> bool:
+        return self.narrows or self.removes_heads
+
+    @property
     def reads_labels(self) -> bool:
         return self.removes_heads or (self.narrows and self.score == "taylor")
 

@@ -62,6 +62,16 @@ class TargetSettings:
     def given(self) -> bool:
         return bool(self.asked())
 
+    @property
+    def text(self) -> str:
+        """The one that a single search has, as it was given."""
+        name = "flops" if self.speedup is None else "speedup"
+        return f"target.{name}={getattr(self, name):g}"
+
+    def decides(self) -> dict[str, float]:
+        """What of it decides a result."""
+        return self.asked() if self.given else {}
+
     def asked(self) -> dict[str, float]:
         """What was given, with what bears on it."""
         asked = {name: value for name, value in asdict(self).items() if value is not None}

@@ -14,9 +14,11 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -28,7 +30,9 @@ from .retention_file import read as read_retention
 
 log = logging.getLogger(__name__)
 MANIFEST = "stage.json"
-FORMAT = 4  # of stage directories, part of every identity
+FORMAT = 5  # of stage directories, part of every identity
+# What a stage after this one reads: weights, tokenizer and configurations, not what classes and files are called.
+_READ, _SAYS_ONLY = ("model/", "retention.json", "answers.safetensors"), ("config.json", "task.json", "task.local.json")
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2
 
 
@@ -48,6 +52,23 @@ class Stage:
     def metrics(self) -> dict[str, Any]:
         """metrics.json: the headline metric as `value`, its 95% interval, n, seed and what is reported beside it."""
         return dict(read_json(self.folder / "metrics.json"))
+
+    @property
+    def content(self) -> str:
+        """Digest of the files that a stage after this one reads."""
+        files = self._manifest["files"]
+        read = {name: digest for name, digest in files.items() if name.startswith(_READ)}
+        kept = {name: digest for name, digest in read.items() if name.rpartition("/")[2] not in _SAYS_ONLY}
+        return identity_of(kept)
+
+    @property
+    def seconds(self) -> float | None:
+        """That the process took which finished it."""
+        return self._manifest.get("seconds")
+
+    @property
+    def _manifest(self) -> dict[str, Any]:
+        return dict(read_json(self.folder / MANIFEST))
 
     @property
     def value(self) -> float:
@@ -72,7 +93,22 @@ class StageStore:
     def __init__(self, output_dir: Path) -> None:
         self.root = output_dir / "stages"
 
-    def ensure(self, name: str, settings: dict[str, Any], make: Callable[[Path, Path], None], fresh: bool) -> Stage:
+    def folder(self, name: str, identity: str) -> Path:
+        return self.root / f"{name}-{identity}"
+
+    def finished(self, name: str, identity: str, made_of: Mapping[str, str]) -> Stage | None:
+        """The finished stage of an identity, if there is one that is whole and made of these contents."""
+        folder = self.folder(name, identity)
+        return Stage(folder, identity, made=False) if _is_whole(folder, made_of) else None
+
+    def ensure(
+        self,
+        name: str,
+        settings: dict[str, Any],
+        make: Callable[[Path, Path], None],
+        fresh: bool = False,
+        made_of: Mapping[str, str] = MappingProxyType({}),
+    ) -> Stage:
         """The finished stage of these settings; made by `make` if there is none.
 
         Args:
@@ -80,14 +116,15 @@ class StageStore:
             settings: all that decides the result.
             make: (result folder, checkpoint folder) → writes the artifacts into the first.
             fresh: make it anew even if a finished one is there.
+            made_of: content of the stages before it, by their names: one that was made of others is made anew.
         """
         identity = identity_of({"stage": name, **settings})
-        folder = self.root / f"{name}-{identity}"
+        folder = self.folder(name, identity)
         self.root.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as entered:
             if processes.is_main():
                 entered.enter_context(self._locked(folder))
-            if processes.agreed(processes.is_main() and not fresh and _is_whole(folder)):
+            if processes.agreed(processes.is_main() and not fresh and _is_whole(folder, made_of)):
                 log.info("%s %s is finished already, using it", name, identity)
                 return Stage(folder, identity, made=False)
             work = folder.with_name(f".{folder.name}.work")
@@ -100,8 +137,10 @@ class StageStore:
                 shutil.rmtree(work, ignore_errors=True)
             shutil.rmtree(result, ignore_errors=True)
             result.mkdir(parents=True)
+            begun = time.monotonic()
             make(result, checkpoints)
-            write_json(result / MANIFEST, {"stage": name, "settings": settings, "files": digests(result)})
+            about = {"stage": name, "settings": settings, "made_of": dict(made_of), "seconds": time.monotonic() - begun}
+            write_json(result / MANIFEST, {**about, "files": digests(result)})
             _put(result, folder)
             shutil.rmtree(work, ignore_errors=True)
             processes.wait()
@@ -161,14 +200,19 @@ def export(folder: Path, run_dir: Path) -> None:
             shutil.copyfile(path, temporary)
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, made_of: Mapping[str, str]) -> bool:
+    """Whether a stage is there with all its files, made of these contents."""
     if not folder.is_dir():
         return False
     try:
         found = digests(folder)
         found.pop(MANIFEST, None)
-        if read_json(folder / MANIFEST)["files"] == found:
-            return True
+        manifest = read_json(folder / MANIFEST)
+        if manifest["files"] == found:
+            if manifest["made_of"] == made_of:
+                return True
+            log.info("%s was made of other weights than those that are there now; it is made anew", folder.name)
+            return False
     except (OSError, ValueError, KeyError, TypeError):
         pass
     log.warning("%s is damaged (its files are not those of its manifest); it is made anew", folder)

@@ -162,13 +162,19 @@ class EpochLoader(DataLoader):
         self.batch_sampler.set_epoch(epoch)
 
 
+def draw_rows(count: int, examples: int, seed: int) -> list[int]:
+    """Indices of up to so many rows, drawn with a seed, in the order drawn."""
+    drawn: list[int] = np.random.default_rng(seed).permutation(count)[:examples].tolist()
+    return drawn
+
+
 def choose_rows(count: int, examples: int, batch_size: int, seed: int) -> list[int]:
     """Indices of the rows to time: whole batches, drawn with a seed, in the order drawn; repeated if there are too few.
 
     The first rows of a file may be its shortest, or of one class.
     """
     wanted = max(batch_size, examples // batch_size * batch_size)
-    order = np.random.default_rng(seed).permutation(count).tolist()
+    order = draw_rows(count, count, seed)
     return [order[i % count] for i in range(wanted)]
 
 

@@ -1,0 +1,1 @@
+"""Rows of a file or a stream, answered by a finished model."""

@@ -1,0 +1,34 @@
+"""What a plan says: the stages of a command, in their order."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from .console import console
+from .tables import plain_table, shown_path
+
+
+class Step(Protocol):
+    """See `stages.runner.Step`."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def seconds(self) -> float | None: ...
+
+
+def say_plan(steps: Sequence[Step], job: str | None) -> None:
+    """
+    Args:
+        job: of a multirun, what sets it apart.
+    """
+    if not steps:
+        console.print("no stage runs: the model is there already")
+        return
+    shown = plain_table(job or "plan", {"stage": "left", "": "left", "took": "right"})
+    for step in steps:
+        state = "finished" if step.finished else "to be made"
+        shown.add_row(str(shown_path(step.folder)), state, "" if step.seconds is None else f"{step.seconds:.1f} s")
+    console.print(shown)

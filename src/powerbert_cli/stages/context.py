@@ -1,0 +1,183 @@
+"""What all stages of a task and a model work on: data, tokenizer and batches, each loaded once, on first use."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+
+from ..encoder.families import usable_positions
+from ..encoder.loading import PROBLEMS, build_host, host_config, load_tokenizer, tokenizer_digest
+from ..encoder.shortened import ShortenedModel
+from ..settings import FinetuneSettings, StageSettings
+from ..store.environment import versions
+from ..store.model_dir import CONFIG, load_plain, name_classes
+from ..store.task_file import of_settings
+from ..tasks.batches import Answers, Material, answers
+from ..tasks.sources import TaskData, load_task
+from ..tasks.tokenizing import build_tokenizer, texts_of, tokenize
+from ..training.diverged import Diverged, check_finite
+from ..training.trainer import Plan, autocast, resolve_device
+from .events import Events, Silent
+
+log = logging.getLogger(__name__)
+_LOOKED_AT, _CUT_MATTERS = 2000, 0.05  # rows whose whole length is looked at; share of cut ones that is a warning
+
+
+class Context:
+    """
+    Args:
+        settings: of which what every verb has is read: task, model, ℓ, batches, how trainings run.
+        events: hear of what stages do.
+    """
+
+    def __init__(self, settings: FinetuneSettings, events: Events | None = None) -> None:
+        self.settings, self.events = settings, events or Silent()
+
+    def of(self, settings: FinetuneSettings) -> "Context":
+        """The context of other settings of the same task and model: what is loaded stays loaded."""
+        other, same = Context(settings, self.events), settings.seq_len == self.settings.seq_len
+        kept = ("data", "tokenizer", *(["material"] if same else []))
+        vars(other).update({name: vars(self)[name] for name in kept if name in vars(self)})
+        return other
+
+    @cached_property
+    def data(self) -> TaskData:
+        data = load_task(self.settings.task, self.settings.predict_test)
+        tests = f", {len(data.test)} test rows" if data.test is not None else ""
+        counts = f"{len(data.train)} training rows, {len(data.dev)} dev rows{tests}"
+        log.info("task %s: %s", self.settings.task.name, counts)
+        return data
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        model = self.settings.start_model
+        return load_tokenizer(model) or build_tokenizer(texts_of(self.data.train.rows), model.vocab_size or 30000)
+
+    @cached_property
+    def material(self) -> Material:
+        task, seq_len = self.settings.task, self.settings.seq_len
+        train, dev = (tokenize(split.rows, self.tokenizer, seq_len) for split in (self.data.train, self.data.dev))
+        self._say_lengths(np.asarray(train["length"]))
+        return Material(train, dev, self.tokenizer, seq_len, task.metric, task.kind)
+
+    def _say_lengths(self, lengths: np.ndarray) -> None:
+        """How long the training inputs are, and loudly how many of them ℓ cuts."""
+        seq_len = self.settings.seq_len
+        at_end = np.flatnonzero(lengths >= seq_len)
+        few = self.data.train.rows.select(at_end[:_LOOKED_AT])
+        whole = np.asarray(tokenize(few, self.tokenizer, None)["length"]) if len(few) else np.zeros(0)
+        cut = float(np.mean(whole > seq_len)) * len(at_end) / len(lengths) if len(few) else 0.0
+        after = " after the cut" if cut else ""
+        log.info("word-pieces: mean %.1f, longest %d%s, ℓ=%d", float(lengths.mean()), lengths.max(), after, seq_len)
+        if cut:
+            allowed = int(0.01 * len(lengths) * len(whole) / len(at_end))  # longer ones, of those looked at
+            uncut = int(np.sort(whole)[len(whole) - 1 - min(allowed, len(whole) - 1)])
+            other = min(uncut, usable_positions(host_config(self.settings.start_model)))
+            say = log.warning if cut > _CUT_MATTERS else log.info
+            if other <= seq_len:
+                say("seq_len=%d cuts %.1f%% of the training texts; the model takes no longer ones", seq_len, 100 * cut)
+                return
+            left = float(np.mean(whole > other)) * len(at_end) / len(lengths)
+            shares = seq_len, 100 * cut, other, 100 * left
+            say("seq_len=%d cuts %.1f%% of the training texts; seq_len=%d would cut %.1f%%", *shares)
+
+    @property
+    def device(self) -> str:
+        return resolve_device(self.settings.device)
+
+    def new_host(self) -> PreTrainedModel:
+        """The model before fine-tuning."""
+        settings = self.settings
+        return build_host(settings.model, self.tokenizer, settings.task.kind, settings.task.label_names, settings.seed)
+
+    def host(self, model_dir: Path) -> PreTrainedModel:
+        """A fine-tuned classifier, with the loss of this task: configs of others may not say which."""
+        host = load_plain(model_dir)
+        host.config.problem_type = PROBLEMS[self.settings.task.kind]  # type: ignore[assignment]
+        return host
+
+    def answers(
+        self,
+        model: ShortenedModel,
+        rows: Any,
+        precision: str = "fp32",
+        padding: str = "longest",
+        states: Sequence[int] = (),
+    ) -> Answers:
+        """What a model says of tokenised rows; see `tasks.batches.answers`.
+
+        Raises:
+            Diverged: a logit is not finite.
+        """
+        model.to(self.device)
+        with autocast(precision, next(model.parameters()).device):
+            pad = self.material.collator(padding)
+            found = answers(model, rows, pad, self.settings.batch_size, self.device, padding=padding, states=states)
+        check_finite(found.logits, "the model's logits", "its weights are damaged, or made for another precision")
+        return found
+
+    def common(self) -> dict[str, Any]:
+        """The fields that all stages' inputs have."""
+        return {
+            "versions": versions(),
+            "train": self.data.train.content,
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "seq_len": self.settings.seq_len,
+        }
+
+    def measured(self, trains: bool = True, scores: bool = False) -> dict[str, Any]:
+        """The fields of `MeasuredInputs`.
+
+        Args:
+            scores: it scores significance, on which padding bears if its queries count.
+        """
+        settings, training = self.settings, asdict(self.settings.training)
+        if not (scores and settings.variant.pad_queries):
+            del training["padding"]
+        given = {name: value for name, value in training.items() if value is not None}
+        return {
+            **self.common(),
+            "dev": self.data.dev.content,
+            "kind": settings.task.kind,
+            "classes": len(settings.task.label_names or ()),
+            "metric": settings.task.metric,
+            "best_by": settings.variant.best_by,
+            "batch_size": settings.batch_size,
+            "seed": settings.seed,
+            "training": given if trains else {"precision": given["precision"]},
+        }
+
+    def describe(self, model_dir: Path) -> None:
+        """Has a finished model directory know its task, and call its classes as the task does."""
+        settings = self.settings
+        if not (model_dir / CONFIG).is_file():
+            return
+        if settings.task.kind in ("classification", "multi_label"):
+            name_classes(model_dir, settings.task.label_names)
+        of_settings(settings.task, settings.seq_len).write(model_dir)
+
+    def plan(self, stage: StageSettings) -> Plan:
+        """How a training of so many epochs runs."""
+        settings = self.settings
+        how = (settings.batch_size, settings.seed, settings.training, settings.device, settings.runtime.workers)
+        return Plan(stage.lr, stage.epochs, *how, settings.variant.best_by, settings.runtime.save_minutes)
+
+    @contextmanager
+    def followed(self, said: str, checkpoints: Path) -> Iterator[list[TrainerCallback]]:
+        """Callbacks of a training, for as long as it lasts.
+
+        Args:
+            said: what it is, for people. checkpoints: its folder in its stage, which names it to a tracker.
+        """
+        title = checkpoints.parent.name.removeprefix(".").removesuffix(".work")
+        try:
+            with self.events.training(said, title) as callbacks:
+                yield callbacks
+        except Diverged as error:
+            raise Diverged(f"{said}: {error}") from error

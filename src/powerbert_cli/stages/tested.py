@@ -1,0 +1,127 @@
+"""The test split, which nothing is chosen on: its metric where it has labels, and predictions of it."""
+
+import csv
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from .. import processes
+from ..encoder.families import layers_of
+from ..encoder.shortened import ShortenedModel
+from ..method.elimination import plain
+from ..settings import TaskSettings
+from ..store.artifacts import whole_file, write_json
+from ..store.model_dir import RETENTION, load_plain
+from ..store.shipped import load_shortened
+from ..store.stages import Stage
+from ..tasks.metrics import predictions_of
+from ..tasks.sources import Rows
+from ..tasks.tokenizing import tokenize
+from ..training.run import Trained
+from .context import Context
+from .inputs import Inputs, Making, Source
+from .runner import Runner
+from .trained import write_results
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested(Inputs):
+    """The metric of a finished model on the test split.
+
+    Attributes:
+        test: content of the test rows.
+        model: that answers.
+        kind, metric: of the task.
+    """
+
+    STAGE: ClassVar[str] = "tested"
+
+    test: str
+    model: Source
+    kind: str
+    metric: str
+
+    @classmethod
+    def of(cls, context: Context, model: Source) -> "Tested":
+        task = context.settings.task
+        test = _test_rows(context).content
+        return cls(**context.common(), test=test, model=model, kind=task.kind, metric=task.metric)
+
+    def make(self, making: Making) -> None:
+        context, test = making.context, _test_rows(making.context)
+        log.info("measuring %d test rows", len(test))
+        logits = _answers(context, _plain_or_shortened(context, making.model_dir(self.model)), "longest")
+        found = Trained(logits.astype(np.float64), test.labels, pd.DataFrame())
+        write_results(found, context.settings.task, context.settings.seed, making.result, split="test")
+
+
+def tested(runner: Runner, model: Source) -> Stage:
+    """The metric of a model on the test split."""
+    return runner.run(Tested.of(runner.context, model))
+
+
+def _test_rows(context: Context) -> Rows:
+    assert context.data.test is not None  # or else the settings were refused, or nobody asked
+    return context.data.test
+
+
+def _answers(context: Context, model: ShortenedModel, padding: str) -> np.ndarray:
+    tokens = tokenize(_test_rows(context).rows, context.tokenizer, context.settings.seq_len)
+    return context.answers(model, tokens, padding=padding).logits
+
+
+def _plain_or_shortened(context: Context, model_dir: Path) -> ShortenedModel:
+    """A model directory's model, shortened if it has a retention configuration."""
+    if (model_dir / RETENTION).is_file():
+        return load_shortened(model_dir)
+    host = load_plain(model_dir)
+    return ShortenedModel(host, plain(context.settings.seq_len, layers_of(host.config)))
+
+
+def write_test_metrics(runner: Runner, model: Source, run_dir: Path) -> Path | None:
+    """Measures a model on the test split: test_metrics.json; None if that has no labels, or another process writes."""
+    stage = tested(runner, model) if runner.context.data.tests else None
+    if stage is None or not processes.is_main():
+        return None
+    write_json(run_dir / "test_metrics.json", stage.metrics)
+    return run_dir / "test_metrics.json"
+
+
+def write_test_predictions(context: Context, model_dir: Path, run_dir: Path) -> None:
+    """Answers the test split and writes `<name>.tsv` with columns index and prediction.
+
+    For a GLUE task the file's name, its labels and its header are those that the server asks for.
+    """
+    if not processes.is_main():
+        return
+    task = context.settings.task
+    logits = _answers(context, _plain_or_shortened(context, model_dir), context.settings.training.padding)
+    predictions = predictions_of(logits, task.kind)
+    name = (task.submission or {}).get("file", "test_predictions.tsv")
+    with whole_file(run_dir / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        writer.writerow(["index", "prediction"])
+        writer.writerows(enumerate(_as_in_the_file(predictions, task)))
+    log.info("test split: %d answers in %s", len(predictions), run_dir / name)
+
+
+def _as_in_the_file(predictions: np.ndarray, task: TaskSettings) -> Iterable[str]:
+    """Each prediction as the file has it: a label name, its number, or a value in the task's range."""
+    if task.submission is not None:
+        labels = task.submission["labels"]
+        if task.kind == "regression":  # STS-B: similarity from 0 to 5
+            return (f"{min(5.0, max(0.0, float(value))):.3f}" for value in predictions)
+        return (labels[int(value)] if labels else str(int(value)) for value in predictions)
+    names = task.label_names
+    if names is None:
+        return (f"{float(value):.6g}" for value in predictions)
+    if task.kind == "multi_label":
+        return (",".join(name for name, on in zip(names, row, strict=True) if on) for row in predictions)
+    return (names[int(value)] for value in predictions)

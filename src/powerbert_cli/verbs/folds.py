@@ -1,0 +1,77 @@
+"""Cross-validation: a verb's run once for each fold, and what the folds say together."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from ..report.tables import say_metrics, say_run_dir
+from ..settings import FinetuneSettings
+from ..stages.run import Run
+from ..store.artifacts import read_json, write_csv, write_json
+from ..tasks.metrics import spread
+from .classes_file import write_classes
+from .prepare import begin
+
+log = logging.getLogger(__name__)
+S = TypeVar("S", bound=FinetuneSettings)
+
+
+def run(cfg: Any, cls: type[S], one: Callable[[Run[S], Path], float]) -> float:
+    """Runs a verb, or with task.folds and without task.fold each fold of it in a folder of its own.
+
+    Args:
+        one: (run, folder) → writes a run's results into the folder, says them, and gives the headline metric.
+
+    Returns:
+        The headline metric; over folds its mean.
+    """
+    job, run_dir = begin(cfg, cls)
+    task = job.settings.task
+    if task.folds is None or task.fold is not None:
+        value = one(job, run_dir)
+        say_run_dir(run_dir)
+        return value
+    for fold in range(task.folds):
+        log.info("fold %d of %d", fold + 1, task.folds)
+        one(Run(replace(job.settings, task=replace(task, fold=fold)), job.context.events), run_dir / f"fold-{fold}")
+    write_folds(run_dir, task.folds)
+    write_classes(run_dir, task.kind, task.label_names)
+    value = say_metrics(run_dir / "metrics.json", f"mean of {task.folds} folds")
+    say_run_dir(run_dir)
+    return value
+
+
+def write_folds(run_dir: Path, folds: int) -> None:
+    """metrics.json with the mean over folds and its 95% t-interval, and predictions.csv with every fold's rows.
+
+    The folds' training rows overlap, so their metrics vary less than those of independent samples would
+    (Bengio and Grandvalet, 2004), and the interval is somewhat too narrow.
+    """
+    found = [read_json(run_dir / f"fold-{fold}" / "metrics.json") for fold in range(folds)]
+    over = spread(np.array([metrics["value"] for metrics in found]))
+    metrics = {
+        **{name: found[0][name] for name in ("task", "metric", "seed")},
+        "best_of_epochs": _epochs([metrics["best_of_epochs"] for metrics in found]),
+        "split": f"{folds} folds",
+        "value": over.mean,
+        "interval": [over.low, over.high],
+        "std": over.std,
+        "n": sum(metrics["n"] for metrics in found),
+        "folds": [metrics["value"] for metrics in found],
+    }
+    write_json(run_dir / "metrics.json", metrics)
+    tables = [pd.read_csv(run_dir / f"fold-{fold}" / "predictions.csv").assign(fold=fold) for fold in range(folds)]
+    write_csv(run_dir / "predictions.csv", pd.concat(tables, ignore_index=True))
+
+
+def _epochs(found: list[int | None]) -> int | str | None:
+    """Of how many the best was kept; where early stopping ended folds after different numbers, from the least on."""
+    least, most = (of(epochs or 1 for epochs in found) for of in (min, max))
+    if most == 1:
+        return None
+    return most if least == most else f"{least} to {most}"

@@ -1,0 +1,164 @@
+"""Whatever can be known to fail before a model is loaded: device, folders, packages, rows, sizes."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import processes
+from ..compress.sizes import check_compressible
+from ..encoder.driven import is_multiple_choice
+from ..encoder.families import UnsupportedModelError, family_of_config
+from ..encoder.loading import ModelError, check_classes, check_fits, host_config
+from ..errors import PowerbertError
+from ..method.kernels import triton_kernels
+from ..method.names import BY_ATTENTION
+from ..method.quantisation import GROUP
+from ..report.tracking import check_tracker
+from ..settings import (
+    CompressSettings,
+    ExportSettings,
+    FinetuneSettings,
+    RetrainSettings,
+    SearchSettings,
+    ShortenedSettings,
+)
+from ..stages.graph import given_retention
+from ..stages.run import Run
+from ..store.compression_file import read_compression
+from ..store.environment import cpu_flags
+from ..store.onnx_file import check_exportable
+
+log = logging.getLogger(__name__)
+
+
+class PreflightError(PowerbertError):
+    """Settings that cannot work on this machine or with this model."""
+
+
+def check(job: Run) -> None:
+    """Raises a PowerbertError for whatever can be known to fail before a model is loaded."""
+    settings = job.settings
+    _check_device(settings)
+    _check_processes(settings)
+    _check_writable(Path(settings.output_dir))
+    check_tracker(settings.tracking)
+    job.context.data  # noqa: B018  (reads and checks every row)
+    model = settings.start_model
+    try:
+        config = host_config(model)
+    except UnsupportedModelError as error:
+        raise PreflightError(f"model.name_or_path={model.name_or_path}: {error}") from error
+    check_fits(config, settings.seq_len)
+    _check_bits(settings)
+    _check_classes(settings, config)
+    if isinstance(settings, ExportSettings) and settings.format == "engine":
+        check_exportable(settings.strategy, settings.task.kind == "multiple_choice", also=_packages(settings))
+    if isinstance(settings, CompressSettings) and settings.compress.given:
+        lengths = job.context.material.train["length"]
+        check_compressible(settings.compress, config, lengths, _ranks_by_attention(settings))
+    if isinstance(settings, CompressSettings) and settings.compress.quantises:
+        _check_quantisable(settings, config)
+    if isinstance(settings, RetrainSettings):
+        given_retention(settings, config)
+    elif isinstance(settings, SearchSettings) and settings.strategy == "none":
+        raise PreflightError("strategy=none eliminates nothing, so there is nothing to search; set another strategy")
+
+
+def _ranks_by_attention(settings: CompressSettings) -> bool:
+    """Whether word-vectors will be eliminated by their significance."""
+    full = isinstance(settings, RetrainSettings) and settings.retention.lengths == "full"
+    return isinstance(settings, SearchSettings) and settings.strategy in BY_ATTENTION and not full
+
+
+def _check_quantisable(settings: CompressSettings, config: Any) -> None:
+    """
+    Args:
+        config: of the model that will be re-trained.
+    """
+    if settings.compress.sparsity is None:
+        return
+    for name in ("hidden_size", family_of_config(config).neurons_key):
+        size = int(getattr(config, name))
+        if size % GROUP:
+            raise PreflightError(
+                f"compress.sparsity=2:4 needs layers of a multiple of {GROUP} inputs, the model has {name}={size}; set "
+                "compress.sparsity=null"
+            )
+
+
+def _packages(settings: ExportSettings) -> list[str]:
+    """What writing and comparing the file takes beside the exporter."""
+    if settings.engine == "onnx":
+        return ["onnxruntime"]
+    return ["openvino", *(["nncf"] if settings.precision == "int8" else [])]
+
+
+def _check_bits(settings: FinetuneSettings) -> None:
+    found = read_compression(settings.checkpoint_dir) if settings.checkpoint else None
+    if found is not None and found.bits:
+        raise PreflightError(
+            f"checkpoint={settings.checkpoint}: the bits of its linear layers are given already, and another training "
+            "would undo that; give the model that it was made of, or time it with shortened="
+        )
+
+
+def _check_processes(settings: FinetuneSettings) -> None:
+    timed = isinstance(settings, SearchSettings) and (
+        settings.target.speedup is not None or settings.word_vector_cost == "latency"
+    )
+    if timed and processes.count() > 1:
+        raise PreflightError("target.speedup and word_vector_cost=latency time this machine: run it in one process")
+
+
+def _check_classes(settings: FinetuneSettings, config: Any) -> None:
+    """What a given classifier answers is what the task means."""
+    given = {}
+    if settings.checkpoint:
+        given[f"checkpoint={settings.checkpoint}"] = config
+    if isinstance(settings, ShortenedSettings) and settings.shortened:
+        given[f"shortened={settings.shortened}"] = config
+    choice = settings.task.kind == "multiple_choice"
+    for what, found in given.items():
+        if found.architectures and is_multiple_choice(found) != choice:
+            raise PreflightError(
+                f"{what}: its architecture is {found.architectures[0]}, task.kind={settings.task.kind} needs "
+                + ("one ForMultipleChoice" if choice else "a classifier")
+            )
+        try:
+            check_classes(found, settings.task.kind, settings.task.label_names)
+        except ModelError as error:
+            raise PreflightError(f"{what}: {error}") from error
+
+
+def _check_device(settings: FinetuneSettings) -> None:
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise PreflightError("device=cuda but PyTorch finds no CUDA GPU; set device=cpu or device=auto")
+    if settings.attention == "triton" and not _has_triton(settings):
+        raise PreflightError("attention=triton needs a CUDA GPU and the package triton; set attention=auto")
+    on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
+    if on_cpu and "fp16" in (settings.precision, settings.training.precision):
+        raise PreflightError("precision=fp16 needs a GPU; on a CPU set precision=fp32 or bf16")
+    if on_cpu and "bf16" in (settings.precision, settings.training.precision) and _is_slow_in_bf16():
+        log.warning("this CPU has no bf16 instructions: bf16 can be many times slower than fp32 here")
+
+
+def _is_slow_in_bf16() -> bool:
+    flags = set(cpu_flags())
+    return bool(flags) and not flags & {"avx512_bf16", "amx_bf16"}
+
+
+def _has_triton(settings: FinetuneSettings) -> bool:
+    on_gpu = settings.device != "cpu" and torch.cuda.is_available()
+    return triton_kernels() is not None and (on_gpu or os.environ.get("TRITON_INTERPRET") == "1")
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PreflightError(f"output_dir={folder} cannot be made: {error.strerror}; set output_dir=FOLDER") from error
+    if not os.access(folder, os.W_OK):
+        raise PreflightError(f"output_dir={folder} cannot be written; set output_dir=FOLDER")
