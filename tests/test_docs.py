@@ -58,6 +58,14 @@ def test_imports_go_downwards_in_the_picture():
             assert imported == own or row_of[own] < row_of[imported], f"{path}: {own} imports {imported}"
 
 
+def test_method_imports_torch_alone():
+    """Triton only in the file of its kernels, which is loaded where there is Triton."""
+    allowed = {"torch", *sys.stdlib_module_names}
+    for path in (DOCS.parent / "src" / "powerbert_cli" / "method").glob("*.py"):
+        found = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text("utf-8"), flags=re.M)
+        assert set(found) <= allowed | ({"triton"} if path.stem.endswith("_triton") else set()), path.name
+
+
 def test_the_site_builds_without_a_warning(tmp_path):
     """With every link and anchor checked."""
     pytest.importorskip("mkdocs")

@@ -12,7 +12,8 @@ from hosts import described, make_host
 from powerbert_cli.cli import dispatch
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.encoder.studying import StudiedModel
-from powerbert_cli.method.study import mean_cosine, mutual_information
+from powerbert_cli.method.similarity import mean_cosine
+from powerbert_cli.tasks.information import mutual_information
 
 SMALL = ["experiment=smoke", "task.synthetic.train=96", "task.synthetic.dev=48", "model.config.num_hidden_layers=2"]
 

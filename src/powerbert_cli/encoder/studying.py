@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from ..method.elimination import Kept, plain
 from ..method.selection import select_counts, significance_order
-from ..method.study import mean_cosine
+from ..method.similarity import mean_cosine
 from .attention import attend
 from .block import Block
 from .driven import EliminationModel

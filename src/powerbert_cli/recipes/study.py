@@ -13,12 +13,12 @@ import torch
 from ..encoder.studying import StudiedModel
 from ..errors import PowerbertError
 from ..method.elimination import draw_random_order, from_keys, to_keys
-from ..method.study import mutual_information
 from ..settings import StudySettings
 from ..stages.retrain import better, predictions
 from ..stages.run import Run
 from ..store.stages import Stage
 from ..tasks.batches import answers, in_length_order
+from ..tasks.information import mutual_information
 from ..tasks.metrics import METRICS, interval, paired_drop, undefined_on
 
 log = logging.getLogger(__name__)

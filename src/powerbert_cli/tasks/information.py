@@ -1,24 +1,9 @@
-"""What PoWER-BERT argues with: word-vectors grow alike, and some carry what the answers need (Figures 2 and 3b)."""
+"""What the answers of two models share (Figure 3b of PoWER-BERT)."""
 
 import numpy as np
-import torch.nn.functional as F
 from sklearn.metrics import mutual_info_score
-from torch import Tensor
 
 _RESAMPLES = 1000
-
-
-def mean_cosine(vectors: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The mean cosine of the pairs of different word-vectors of each input: (B, N, D) → (B,); NaN of one alone.
-
-    Args:
-        mask: (B, N) bool, True for real word-vectors; None if nothing is padded.
-    """
-    directions = F.normalize(vectors.double(), dim=-1)
-    if mask is not None:
-        directions = directions * mask.unsqueeze(-1)
-    n = directions.square().sum(dim=(1, 2))  # each real one has length 1
-    return (directions.sum(dim=1).square().sum(dim=-1) - n) / (n * (n - 1)).clamp(min=0)
 
 
 def mutual_information(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
