@@ -7,13 +7,13 @@ from ..pipeline.bench import bench, profiled
 from ..report.profile_table import write_and_say_profile
 from ..report.progress import TimingProgress
 from ..report.tables import say_retention, say_run_dir, say_timing
-from ..settings import BenchSettings
+from ..settings import VERBS
 from .prepare import begin
 
 
 def run(cfg: Any) -> float:
     """Returns the speed-up that counts, see `bench.choice.headline`; NaN where none does."""
-    work, run_dir = begin(cfg, BenchSettings)
+    work, run_dir = begin(cfg, VERBS["bench"])
     with TimingProgress(work.settings.runtime.log_seconds) as told:
         found = bench(work.settings, work, run_dir, told)
     say_retention(found.retention)

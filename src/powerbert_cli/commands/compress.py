@@ -5,13 +5,13 @@ from typing import Any
 from ..pipeline.compress import compress
 from ..pipeline.trained import measure
 from ..report.tables import say_compression, say_metrics, say_run_dir
-from ..settings import CompressSettings
+from ..settings import VERBS
 from .prepare import begin
 
 
 def run(cfg: Any) -> float:
     """Returns the headline metric of the compressed model."""
-    work, run_dir = begin(cfg, CompressSettings)
+    work, run_dir = begin(cfg, VERBS["compress"])
     stage = compress(work.settings, work)
     work.export(stage, run_dir)
     say_compression(stage.model_dir)

@@ -7,13 +7,13 @@ from ..pipeline.finetune import finetune
 from ..pipeline.tested import write_test_metrics, write_test_predictions
 from ..pipeline.work import Work
 from ..report.tables import say_metrics, say_test_metrics
-from ..settings import FinetuneSettings
+from ..settings import VERBS, FinetuneSettings
 from . import folds
 
 
 def run(cfg: Any) -> float:
     """Returns the headline metric."""
-    return folds.run(cfg, FinetuneSettings, _one)
+    return folds.run(cfg, VERBS["finetune"], _one)
 
 
 def _one(work: Work[FinetuneSettings], run_dir: Path) -> float:

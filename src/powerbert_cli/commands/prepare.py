@@ -16,7 +16,7 @@ from ..method.kernels import use_kernel
 from ..method.soft_extract import learning_rate_for_reach
 from ..pipeline.joint import settled_ffn
 from ..pipeline.work import Work
-from ..settings import FinetuneSettings, RetrainSettings, SearchSettings, SettingsError
+from ..settings import VERBS, FinetuneSettings, SearchSettings, SettingsError
 from ..settings.typed import typed
 from ..store.artifacts import write_json, write_text
 from ..store.environment import capture
@@ -41,7 +41,7 @@ def begin(cfg: Any, cls: type[S]) -> tuple[Work[S], Path]:
     """Prepares the work of a verb; writes config.yaml and environment.json into the run directory."""
     work = prepared(cfg, cls)
     task = work.settings.task
-    if task.folds and task.fold is None and cls not in (FinetuneSettings, RetrainSettings):
+    if task.folds and task.fold is None and cls not in (VERBS["finetune"], VERBS["retrain"]):
         raise SettingsError(
             f"task.folds={task.folds}: finetune and retrain go over all folds, this verb takes one: set task.fold=0; "
             f"a sweep goes over them with task.fold={','.join(map(str, range(task.folds)))}"
@@ -64,7 +64,7 @@ def _check_task_is_meant(settings: FinetuneSettings) -> None:
     """
     hydra = HydraConfig.get()
     given = any(override.lstrip("+").startswith("task=") for override in hydra.overrides.task)
-    model = getattr(settings, "shortened", None) or settings.checkpoint
+    model = getattr(settings, "model_dir", None)
     if model and not given and hydra.runtime.choices.get("task") == "synthetic":
         raise SettingsError(f"{model}: no task is given; set task=NAME, or task.data_dir=FOLDER with your files")
 
@@ -91,7 +91,7 @@ def prepared(cfg: Any, cls: type[S]) -> Work[S]:
             cfg[name] = _seq_len(work) if name == "seq_len" else _lr_soft(work)
             work = work.of(replace(work.settings, **{name: cfg[name]}))
     check(work)
-    use_kernel(settings.attention)
+    use_kernel(settings.runtime.significance)
     use_threads(settings.runtime.threads, host_config(settings.start_model))
     if "compress.ffn" in auto:
         cfg.compress.ffn = settled_ffn(work)

@@ -8,14 +8,14 @@ from ..pipeline.survivors import write_words
 from ..pipeline.tested import write_test_metrics, write_test_predictions
 from ..pipeline.work import Work
 from ..report.tables import say_compression, say_metrics, say_retention, say_test_metrics
-from ..settings import RetrainSettings
+from ..settings import VERBS, RetrainSettings
 from ..store.shipped import load_shortened
 from . import folds
 
 
 def run(cfg: Any) -> float:
     """Returns the headline metric of the shortened model."""
-    return folds.run(cfg, RetrainSettings, _one)
+    return folds.run(cfg, VERBS["retrain"], _one)
 
 
 def _one(work: Work[RetrainSettings], run_dir: Path) -> float:

@@ -5,14 +5,14 @@ from typing import Any
 from ..pipeline.study import study
 from ..report.study_picture import draw
 from ..report.tables import console, plain_table, say_run_dir
-from ..settings import StudySettings
+from ..settings import VERBS
 from ..store.artifacts import whole_file, write_csv
 from .prepare import begin
 
 
 def run(cfg: Any) -> None:
     """Writes study.csv and study.png into the run directory."""
-    work, run_dir = begin(cfg, StudySettings)
+    work, run_dir = begin(cfg, VERBS["study"])
     settings, table = work.settings, study(work.settings, work)
     write_csv(run_dir / "study.csv", table)
     title = f"{settings.name}: {settings.task.name} dev, {settings.start_model.label}"

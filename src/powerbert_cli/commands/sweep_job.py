@@ -15,7 +15,7 @@ from ..pipeline.timed_models import whole_of
 from ..pipeline.work import Work
 from ..report.progress import TimingProgress
 from ..report.tables import say_metrics, say_retention, say_timing
-from ..settings import RetrainSettings, SweepSettings
+from ..settings import VERBS, RetrainSettings
 from ..store.shipped import load_shortened
 from ..store.stages import Stage
 from .prepare import begin
@@ -29,7 +29,7 @@ def job(cfg: Any, target: str | None) -> dict[str, Any]:
     Returns:
         What the sweep's tables read of a job.
     """
-    work, run_dir = begin(cfg, SweepSettings)
+    work, run_dir = begin(cfg, VERBS["sweep"])
     settings, baseline = work.settings, better(baselines(work))
     retention, start = retention_for(work)
     stage = retrained(work, retention, start)
@@ -41,7 +41,7 @@ def job(cfg: Any, target: str | None) -> dict[str, Any]:
     with TimingProgress(settings.runtime.log_seconds) as told:
         timing = time_model(work, model, run_dir, whole=whole_of(work, model), told=told)
     say_timing(timing, run_dir / "model")
-    drop = drop_of(settings.task.metric, baseline, stage, settings.max_drop)
+    drop = drop_of(settings.task.metric, baseline, stage, settings.bench.max_drop)
     return {
         "task": settings.task.name,
         "curve": settings.curve or curve_of(settings, HydraConfig.get().runtime.choices["method"]),
@@ -61,7 +61,7 @@ def job(cfg: Any, target: str | None) -> dict[str, Any]:
         "parameters": model.host.num_parameters(),
         "file_mb": sum(path.stat().st_size for path in stage.model_dir.glob("*.safetensors")) / 1e6,
         **_on_test(work, baseline, stage),
-        "max_drop": settings.max_drop,
+        "max_drop": settings.bench.max_drop,
     }
 
 
@@ -73,7 +73,7 @@ def curve_of(settings: RetrainSettings, method: str) -> str:
         power where word-vectors alone are dropped; layers, heads, ffn, bits or several of them where they are not;
         power on layers where both; full where nothing is removed.
     """
-    drops = settings.retention.lengths != "full" and settings.strategy != "none"
+    drops = settings.retention.lengths != "full"
     removed = " and ".join(settings.compress.axes) if method == "power" else method
     if not drops:
         return removed or "full"

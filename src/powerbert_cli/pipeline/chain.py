@@ -7,7 +7,7 @@ from pathlib import Path
 from ..encoder.loading import host_config
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
-from ..settings import RetrainSettings, ShortenedSettings
+from ..settings import ExportSettings, RetrainSettings, ShortenedSettings
 from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
 from ..store.shipped import load_shortened
@@ -47,17 +47,27 @@ def retention_for(work: Work[RetrainSettings]) -> tuple[RetentionFile, Start]:
     return given, compressed(work)
 
 
+def loaded(settings: ShortenedSettings | ExportSettings) -> tuple[ShortenedModel, RetentionFile]:
+    """A given shortened model.
+
+    Raises:
+        PowerbertError: it is for shorter inputs.
+    """
+    assert settings.shortened_dir is not None
+    model = load_shortened(settings.shortened_dir)
+    if settings.seq_len > model.seq_len:
+        raise PowerbertError(
+            f"seq_len={settings.seq_len} exceeds ℓ={model.seq_len} of model_dir={settings.model_dir}; "
+            f"set seq_len={model.seq_len} or less"
+        )
+    return model, read_retention(settings.shortened_dir / "retention.json")
+
+
 def shortened_model(work: Work[ShortenedSettings]) -> tuple[ShortenedModel, RetentionFile, Path]:
     """A given model directory's model, or the one that the stages make of the settings; with its folder."""
     settings = work.settings
-    if settings.shortened:
-        model = load_shortened(settings.shortened_dir)
-        if settings.seq_len > model.seq_len:
-            raise PowerbertError(
-                f"seq_len={settings.seq_len} exceeds ℓ={model.seq_len} of shortened={settings.shortened}; "
-                f"set seq_len={model.seq_len} or less"
-            )
-        return model, read_retention(settings.shortened_dir / "retention.json"), settings.shortened_dir
+    if settings.shortened_dir is not None:
+        return *loaded(settings), settings.shortened_dir
     retention, start = retention_for(work)
     folder = retrained(work, retention, start).model_dir
     return load_shortened(folder), retention, folder

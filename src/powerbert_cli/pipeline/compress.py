@@ -22,9 +22,8 @@ from ..compress.neurons import How, fewer_neurons
 from ..encoder.families import family_of_config, layers_of
 from ..encoder.removing import NotRemovable, check_removable, fits_config, keep_layers, sizes_of
 from ..errors import PowerbertError
-from ..method.names import BY_ATTENTION
 from ..method.pruning import width_for
-from ..settings import CompressOptions, CompressSettings, RetrainSettings, SearchSettings
+from ..settings import CompressOptions, CompressSettings
 from ..store.compression_file import Compression
 from ..store.model_dir import save_model_dir
 from ..store.stages import Stage
@@ -53,21 +52,7 @@ class CompressRecord(Record):
 
 
 def compress(settings: CompressSettings, work: Work[CompressSettings] | None = None) -> Stage:
-    """Removes what the settings name of the fine-tuned model, or finds that it is done.
-
-    Raises:
-        PowerbertError: nothing is to be removed.
-    """
-    if settings.compress.quantises:
-        raise PowerbertError(
-            "compress does not train, and compress.bits, compress.act_bits and compress.sparsity are of a re-training: "
-            "give them to powerbert retrain (retrain.epochs=0 only measures)"
-        )
-    if not settings.compress.given:
-        raise PowerbertError(
-            "compress removes nothing: give compress.flops=0.6, compress.ffn=0.4, "
-            "compress.heads=0.5 or compress.layers=6"
-        )
+    """Removes what the settings name of the fine-tuned model, or finds that it is done."""
     stage = compressed(work or Work(settings), settings.fresh).stage
     assert stage is not None
     return stage
@@ -104,7 +89,7 @@ def _make(work: Work[CompressSettings], result: Path, checkpoints: Path) -> None
     host = work.host(start.model_dir)
     if not fits_config(host):
         raise PowerbertError(
-            f"checkpoint={settings.checkpoint}: its layers differ in heads or neurons already; give the model that it "
+            f"model_dir={settings.model_dir}: its layers differ in heads or neurons already; give the model that it "
             "was made of, and all that is to be removed in one command"
         )
     sizes, before = Sizes.of(work, host.config), host.num_parameters()
@@ -181,11 +166,12 @@ def check_compressible(work: Work[CompressSettings], config: Any) -> None:
         check_removable(config, options.cuts, options.narrows or options.removes_heads)
     except NotRemovable as error:
         raise PowerbertError(
-            f"{error}; leave compress.layers, compress.heads, compress.ffn and compress.flops at null"
+            f"{error}; leave compress.layers, compress.heads and compress.ffn at null, and with retention=full and in "
+            "powerbert compress target.flops too"
         ) from error
     if options.layers is not None and options.layers > layers:
         raise PowerbertError(f"compress.layers={options.layers}: the model has {layers}; set fewer, or null for all")
-    if options.removes_heads and not options.least_heads and _ranks_by_attention(work.settings):
+    if options.removes_heads and not options.least_heads and work.settings.ranks_by_attention:
         raise PowerbertError(
             "compress.least_heads=0 may leave a layer without heads, whose attention would say which word-vectors to "
             "drop; set compress.least_heads=1, or retention=full to keep all word-vectors"
@@ -194,12 +180,6 @@ def check_compressible(work: Work[CompressSettings], config: Any) -> None:
     if options.removes_heads:
         sizes = replace(sizes, heads_left=sizes.heads_for(options))
     sizes.neurons_for(options)
-
-
-def _ranks_by_attention(settings: CompressSettings) -> bool:
-    """Whether word-vectors will be eliminated by their significance."""
-    full = isinstance(settings, RetrainSettings) and settings.retention.lengths == "full"
-    return isinstance(settings, SearchSettings) and settings.strategy in BY_ATTENTION and not full
 
 
 def _layers_for(options: CompressOptions, layers: int) -> int:
@@ -212,7 +192,7 @@ def _layers_for(options: CompressOptions, layers: int) -> int:
     keep = math.floor(options.flops * layers + 1e-9)
     if not keep:
         raise PowerbertError(
-            f"compress.flops={options.flops:g}: one layer of {layers} costs {math.ceil(1000 / layers) / 1000:g}; set a "
+            f"target.flops={options.flops:g}: one layer of {layers} costs {math.ceil(1000 / layers) / 1000:g}; set a "
             "larger share"
         )
     return keep
@@ -303,7 +283,7 @@ class Sizes:
         except ValueError as error:
             least = math.ceil(1000 * self.share(0, options)) / 1000
             raise PowerbertError(
-                f"compress.flops={options.flops:g}: without any feed-forward neuron it still costs {least:g}; set a "
+                f"target.flops={options.flops:g}: without any feed-forward neuron it still costs {least:g}; set a "
                 "larger share"
             ) from error
 
@@ -316,7 +296,7 @@ class Sizes:
             assert options.flops is not None
             bare, full = self.cost(self.neurons, 0), self.cost(self.neurons, most)
             keep = math.floor((options.flops * self._of(self.whole) - bare) / (full - bare) * most + 1e-9)
-            given = f"compress.flops={options.flops:g}"
+            given = f"target.flops={options.flops:g}"
         if keep < max(least, 0):
             lowest = math.ceil(1000 * self.cost(self.neurons, least) / self._of(self.whole)) / 1000
             raise PowerbertError(

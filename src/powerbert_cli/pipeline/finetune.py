@@ -10,7 +10,6 @@ from transformers import AutoConfig
 from ..encoder.families import layers_of
 from ..encoder.loading import host_config, other_head
 from ..encoder.shortened import ShortenedModel
-from ..errors import PowerbertError
 from ..method.elimination import plain
 from ..settings import FinetuneSettings, ModelSettings
 from ..store.model_dir import fingerprint
@@ -37,15 +36,7 @@ class FinetuneRecord(MeasuredRecord):
 
 
 def finetune(settings: FinetuneSettings, work: Work | None = None) -> Stage:
-    """Fine-tunes a classifier, or finds that it is done.
-
-    Raises:
-        PowerbertError: a fine-tuned model is given.
-    """
-    if settings.checkpoint:
-        raise PowerbertError(
-            f"checkpoint={settings.checkpoint}: finetune makes a checkpoint, it takes none; use model.name_or_path"
-        )
+    """Fine-tunes a classifier, or finds that it is done."""
     stage = finetuned(work or Work(settings), settings.fresh).stage
     assert stage is not None
     return stage
@@ -60,7 +51,7 @@ def finetuned(work: Work, fresh: bool = False) -> Start:
 
 def _start(work: Work, fresh: bool) -> Start:
     settings = work.settings
-    if settings.checkpoint:
+    if settings.checkpoint_dir is not None:
         return Start(settings.checkpoint_dir)
     record = FinetuneRecord(
         **work.measured(settings.finetune),

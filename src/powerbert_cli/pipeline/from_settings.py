@@ -62,7 +62,7 @@ def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | N
             keys |= {name: found.keys[name] for name in ("kind", "lengths", "fractions", "thresholds")}
             kept = found.kept if settings.strategy == "threshold" else None
             return replace(found, elimination=from_keys(keys).checked(count), kept=kept)
-        if given.lengths == "full" or settings.strategy == "none":
+        if given.lengths == "full":
             return RetentionFile(plain(settings.seq_len, count))
         values = {"thresholds": given.thresholds, "fractions": given.fractions, "lengths": given.lengths}
         chosen = {name: tuple(value) for name, value in values.items() if value is not None}

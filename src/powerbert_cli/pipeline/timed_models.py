@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def whole_of(work: Work[BenchSettings], model: ShortenedModel) -> PreTrainedModel | None:
     """The plain model that a compressed one is timed against; of one that is given, with random weights."""
     settings = work.settings
-    if settings.shortened:
+    if settings.shortened_dir is not None:
         found = read_compression(settings.shortened_dir)
         return None if found is None else host_of_sizes(model.host, found.layers, found.neurons[0])
     return work.host(finetuned(work).model_dir) if settings.compress.given else None
@@ -38,14 +38,14 @@ def contender_model(work: Work[BenchSettings]) -> tuple[ShortenedModel, Retentio
         PowerbertError: thresholds are given without trained weights, on which the number that passes depends.
     """
     settings, given = work.settings, None
-    if not (settings.shortened or settings.checkpoint or settings.compress.given):
+    if not (settings.model_dir or settings.compress.given):
         given = given_retention(settings, host_config(settings.model))
     if given is None:
         return shortened_model(work)
     if isinstance(given.elimination.retention, Thresholds):
         raise PowerbertError(
             "strategy=threshold: how many word-vectors reach a threshold, and so the speed, depends on the weights; "
-            "give trained ones with checkpoint=MODEL or shortened=RUN/model, or leave the retention configuration out"
+            "give trained ones with model_dir=RUN/model, or leave the retention configuration out"
         )
     log.info("the weights of %s are not trained for this: speed does not depend on them", settings.model.label)
     return ShortenedModel(work.new_host(), given.elimination), given, None
