@@ -46,7 +46,7 @@ def times_as_fast(work: Work, model_dirs: list[Path]) -> float:
 
 def main() -> None:
     model, *overrides = sys.argv[1:]
-    given = settings("compress", f"checkpoint={model}", "compress.flops=0.6", *overrides)
+    given = settings("compress", f"model_dir={model}", "target.flops=0.6", *overrides)
     work, metric = Work(given), given.task.metric
     folder = Path(tempfile.mkdtemp())
     plain = measured(work, Path(model), folder / "plain")
@@ -56,7 +56,13 @@ def main() -> None:
     for share in SHARES:
         speed = None
         for score, tune in product(("r2d2", "variance", "magnitude"), ("none", "scale", "refit")):
-            own = work.of(replace(given, compress=replace(given.compress, flops=share, score=score, tune=tune)))
+            own = work.of(
+                replace(
+                    given,
+                    compress=replace(given.compress, score=score, tune=tune),
+                    target=replace(given.target, flops=share),
+                )
+            )
             model_dir = compressed(own).model_dir
             found = measured(own, model_dir, folder / f"{share}-{score}-{tune}")
             drop = drop_of(metric, plain, found, 0.01)

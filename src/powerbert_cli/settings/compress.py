@@ -160,10 +160,7 @@ class CompressOptions(BitsOptions):
         if self.by == "layers":
             return replace(self, flops=flops, layers=None)
         if getattr(self, self.by) is not None:
-            raise SettingsError(
-                f"compress.{self.by} and target.flops={flops:g} are given, and both say how much is left; give one of "
-                "them"
-            )
+            raise SettingsError(f"compress.{self.by} and target.flops are given; give one of them")
         return replace(self, flops=flops)
 
     def decides(self) -> dict[str, Any]:

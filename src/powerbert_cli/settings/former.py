@@ -50,8 +50,12 @@ def check(verb: str, args: Iterable[str]) -> None:
     for arg in args:
         key, _, value = arg.partition("=")
         key = key.lstrip("+~")
-        for one in (key, key.removeprefix("hydra.sweeper.params.")):
-            _check(one.replace("\\", ""), value.strip("'\""))
+        for one in (key, key.removeprefix("hydra.sweeper.params.").replace("\\", "")):
+            _check(one, value.strip("'\""))
+        for name in FORMER:  # KEY={…}
+            node, _, last = name.rpartition(".")
+            if node and node == key and re.search(rf"[{{,]\s*{last}\s*:", value):
+                _check(name, None)
         if (verb, key) in INSTEAD:
             raise SettingsError(f"{arg.lstrip('+~')}: {INSTEAD[verb, key]}")
 
