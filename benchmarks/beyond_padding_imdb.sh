@@ -36,12 +36,12 @@ if [ "$part" = quality ]; then
       imdb search "$seed" calibrated-0.4 $calibrated=0.4 $relative
       imdb retrain "$seed" relative-0.4 $calibrated=0.4 $relative $distil retrain.lr=1e-5
       imdb retrain "$seed" smooth-0.4 "retention.fractions=[0.8,0.609,0.428,0.26,0.111,0.0001]" $distil retrain.lr=1e-5
-      imdb retrain "$seed" cls-0.4 $calibrated=0.4 $relative $distil retrain.distill_cls=1
+      imdb retrain "$seed" cls-0.4 $calibrated=0.4 $relative $distil research.retrain.distill_cls=1
       imdb retrain "$seed" absolute-0.4 $calibrated=0.4 $distil retrain.lr=1e-5
       imdb search "$seed" calibrated-0.36 $calibrated=0.36 $relative
       imdb retrain "$seed" labels-0.36 $calibrated=0.36 $relative
       imdb retrain "$seed" relative-0.36 $calibrated=0.36 $relative $distil
-      imdb retrain "$seed" gradual-0.36 $calibrated=0.36 $relative $distil retrain.gradual=0.5
+      imdb retrain "$seed" gradual-0.36 $calibrated=0.36 $relative $distil research.retrain.gradual=0.5
     fi
   done
   short=()
@@ -51,7 +51,7 @@ else
   [ "$rows" = 10000 ] && names=(absolute-0.4 absolute-0.36 absolute-0.36-256 absolute-0.33 relative-0.4 relative-0.33) || names=(relative-0.4 relative-0.36 absolute-0.4)
   front=()
   for name in "${names[@]}"; do
-    imdb bench 0 "bench-$name" shortened="$runs/$name-0/model" batch_size=32 "bench.precisions=[fp32,bf16]" \
+    imdb bench 0 "bench-$name" model_dir="$runs/$name-0/model" batch_size=32 "bench.precisions=[fp32,bf16]" \
       "bench.paddings=[sorted]" bench.examples=128 bench.rounds=5
     front+=("$name=$runs/bench-$name-0/timing.csv=$(seeds "$name")")
   done

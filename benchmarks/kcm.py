@@ -47,7 +47,7 @@ def times_as_fast(context: Context, model_dirs: list[Path]) -> float:
 
 def main() -> None:
     model, *overrides = sys.argv[1:]
-    given = settings("compress", f"checkpoint={model}", "compress.flops=0.6", *overrides)
+    given = settings("compress", f"model_dir={model}", "target.flops=0.6", *overrides)
     job, metric = Run(given), given.task.metric
     folder = Path(tempfile.mkdtemp())
     plain = measured(job.context, Path(model), folder / "plain")
@@ -57,7 +57,8 @@ def main() -> None:
     for share in SHARES:
         speed = None
         for score, tune in product(("r2d2", "variance", "magnitude"), ("none", "scale", "refit")):
-            own = job.of(replace(given, compress=replace(given.compress, flops=share, score=score, tune=tune)))
+            options = replace(given.compress, score=score, tune=tune)
+            own = job.of(replace(given, compress=options, target=replace(given.target, flops=share)))
             model_dir = own.model_dir(own.graph.compressed)
             found = measured(own.context, model_dir, folder / f"{share}-{score}-{tune}")
             drop = drop_of(metric, plain, found, 0.01)

@@ -13,13 +13,13 @@ sweep() {
 }
 for option in "${options[@]}"; do
   case "$option" in
-    train_once) sweep searcher=calibrate retrain.train_once=false,true ;;
-    gradual) sweep searcher=calibrate retrain.gradual=0,0.5 ;;
-    distill_cls) sweep searcher=calibrate retrain.distill=0.9 retrain.distill_cls=0,1 ;;
-    word_vector_cost) sweep searcher=soft lr_soft=auto word_vector_cost=index,flops ;;
-    calibrate_by) sweep searcher=calibrate retrain.epochs=0 calibrate.by=logits,significance ;;
+    train_once) sweep searcher=calibrate research.retrain.train_once=false,true ;;
+    gradual) sweep searcher=calibrate research.retrain.gradual=0,0.5 ;;
+    distill_cls) sweep searcher=calibrate retrain.distill=0.9 research.retrain.distill_cls=0,1 ;;
+    word_vector_cost) sweep searcher=soft lr_soft=auto research.word_vector_cost=index,flops ;;
+    calibrate_by) sweep searcher=calibrate retrain.epochs=0 research.calibrate.by=logits,significance ;;
     calibrate_examples) sweep searcher=calibrate retrain.epochs=0 calibrate.examples=64,512 ;;
-    regularizer) sweep searcher=soft lr_soft=auto regularizer=loss,decoupled ;;
+    regularizer) sweep searcher=soft lr_soft=auto research.regularizer=loss,decoupled ;;
     evolutionary) sweep searcher=evolutionary,calibrate retrain.epochs=0 ;;
     *) echo "no option $option" >&2; exit 2 ;;
   esac

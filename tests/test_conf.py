@@ -38,7 +38,8 @@ def test_each_option_composes_and_validates(verb, group, name, tmp_path):
 
 def test_every_yaml_is_an_option_or_a_verb():
     found = {str(p.relative_to(conf_dir()).with_suffix("")) for p in conf_dir().rglob("*.yaml")}
-    reached = {f"{group}/{name}" for _, group, name in options()} | set(VERBS) | {f"verb/{verb}" for verb in VERBS}
+    parts = ("common", "train", "compress", "search", "retrain", "bench")
+    reached = {f"{group}/{name}" for _, group, name in options()} | set(VERBS) | {f"part/{name}" for name in parts}
     reached |= {"hydra/job_logging/powerbert", "hydra/job_logging/screen"}
     reached |= {f"hydra/launcher/{name}" for name in ("joblib", "ray", "submitit_local", "submitit_slurm")}
     reached |= {f"point/{name}" for name in POINTS}
@@ -69,8 +70,11 @@ def test_a_target_is_for_what_the_method_removes(method, axis):
     settings = from_config(composed("sweep", f"method={method}", *given), VERBS["sweep"])
     assert (settings.compress.flops, settings.compress.by) == ((0.8, axis) if axis else (None, "ffn"))
     assert settings.compress.layers is None and settings.compress.ffn is None
-    with pytest.raises(SettingsError, match="nothing is removed that could reach it"):
-        from_config(composed("sweep", "retention=full", "target.flops=0.8"), VERBS["sweep"])
+    full = from_config(composed("sweep", "retention=full", "target.flops=0.8"), VERBS["sweep"])
+    assert (full.compress.flops, full.compress.by) == (0.8, "ffn")
+    with pytest.raises(SettingsError, match="compress.ffn and target.flops are given; give one of them"):
+        from_config(composed("sweep", "retention=full", "target.flops=0.8", "compress.ffn=0.5"), VERBS["sweep"])
+    assert settings.target.flops == 0.8
 
 
 def test_published_settings_are_the_defaults():
@@ -96,17 +100,18 @@ def test_precision_of_bench_is_that_of_timing():
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_shows_the_keys_and_their_true_defaults(verb):
-    text = usage.verb_help(verb, conf_dir())
     cfg = composed(verb)
-    for line in text.splitlines():
-        if line.startswith("  runtime.") or line.startswith("  bench.") or line.startswith("  seed"):
-            key, default = line.split()[0], line.rpartition(" [")[2].removesuffix("]")
+    texts = {scope: " ".join(usage.verb_help(verb, conf_dir(), scope).split()) for scope in ("all", "research")}
+    for key, _, default in usage.keys_of(verb, conf_dir()):
+        assert f" {key} " in texts["research" if key.startswith("research.") else "all"]
+        if key.startswith(("runtime.", "bench.", "seed", "research.evolutionary.")):
+            assert f"[{default}]" in " ".join(texts.values())
             node = cfg
             for part in key.split("."):
                 node = node[part]
             if "${" not in default:
-                assert yaml.safe_load(default) == node, line
-    assert "${" not in text.partition("groups:")[2]
+                assert yaml.safe_load(default) == node, key
+    assert "${" not in texts["all"].partition("groups:")[2]
 
 
 @pytest.mark.parametrize(
@@ -127,9 +132,9 @@ def test_help_shows_the_keys_and_their_true_defaults(verb):
         ("bench.rounds=2", "bench.rounds=2 must be at least 3"),
         ("bench.paddings=[longst]", r"bench.paddings=longst .*did you mean 'longest'"),
         ("training.accumulation=3", "batch_size=32 must be a multiple"),
-        ("checkpoint=nowhere", "checkpoint=nowhere is no model directory"),
+        ("model_dir=nowhere", "model_dir=nowhere is no model directory"),
         ("retention.path=nope.json", "retention.path=nope.json is not a file"),
-        ("max_drop=2", "max_drop=2.0 must be in"),
+        ("bench.max_drop=2", "bench.max_drop=2.0 must be in"),
         ("task.submission={file:../../x.tsv,labels:null}", "task.submission.file=../../x.tsv must be a file name"),
     ],
 )

@@ -23,7 +23,7 @@ def hub(tmp_path, monkeypatch):
 
 def test_a_name_on_the_hub_is_its_copy_in_the_cache(hub):
     assert folder_of("me/classifier") == hub
-    assert model_folder("checkpoint", "me/classifier", "config.json", "") == hub
+    assert model_folder("me/classifier") == hub
 
 
 def test_a_folder_goes_before_a_name(hub, tmp_path):
@@ -41,4 +41,4 @@ def test_what_the_hub_does_not_give_is_said_in_a_line(hub):
 def test_what_can_be_no_name_on_the_hub(hub, name):
     assert folder_of(name) is None or name == ""
     with pytest.raises(PowerbertError, match="is no model directory"):
-        model_folder("checkpoint", name or "none", "config.json", "give one")
+        model_folder(name or "none")

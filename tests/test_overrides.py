@@ -110,11 +110,12 @@ def composed(verb, *args):
 def test_a_model_brings_its_task_to_every_verb(tmp_path, verb):
     task = own_task(tmp_path, metric="matthews", max_dev=7)
     folder = model_dir(tmp_path, task)
-    settings, auto = composed(verb, f"checkpoint={folder}")
+    own = ["compress.ffn=0.5"] if verb == "compress" else []
+    settings, auto = composed(verb, f"model_dir={folder}", *own)
     assert settings.task == task and settings.seq_len == 24 and not auto
-    settings, _ = composed(verb, f"checkpoint={folder}", "task.max_dev=3", "seq_len=16")
+    settings, _ = composed(verb, f"model_dir={folder}", "task.max_dev=3", "seq_len=16", *own)
     assert settings.task.max_dev == 3 and settings.seq_len == 16  # what is given goes before what is implied
-    settings, _ = composed(verb, f"checkpoint={folder}", "task=synthetic")
+    settings, _ = composed(verb, f"model_dir={folder}", "task=synthetic", *own)
     assert settings.task.synthetic is not None
 
 
@@ -123,14 +124,14 @@ def test_a_shipped_task_is_named_and_what_differs_is_set(tmp_path):
         settings, _ = typed(
             compose("finetune", overrides=["task=rte", "task.max_train=5"]), overrides.VERBS["finetune"]
         )
-    found = meant("bench", f"checkpoint={model_dir(tmp_path, settings.task)}")
+    found = meant("bench", f"model_dir={model_dir(tmp_path, settings.task)}")
     assert found[:2] == ["task=rte", "task.max_train=5"] and found[2] == "seq_len=24" and len(found) == 4
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["checkpoint=MODEL"], "says nothing of its task; give the folder with your train.* and dev.* files"),
+        (["model_dir=MODEL"], "says nothing of its task; give the folder with your train.* and dev.* files"),
         (["model.name_or_path=somewhere"], "no task is given; set task=NAME, or task.data_dir=FOLDER"),
     ],
 )
@@ -160,7 +161,7 @@ def test_a_folder_of_data_is_a_task_of_ones_own(tmp_path):
 )
 def test_the_kind_of_a_classifier_of_others(tmp_path, config, expected):
     folder = model_dir(tmp_path, config=config)
-    found = meant("retrain", f"checkpoint={folder}", f"task.data_dir={tmp_path}")
+    found = meant("retrain", f"model_dir={folder}", f"task.data_dir={tmp_path}")
     assert found[: 2 + len(expected)] == ["task=custom", *expected, "seq_len=auto"]
 
 
@@ -178,8 +179,8 @@ def test_task_files_are_read_back_and_name_no_home(tmp_path, monkeypatch):
 
 
 def test_compress_takes_a_method(tmp_path):
-    assert meant("compress", "method=kcm", "compress.flops=0.7") == [
-        'compress.flops=0.6', 'compress.score="r2d2"', 'compress.tune="scale"', "compress.flops=0.7",
+    assert meant("compress", "method=kcm", "target.flops=0.7") == [
+        'compress.score="r2d2"', 'compress.tune="scale"', "target.flops=0.6", "target.flops=0.7",
     ]  # fmt: skip
     with pytest.raises(PowerbertError, match=r"method=kmc is none of .* \(did you mean 'kcm'\?\)"):
         meant("compress", "method=kmc")
@@ -193,12 +194,12 @@ def test_models_of_a_sweep_have_one_task(tmp_path):
     shutil.copytree(one, two)
     shutil.copytree(one, other)
     of_settings(task, 16).write(other)
-    assert meant("bench", f"checkpoint={one},{two}") == [
-        *meant("bench", f"checkpoint={one}")[:-1],
-        f"checkpoint={one},{two}",
+    assert meant("bench", f"model_dir={one},{two}") == [
+        *meant("bench", f"model_dir={one}")[:-1],
+        f"model_dir={one},{two}",
     ]
     with pytest.raises(PowerbertError, match="have different tasks; set task=NAME"):
-        meant("bench", f"checkpoint={one},{other}")
+        meant("bench", f"model_dir={one},{other}")
 
 
 def test_an_experiment_goes_before_the_task_of_a_model(tmp_path):
@@ -209,10 +210,10 @@ def test_an_experiment_goes_before_the_task_of_a_model(tmp_path):
     (own / "child.yaml").write_text("# @package _global_\ndefaults: [{override /task: sst2}]\n")
     (own / "parent.yaml").write_text("# @package _global_\ndefaults: [child]\n")
     conf = [str(tmp_path / "conf")]
-    found = overrides.meant("bench", [f"checkpoint={folder}", "experiment=rows"], conf_dir(), conf)
+    found = overrides.meant("bench", [f"model_dir={folder}", "experiment=rows"], conf_dir(), conf)
     assert not any(one.startswith(("task.data_dir=", "task.max_train=")) for one in found) and "task.max_dev=7" in found
     for name in ("child", "parent", '"child"', "child.yaml"):
-        given = [f"checkpoint={folder}", f"experiment={name}"]
+        given = [f"model_dir={folder}", f"experiment={name}"]
         assert overrides.meant("bench", given, conf_dir(), conf) == given
 
 
@@ -231,15 +232,15 @@ def test_damaged_task_files_are_named(tmp_path, content):
     task = {name: value for name, value in content.items() if name != "seq_len"}
     path.write_text(json.dumps({**whole, **own, "task": {**whole["task"], **task}}))
     with pytest.raises(TaskFileError, match="is not as powerbert writes it"):
-        meant("bench", f"checkpoint={folder}")
+        meant("bench", f"model_dir={folder}")
 
 
 def test_strange_names_and_configs_end_in_no_traceback(tmp_path):
     folder = model_dir(tmp_path, own_task(tmp_path, name="../sst2"))
-    assert meant("bench", f"checkpoint={folder}")[0] == "task=custom"
+    assert meant("bench", f"model_dir={folder}")[0] == "task=custom"
     (folder / NAME).unlink()
     for config in ("[]", '{"id2label": 5}'):
         (folder / "config.json").write_text(config)
-        assert meant("bench", f"checkpoint={folder}", f"task.data_dir={tmp_path}")[0] == "task=custom"
+        assert meant("bench", f"model_dir={folder}", f"task.data_dir={tmp_path}")[0] == "task=custom"
     (tmp_path / "own.yaml").write_text("a: &a [*a]\n")
     overrides.check_names([str(tmp_path)], "finetune")

@@ -17,7 +17,7 @@ from typing import Any
 
 from . import foreign, overrides, processes, shell, usage
 from .errors import PowerbertError, Terminated
-from .settings import VERBS
+from .settings import VERBS, former
 from .store.home import with_home
 
 shell.wait_without_spinning()  # before anything imports PyTorch, also from `api`
@@ -73,10 +73,16 @@ def dispatch(args: list[str]) -> int:
         return _plain(verb, rest)
     if verb not in VERBS:
         return _complain(usage.unknown_verb(verb))
-    if any(arg in ("-h", "--help") for arg in rest):
-        print(usage.verb_help(verb, conf_dir()))
-        return 0
+    if any(arg.partition("=")[0] in ("-h", "--help") for arg in rest):
+        return _help(verb, rest)
     return run_verb(verb, rest)
+
+
+def _help(verb: str, args: list[str]) -> int:
+    """--help, --help all, --help research"""
+    wanted = [word for arg in args for word in (arg, arg.partition("=")[2]) if word in usage.SCOPES]
+    print(usage.verb_help(verb, conf_dir(), *wanted[:1]))
+    return 0
 
 
 def _plain(name: str, args: list[str]) -> int:
@@ -117,6 +123,7 @@ def run_verb(verb: str, args: list[str]) -> int:
         foreign.check_flags(args)
         foreign.check_folders(args, conf_dir())
         folders = list(map(str, foreign.named_folders(args)))
+        former.check_folders(folders)
         overrides.check_names(folders, verb)
         args = overrides.meant(verb, args, conf_dir(), folders)
     except PowerbertError as error:
@@ -235,7 +242,7 @@ def task_function(cfg: Any) -> Any:
 
     hydra = HydraConfig.get()
     try:
-        if hydra.mode != RunMode.MULTIRUN:
+        if hydra.job.name != "sweep":  # whose jobs check their own, and leave a result in any case
             check_values(cfg, hydra.job.name)  # before anything heavy is imported
         recipe = import_module(f"powerbert_cli.verbs.{hydra.job.name}")
         from .store import artifacts

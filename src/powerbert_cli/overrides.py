@@ -3,15 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from .errors import PowerbertError, nearest
-from .settings import RENAMED, VERBS
+from .settings import VERBS, former
+from .settings.keys import keys_in
 from .store.task_file import read_task
 
-MODELS = ("checkpoint", "shortened")  # keys that name a finished model
 _NUMBER_LIKE = re.compile(r"[+-]?[\d.][\w.+-]*|[+-]?(inf|nan)", re.IGNORECASE)
 _PLAIN = re.compile(r"[^,\[\](){}'\"\\$=]+")
 # of a list: in quotes of either kind, or up to the next comma
@@ -27,6 +26,7 @@ def meant(verb: str, args: list[str], conf: Path, folders: list[str]) -> list[st
     Raises:
         PowerbertError
     """
+    former.check(verb, args)
     return with_task(verb, with_method(verb, as_written(verb, args), conf), conf, folders)
 
 
@@ -62,14 +62,11 @@ def _needs_quotes(entry: str) -> bool:
     return plain and (bool(_NUMBER_LIKE.fullmatch(entry.strip())) or not entry.isascii())
 
 
-def _text_keys(cls: type, within: str = "") -> Iterator[str]:
+def _text_keys(cls: type) -> Iterator[str]:
     """Keys whose values are texts or lists of texts."""
-    names = {ours: user for user, ours in RENAMED.items()}
-    for name, kind in get_type_hints(cls).items():
-        if is_dataclass(kind):
-            yield from _text_keys(kind, f"{within}{name}.")  # type: ignore[arg-type]
-        elif {str, list[str]} & {kind, *get_args(kind)}:
-            yield within + names.get(name, name)
+    for key in keys_in(cls):
+        if {str, list[str]} & {key.kind, *get_args(key.kind)}:
+            yield key.name
 
 
 def check_names(folders: list[str], verb: str) -> None:
@@ -130,7 +127,7 @@ def _is_other(text: str) -> bool:
 
 
 def with_method(verb: str, args: list[str], conf: Path) -> list[str]:
-    """The overrides of compress, with what its method removes in place of the method's name.
+    """The overrides of compress, with what its method removes, and how far, in place of the method's name.
 
     For the verbs that train, conf/method also says what is kept of word-vectors and how it is trained.
 
@@ -146,9 +143,14 @@ def with_method(verb: str, args: list[str], conf: Path) -> list[str]:
     if not path.is_file():
         known = sorted(one.stem for one in path.parent.glob("*.yaml"))
         raise PowerbertError(f"method={names[-1]} is none of {', '.join(known)}{nearest(names[-1], known)}")
-    removed = yaml.safe_load(path.read_text(encoding="utf-8")).get("compress") or {}
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    removed = [
+        f"{node}.{key}={_as_value(value)}"
+        for node in ("compress", "target")
+        for key, value in (content.get(node) or {}).items()
+    ]
     others = [arg for arg in args if arg.partition("=")[0].lstrip("+") != "method"]
-    return [*(f"compress.{key}={_as_value(value)}" for key, value in removed.items()), *others]
+    return [*removed, *others]
 
 
 def with_task(verb: str, args: list[str], conf: Path, folders: list[str]) -> list[str]:
@@ -166,12 +168,13 @@ def with_task(verb: str, args: list[str], conf: Path, folders: list[str]) -> lis
     chooses, own = _of_experiment(given.get("experiment", ""), [conf, *map(Path, folders)])
     if "task" in given or chooses:
         return args
-    named = [(key, given[key].strip("'\"")) for key in MODELS if given.get(key) not in (None, "null", "")]
+    named = given.get("model_dir", "null").strip("'\"")
+    named = "" if named == "null" else named
     implied: list[str] = []
-    for key, value in named[-1:]:
-        each = [_of_model(key, one, given, conf) for one in value.split(",")]  # several are jobs of a sweep
+    if named:
+        each = [_of_model(one, given, conf) for one in named.split(",")]  # several are jobs of a sweep
         if any(one != each[0] for one in each):
-            raise PowerbertError(f"{key}={value}: these models have different tasks; set task=NAME, or give one")
+            raise PowerbertError(f"model_dir={named}: these models have different tasks; set task=NAME, or give one")
         implied = each[0]
     if not named and given.get("task.data_dir") not in (None, "null", ""):
         implied = ["task=custom"]
@@ -210,7 +213,7 @@ def _of_experiment(names: str, folders: list[Path], depth: int = 0) -> tuple[boo
     return chooses, keys
 
 
-def _of_model(key: str, value: str, given: dict[str, str], conf: Path) -> list[str]:
+def _of_model(value: str, given: dict[str, str], conf: Path) -> list[str]:
     """Overrides with which a verb has the task of a finished model."""
     from .settings.folders import folder_of
 
@@ -221,7 +224,7 @@ def _of_model(key: str, value: str, given: dict[str, str], conf: Path) -> list[s
     if found is None:
         if given.get("task.data_dir") in (None, "null", ""):
             raise PowerbertError(
-                f"{key}={value}: says nothing of its task; give the folder with your train.* and dev.* files, "
+                f"model_dir={value}: says nothing of its task; give the folder with your train.* and dev.* files, "
                 "task.data_dir=FOLDER, or set task=NAME"
             )
         implied = ["task=custom", *_kind_of(folder), "seq_len=auto"]

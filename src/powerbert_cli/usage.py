@@ -2,14 +2,21 @@
 
 import difflib
 import re
-from dataclasses import MISSING, fields, is_dataclass
+import textwrap
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from .errors import nearest
-from .settings import RENAMED, VERBS, FinetuneSettings, RetrainSettings, SweepSettings
+from .settings import VERBS, former
+from .settings.keys import Key, keys_in
+
+WIDTH = 120
+GROUPS = ("task", "model", "variant", "retention", "method", "grid")
+FIRST = ("model_dir", "task", "model")  # in the short help
+SCOPES = {"all": "every key but those of research", "research": "what only serves to check papers"}
 
 SUMMARY = {
     "check": "look at a task's rows before hours are spent: labels, lengths, duplicates, time on this machine",
@@ -31,30 +38,28 @@ EXAMPLES = {
     "check": ["powerbert check task=custom task.data_dir=FOLDER model.name_or_path=MODEL seq_len=auto"],
     "finetune": ["powerbert finetune", "powerbert finetune task=rte task.data_dir=FOLDER model.name_or_path=FOLDER"],
     "compress": [
-        "powerbert compress compress.flops=0.6",
-        "powerbert compress method=kcm compress.flops=0.7",
-        "powerbert compress compress.ffn=0.4 checkpoint=RUN/model",
+        "powerbert compress target.flops=0.6",
+        "powerbert compress method=kcm target.flops=0.7",
+        "powerbert compress compress.ffn=0.4 model_dir=RUN/model",
         "powerbert compress compress.heads=0.5 compress.widths=layer compress.ffn=0.5",
     ],
     "search": [
         "powerbert search lambda=3e-3",
-        "powerbert search task=rte lambda=3e-4 checkpoint=RUN/model",
+        "powerbert search task=rte lambda=3e-4 model_dir=RUN/model",
         "powerbert search -m lambda=1e-4,3e-4",
-        "powerbert search regularizer=decoupled lr_soft=auto lambda=0.05",
+        "powerbert search searcher=calibrate retention.kind=relative target.flops=0.5",
     ],
     "retrain": [
         "powerbert retrain",
         "powerbert retrain retention.path=RUN/retention.json",
         "powerbert retrain retention.lengths=[20,12,6,2]",
-        "powerbert retrain method=kcm compress.flops=0.7",
-        "powerbert retrain strategy=head retention.lengths=[20,12,6,2] retrain.epochs=0",
+        "powerbert retrain method=kcm target.flops=0.7",
     ],
     "bench": [
         "powerbert bench",
         "powerbert bench model=bert-base-random retention=paper/cola batch_size=32 precision=bf16",
-        "powerbert bench shortened=RUN/model bench.engines=[eager,compile,onnx,openvino]",
-        "powerbert bench shortened=RUN/model bench.batch_sizes=[1,32] bench.threads=[1,2] bench.profile=true",
-        "powerbert bench experiment=paper/table1 batch_size=32",
+        "powerbert bench model_dir=RUN/model bench.engines=[eager,compile,onnx,openvino]",
+        "powerbert bench model_dir=RUN/model bench.batch_sizes=[1,32] bench.threads=[1,2] bench.profile=true",
     ],
     "sweep": [
         "powerbert sweep",
@@ -63,8 +68,8 @@ EXAMPLES = {
         "powerbert sweep experiment=paper/figure6 task=cola model=bert-base",
     ],
     "export": [
-        "powerbert export shortened=RUN/model",
-        "powerbert export shortened=RUN/model engine=openvino precision=int8",
+        "powerbert export model_dir=RUN/model",
+        "powerbert export model_dir=RUN/model engine=openvino precision=int8",
     ],
     "predict": [
         "powerbert predict model_dir=RUN/model input=texts.csv output=answers.csv",
@@ -72,7 +77,7 @@ EXAMPLES = {
         "powerbert predict model_dir=RUN/model input=texts.parquet output=answers.parquet engine=onnx precision=int8",
     ],
     "study": [
-        "powerbert study name=similarity checkpoint=RUN/model",
+        "powerbert study name=similarity model_dir=RUN/model",
         "powerbert study name=information",
         "powerbert study name=selection retention.lengths=[20,12,6,2]",
     ],
@@ -80,7 +85,7 @@ EXAMPLES = {
 DETAILS = {
     "check": "Reads the rows as the other verbs do, and trains for a few steps to time them. Nothing is kept of that.",
     "compress": "Later verbs take compress.* too: what it names is removed first, then word-vectors are eliminated.",
-    "search": "Without checkpoint= the finished fine-tune of the same settings is used, or made.",
+    "search": "Without model_dir= the finished fine-tune of the same settings is used, or made.",
     "retrain": "Without a retention configuration that of the finished search of the same settings is used, or made.",
     "bench": "With given lengths or fractions nothing is trained: speed does not depend on the weights; thresholds\n"
     "need trained ones. Speed-ups are against transformers' model, and of elimination alone.\n"
@@ -124,22 +129,70 @@ def overview() -> str:
     return "\n".join(lines)
 
 
-def verb_help(verb: str, conf: Path) -> str:
-    """What `powerbert VERB --help` prints."""
-    defaults = shipped_defaults(verb, conf)
+def verb_help(verb: str, conf: Path, scope: str = "") -> str:
+    """What `powerbert VERB --help` prints.
+
+    Args:
+        scope: one of `SCOPES`, or "" for the keys that most people set.
+    """
+    keys = [key for key in keys_in(VERBS[verb]) if _shown(key, scope)]
+    if not scope:
+        keys.sort(key=lambda key: FIRST.index(key.path[0]) if key.path[0] in FIRST else len(FIRST))
     lines = [f"powerbert {verb}: {SUMMARY[verb]}", ""]
-    if verb in DETAILS:
+    if verb in DETAILS and not scope:
         lines += [DETAILS[verb], ""]
     lines += ["keys (KEY=VALUE; ${…} means: the value of that key):"]
-    rows = list(keys_of(VERBS[verb], "", defaults))
-    width = max(len(name) for name, _, _ in rows)
-    lines += [f"  {name:<{width}}  {doc} [{default}]" for name, doc, default in rows]
-    found = groups(verb, conf)
+    lines += list(_table(keys, shipped_defaults(verb, conf), scope)) or ["  none"]
+    found = {
+        name: options for name, options in groups(verb, conf).items() if (name == "variant") == (scope == "research")
+    }
     lines += ["", "groups:"] if found else []
-    lines += [f"  {group}=  {', '.join(options)}" for group, options in found.items()]
-    lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES[verb])]
-    lines += ["", "Hydra's own flags: powerbert " + verb + " --hydra-help"]
-    return "\n".join(lines)
+    for name, options in found.items():
+        lines += _wrapped(f"  {name}=  ", ", ".join(options))
+    if not scope:
+        lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES[verb])]
+    lines += ["", *(f"powerbert {verb} --help {other:<9} {what}" for other, what in SCOPES.items() if other != scope)]
+    return "\n".join([*lines, f"powerbert {verb} --hydra-help    Hydra's own flags"])
+
+
+def _shown(key: Key, scope: str) -> bool:
+    if scope:
+        return key.research == (scope == "research")
+    return key.common and not key.research
+
+
+def _table(keys: list[Key], defaults: dict[str, Any], scope: str) -> Iterator[str]:
+    """A line for each key; of a key's whole text as many as it takes."""
+    width = max((len(key.name) for key in keys), default=0)
+    for key in keys:
+        head, default = f"  {key.name:<{width}}  ", f"[{_default(key, defaults)}]"
+        yield from (
+            _wrapped(head, f"{key.doc}{key.more if scope else ''} {default}")
+            if scope
+            else [f"{head}{key.doc} {default}"]
+        )
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * min(len(head), 40),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _default(key: Key, defaults: dict[str, Any]) -> str:
+    if key.node:
+        return str(defaults.get(f"group {key.name}", ""))
+    value: Any = defaults
+    for part in key.name.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return "set by the group"
+        value = value[part]
+    return _as_yaml(value)
 
 
 def _as_yaml(value: Any) -> str:
@@ -149,69 +202,66 @@ def _as_yaml(value: Any) -> str:
     return f"[{','.join(map(_as_yaml, value))}]" if isinstance(value, list) else str(value)
 
 
-def keys_of(cls: type, prefix: str, defaults: dict[str, Any]) -> Any:
-    """(key, doc, default) of a settings class and of the nodes below it."""
-    hints = get_type_hints(cls)
-    ours_to_user = {ours: user for user, ours in RENAMED.items()}
-    own: list[Any] = []
-    nested: list[Any] = []
-    for field in fields(cls):  # type: ignore[arg-type]
-        name = ours_to_user.get(field.name, field.name)
-        (nested if is_dataclass(hints[field.name]) else own).append((field, name))
-        assert field.default is MISSING, "defaults stand in conf/"
-    for field, name in own:
-        default = defaults.get(name, "set by the group")
-        yield prefix + name, field.metadata["doc"], _as_yaml(default)
-    for field, name in nested:
-        if field.metadata["doc"]:
-            yield prefix + name, field.metadata["doc"], defaults.get(f"group {name}", "")
-        yield from keys_of(hints[field.name], f"{prefix}{name}.", defaults.get(name) or {})
+def keys_of(verb: str, conf: Path) -> Iterator[tuple[str, str, str]]:
+    """(key, meaning, default) of every key of a verb."""
+    defaults = shipped_defaults(verb, conf)
+    for key in keys_in(VERBS[verb]):
+        yield key.name, key.doc + key.more, _default(key, defaults)
 
 
 def shipped_defaults(verb: str, conf: Path) -> dict[str, Any]:
-    """The keys of a verb and of those it builds on, as they are written."""
+    """The keys of a verb, with those of its parts, as they are written; its groups as `group NAME`."""
+    return _defaults_in(conf, verb)
+
+
+def _defaults_in(conf: Path, name: str) -> dict[str, Any]:
     import yaml
 
-    content = yaml.safe_load((conf / "verb" / f"{verb}.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load((conf / f"{name}.yaml").read_text(encoding="utf-8"))
     merged: dict[str, Any] = {}
     for entry in content.pop("defaults", []):
-        if isinstance(entry, str) and entry in VERBS:
-            merged = shipped_defaults(entry, conf)
-        elif isinstance(entry, dict):
-            groups_of = {name.lstrip("/"): value for name, value in entry.items() if not name.startswith("override")}
-            merged |= {f"group {name}": value for name, value in groups_of.items()}
+        if isinstance(entry, dict):
+            given = {group.lstrip("/"): value for group, value in entry.items() if not group.startswith("override")}
+            merged |= {f"group {group}": value for group, value in given.items()}
+        elif entry != "_self_":
+            merged = _merged(merged, _defaults_in(conf, entry))
     content.pop("hydra", None)
-    for name, value in content.items():
+    return _merged(merged, content)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both, nodes together."""
+    merged = dict(below)
+    for name, value in above.items():
         both = isinstance(value, dict) and isinstance(merged.get(name), dict)
-        merged[name] = {**merged[name], **value} if both else value
+        merged[name] = _merged(merged[name], value) if both else value
     return merged
 
 
 def groups(verb: str, conf: Path) -> dict[str, list[str]]:
     """Config groups of a verb and their options."""
-    cls = VERBS[verb]
-    wanted = ["task", "model", "variant", "experiment"] if issubclass(cls, FinetuneSettings) else []
-    wanted += ["retention", "method"] if issubclass(cls, RetrainSettings) else []
+    wanted = [name.removeprefix("group ") for name in shipped_defaults(verb, conf) if name.startswith("group ")]
     wanted += ["method"] if verb == "compress" else []
-    wanted += ["grid"] if issubclass(cls, SweepSettings) else []
     return {
         group: sorted(
             str(path.relative_to(conf / group).with_suffix(""))
             for path in (conf / group).rglob("*.yaml")
-            if group != "experiment" or _serves(path, verb)
+            if group != "experiment" or _serves(path, verb, wanted)
         )
         for group in wanted
     }
 
 
-def _serves(experiment: Path, verb: str) -> bool:
-    """An experiment with a grid of its own is for `sweep`, one with jobs of its own for `bench`, others for all."""
+def _serves(experiment: Path, verb: str, has: list[str]) -> bool:
+    """An experiment with a grid of its own is for `sweep`, one with jobs of its own for `bench`, others for all that
+    have the groups whose option it chooses."""
     import yaml
 
     content = yaml.safe_load(experiment.read_text(encoding="utf-8"))
-    if any("override /grid" in entry for entry in content.get("defaults", ())):
-        return verb == "sweep"
-    return verb == "bench" or "hydra" not in content
+    chosen = [name.removeprefix("override /") for entry in content.get("defaults", ()) for name in entry]
+    if any(name in GROUPS and name not in has for name in chosen):
+        return False
+    return "grid" in chosen or verb == "bench" or "hydra" not in content
 
 
 def unknown_verb(verb: str) -> str:
@@ -226,12 +276,15 @@ def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> s
     if missing_key:
         name = missing_key.group(1)
         full = next((arg.split("=")[0] for arg in args if arg.split("=")[0].lstrip("+~").split(".")[-1] == name), name)
-        known = [key for key, _, _ in keys_of(VERBS[verb], "", shipped_defaults(verb, conf))]
+        for one in (full, str(getattr(error, "full_key", None)), name):
+            if said := former.now_called(one.lstrip("+~")) or former.INSTEAD.get((verb, one.lstrip("+~"))):
+                return said
+        known = [key.name for key in keys_in(VERBS[verb])]
         by_last = {key.rpartition(".")[2]: key for key in known}
         close = difflib.get_close_matches(full, known, n=1, cutoff=0.6)
         close = close or [by_last[last] for last in difflib.get_close_matches(name, by_last, n=1, cutoff=0.75)]
         hint = f" (did you mean '{close[0]}'?)" if close else ""
-        return f"unknown key '{full}'{hint}; 'powerbert {verb} --help' lists the keys"
+        return f"unknown key '{full}'{hint or _of_others(full)}; 'powerbert {verb} --help all' lists the keys"
     unread = getattr(error, "override", None)  # of Hydra's OverrideParseException
     if isinstance(unread, str):
         return (
@@ -252,6 +305,12 @@ def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> s
         options = groups(verb, conf).get(group) or (listed.group(2).split() if listed else [])
         return f"unknown {group} '{option}'{nearest(option, options)}; there are: {', '.join(options)}"
     return " ".join(text.split("\n")[0].split())
+
+
+def _of_others(name: str) -> str:
+    """That other verbs have a key."""
+    having = [verb for verb, cls in VERBS.items() if name in {key.name for key in keys_in(cls)}]
+    return f", which {', '.join(having)} have" if having else ""
 
 
 def missing_plugin(error: Exception) -> str | None:

@@ -72,8 +72,8 @@ def predict(settings: PredictSettings, progress: Progress = lambda rows: None) -
         PowerbertError: a row that cannot be read, if that stops it; a model, column or engine that cannot be had.
         BrokenPipeError: who read standard output has gone away.
     """
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    if settings.runtime.threads:
+        torch.set_num_threads(settings.runtime.threads)
     with tempfile.TemporaryDirectory() as files:
         predictor = Predictor(settings, Path(files))
         with opened(settings.input, settings.input_format) as table:
@@ -204,11 +204,10 @@ class Predictor:
         task = {} if self.task is None else self.task.task
         if not any(task.get(name) for name in ("data_dir", "hub_path", "synthetic")):
             given = self.settings.model_dir
-            kind = "shortened" if (self.settings.folder / RETENTION).is_file() else "checkpoint"
             raise PowerbertError(
                 "engine=openvino precision=int8 is calibrated on training texts, and the model directory does not say "
                 "where they are; set precision=fp32 or bf16, or write the file: powerbert export "
-                f"{kind}={given} task.data_dir=FOLDER engine=openvino precision=int8"
+                f"model_dir={given} task.data_dir=FOLDER engine=openvino precision=int8"
             )
         train = load_task(TaskSettings(**task)).train.rows
         few = train.select(choose_rows(len(train), CALIBRATED_ON, 1, 0)).remove_columns("label")

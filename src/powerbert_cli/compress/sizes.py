@@ -31,7 +31,8 @@ def check_compressible(options: CompressOptions, config: Any, lengths: Iterable[
         check_removable(config, options.cuts, options.narrows or options.removes_heads)
     except NotRemovable as error:
         raise PowerbertError(
-            f"{error}; leave compress.layers, compress.heads, compress.ffn and compress.flops at null"
+            f"{error}; leave compress.layers, compress.heads and compress.ffn at null, and with retention=full and in "
+            "powerbert compress target.flops too"
         ) from error
     if options.layers is not None and options.layers > layers:
         raise PowerbertError(f"compress.layers={options.layers}: the model has {layers}; set fewer, or null for all")
@@ -56,7 +57,7 @@ def layers_for(options: CompressOptions, layers: int) -> int:
     keep = math.floor(options.flops * layers + 1e-9)
     if not keep:
         raise PowerbertError(
-            f"compress.flops={options.flops:g}: one layer of {layers} costs {math.ceil(1000 / layers) / 1000:g}; set a "
+            f"target.flops={options.flops:g}: one layer of {layers} costs {math.ceil(1000 / layers) / 1000:g}; set a "
             "larger share"
         )
     return keep
@@ -153,7 +154,7 @@ class Sizes:
         except ValueError as error:
             least = math.ceil(1000 * self.share(0, options)) / 1000
             raise PowerbertError(
-                f"compress.flops={options.flops:g}: without any feed-forward neuron it still costs {least:g}; set a "
+                f"target.flops={options.flops:g}: without any feed-forward neuron it still costs {least:g}; set a "
                 "larger share"
             ) from error
 
@@ -166,7 +167,7 @@ class Sizes:
             assert options.flops is not None
             bare, full = self.cost(self.neurons, 0), self.cost(self.neurons, most)
             keep = math.floor((options.flops * self._of(self.whole) - bare) / (full - bare) * most + 1e-9)
-            given = f"compress.flops={options.flops:g}"
+            given = f"target.flops={options.flops:g}"
         if keep < max(least, 0):
             lowest = math.ceil(1000 * self.cost(self.neurons, least) / self._of(self.whole)) / 1000
             raise PowerbertError(

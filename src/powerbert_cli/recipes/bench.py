@@ -94,7 +94,7 @@ def time_model(
     options, before = job.settings.bench, torch.get_num_threads()
     about = {"elimination": to_keys(model.elimination), "environment": capture(job.context.device)}
     timing, records, models = pd.DataFrame(), list[dict[str, Any]](), models_of(model, whole)
-    random_plain = job.settings.shortened is not None and whole is not None
+    random_plain = job.settings.shortened_dir is not None and whole is not None
     with_weights = {name: one for name, one in models.items() if not (random_plain and name in ("plain", "packed"))}
     measured = Answered(job, with_weights) if trained else None
     inputs = calibration_inputs(job) if "int8" in options.precisions and "openvino" in options.engines else []
@@ -184,7 +184,7 @@ def _time_at(
         }
 
     def found(said: list[dict[str, Any]]) -> tuple[pd.DataFrame, dict[str, Any]]:
-        holds = [answers_count(one, settings.max_drop) for one in said]
+        holds = [answers_count(one, settings.bench.max_drop) for one in said]
         inexact = {c.name for c, held in zip(contenders, holds, strict=True) if held is False}
         timing = table(contenders, batch_size, seq_len, inexact)
         if measured is not None:

@@ -141,7 +141,7 @@ def _seconds(job: Run[CheckSettings]) -> tuple[dict[str, Any], dict[str, Any]]:
     wanted = (settings.check.steps + 1) * size
     few = material.train.select(sorted(choose_rows(count, min(wanted, count), size, settings.seed)))
     dev = material.dev.select(choose_rows(len(material.dev), min(8 * size, len(material.dev)), size, settings.seed))
-    host = job.context.host(settings.checkpoint_dir) if settings.checkpoint else job.context.new_host()
+    host = job.context.host(settings.checkpoint_dir) if settings.checkpoint_dir else job.context.new_host()
     model, clock = ShortenedModel(host, plain(settings.seq_len, layers_of(host.config))), _Clock()
     plan = replace(job.context.plan(settings.finetune), epochs=1, resumes=False)
     log.info("check: timing %d training steps", settings.check.steps)

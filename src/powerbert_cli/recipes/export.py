@@ -12,8 +12,10 @@ from transformers import AutoConfig
 
 from ..bench.engines import Place, Runner, Unavailable, onnx_file, openvino_file, run_onnx, run_openvino, save_openvino
 from ..bench.table import compared
+from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
+from ..method.elimination import plain
 from ..report.card import card
 from ..settings import ExportSettings
 from ..stages.run import Run
@@ -26,7 +28,7 @@ from ..store.packed_file import load_packed, write_packed
 from ..store.retention_file import RetentionFile
 from ..tasks.batches import answers
 from .bench import calibration_inputs
-from .timed_models import shortened_model
+from .timed_models import loaded
 
 FILES = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}  # as other programs call them
 
@@ -46,14 +48,14 @@ class Exported:
     compared: dict[str, Any]
 
 
-def export(job: Run[ExportSettings], folder: Path) -> Exported:
+def export(job: Run[Any], folder: Path) -> Exported:
     """Writes the weights, config, tokenizer, retention configuration, export.json and README.md into a folder.
 
     Raises:
         PowerbertError: the engine cannot have the model, or its answers are others.
     """
     settings, packed = job.settings, job.settings.format == "packed"
-    model, retention, _ = shortened_model(job)
+    model, retention = _finished(job)
     folder.mkdir(parents=True, exist_ok=True)
     file, run = (_packed if packed else _for_engine)(job, model, folder)
     found = Exported(file, _size_mb(file), retention, _compared(job, model, run))
@@ -76,11 +78,22 @@ def export(job: Run[ExportSettings], folder: Path) -> Exported:
     return found
 
 
+def _finished(job: Run[Any]) -> tuple[ShortenedModel, RetentionFile]:
+    """The given model, of which a plain or compressed one keeps every word-vector."""
+    settings: ExportSettings = job.settings
+    if settings.shortened_dir is not None:
+        return loaded(settings)
+    assert settings.checkpoint_dir is not None
+    host = job.context.host(settings.checkpoint_dir)
+    retention = RetentionFile(plain(settings.seq_len, layers_of(host.config)))
+    return ShortenedModel(host, retention.elimination).eval(), retention
+
+
 def _size_mb(file: Path) -> float:
     return sum(path.stat().st_size for path in file.parent.glob(f"{file.stem}.*")) / 1e6
 
 
-def _packed(job: Run[ExportSettings], model: ShortenedModel, folder: Path) -> tuple[Path, Runner]:
+def _packed(job: Run[Any], model: ShortenedModel, folder: Path) -> tuple[Path, Runner]:
     """The weights as bits, and the model that is loaded of them."""
     path = folder / PACKED
     write_packed(model.host, path, embeddings=job.settings.embeddings == "int8")
@@ -90,7 +103,7 @@ def _packed(job: Run[ExportSettings], model: ShortenedModel, folder: Path) -> tu
     return path, ShortenedModel(load_packed(path, model.config, found), model.elimination)
 
 
-def _for_engine(job: Run[ExportSettings], model: ShortenedModel, folder: Path) -> tuple[Path, Runner]:
+def _for_engine(job: Run[Any], model: ShortenedModel, folder: Path) -> tuple[Path, Runner]:
     """The graph as an engine loads it, and that engine."""
     settings = job.settings
     graph = folder / FILES[settings.engine]
@@ -104,7 +117,7 @@ def _for_engine(job: Run[ExportSettings], model: ShortenedModel, folder: Path) -
     return graph, run
 
 
-def _write(job: Run[ExportSettings], model: ShortenedModel, graph: Path) -> None:
+def _write(job: Run[Any], model: ShortenedModel, graph: Path) -> None:
     settings = job.settings
     inputs = calibration_inputs(job) if settings.precision == "int8" and settings.engine == "openvino" else ()
     with tempfile.TemporaryDirectory() as files:
@@ -122,7 +135,7 @@ def _runner(settings: ExportSettings, graph: Path, config: Any) -> Runner:
     return run_openvino(graph, config, settings.precision, threads)
 
 
-def _compared(job: Run[ExportSettings], model: ShortenedModel, run: Runner) -> dict[str, Any]:
+def _compared(job: Run[Any], model: ShortenedModel, run: Runner) -> dict[str, Any]:
     """The file's answers on dev beside those of PyTorch in float32."""
     material, settings = job.context.material, job.settings
     pad, dev = material.collator("max"), material.dev

@@ -10,7 +10,7 @@ from ..encoder.removing import host_of_sizes
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.retention import Thresholds
-from ..settings import BenchSettings, ShortenedSettings
+from ..settings import BenchSettings, ExportSettings, ShortenedSettings
 from ..stages.graph import given_retention
 from ..stages.inputs import Inputs
 from ..stages.run import Run
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 def whole_of(job: Run[BenchSettings], model: ShortenedModel) -> PreTrainedModel | None:
     """The plain model that a compressed one is timed against; of one that is given, with random weights."""
     settings = job.settings
-    if settings.shortened:
+    if settings.shortened_dir is not None:
         found = read_compression(settings.shortened_dir)
         return None if found is None else host_of_sizes(model.host, found.layers, found.neurons[0])
     return job.context.host(job.model_dir(job.graph.finetuned)) if settings.compress.given else None
@@ -33,13 +33,13 @@ def whole_of(job: Run[BenchSettings], model: ShortenedModel) -> PreTrainedModel 
 
 def goal_of(job: Run[BenchSettings]) -> Inputs | None:
     """The stage whose model is timed; None where none has to be trained."""
-    return None if job.settings.shortened or _without_training(job) else job.graph.retrained
+    return None if job.settings.shortened_dir or _without_training(job) else job.graph.retrained
 
 
 def _without_training(job: Run[BenchSettings]) -> RetentionFile | None:
     """A retention configuration that can be timed with any weights; None if there is no such."""
     settings = job.settings
-    if settings.shortened or settings.checkpoint or settings.compress.given:
+    if settings.model_dir or settings.compress.given:
         return None
     return given_retention(settings, host_config(settings.model))
 
@@ -57,22 +57,32 @@ def contender_model(job: Run[BenchSettings]) -> tuple[ShortenedModel, RetentionF
     if isinstance(given.elimination.retention, Thresholds):
         raise PowerbertError(
             "strategy=threshold: how many word-vectors reach a threshold, and so the speed, depends on the weights; "
-            "give trained ones with checkpoint=MODEL or shortened=RUN/model, or leave the retention configuration out"
+            "give trained ones with model_dir=RUN/model, or leave the retention configuration out"
         )
     log.info("the weights of %s are not trained for this: speed does not depend on them", settings.model.label)
     return ShortenedModel(job.context.new_host(), given.elimination), given, None
 
 
+def loaded(settings: ShortenedSettings | ExportSettings) -> tuple[ShortenedModel, RetentionFile]:
+    """A given shortened model.
+
+    Raises:
+        PowerbertError: it is for shorter inputs.
+    """
+    assert settings.shortened_dir is not None
+    model = load_shortened(settings.shortened_dir)
+    if settings.seq_len > model.seq_len:
+        raise PowerbertError(
+            f"seq_len={settings.seq_len} exceeds ℓ={model.seq_len} of model_dir={settings.model_dir}; "
+            f"set seq_len={model.seq_len} or less"
+        )
+    return model, read_retention(settings.shortened_dir / "retention.json")
+
+
 def shortened_model(job: Run[ShortenedSettings]) -> tuple[ShortenedModel, RetentionFile, Path]:
     """A given model directory's model, or the one that the stages make of the settings; with its folder."""
     settings = job.settings
-    if settings.shortened:
-        model = load_shortened(settings.shortened_dir)
-        if settings.seq_len > model.seq_len:
-            raise PowerbertError(
-                f"seq_len={settings.seq_len} exceeds ℓ={model.seq_len} of shortened={settings.shortened}; "
-                f"set seq_len={model.seq_len} or less"
-            )
-        return model, read_retention(settings.shortened_dir / "retention.json"), settings.shortened_dir
+    if settings.shortened_dir is not None:
+        return *loaded(settings), settings.shortened_dir
     stage = job.made(job.graph.retrained)
     return load_shortened(stage.model_dir), job.retention(), stage.model_dir

@@ -194,7 +194,7 @@ def _shipping(model_dir: str, engine: str, precision: str) -> str:
     """The whole command that writes what an engine loads; for PyTorch, which loads the model itself, what answers."""
     if engine in ENGINE_PRECISIONS:
         return shlex.join(
-            ["powerbert", "export", f"shortened={model_dir}", f"engine={engine}", f"precision={precision}"]
+            ["powerbert", "export", f"model_dir={model_dir}", f"engine={engine}", f"precision={precision}"]
         )
     answers = ["powerbert", "predict", f"model_dir={model_dir}", f"engine={engine}", f"precision={precision}"]
     return f"{shlex.join(answers)} input=FILE output=ANSWERS"

@@ -1,33 +1,53 @@
 """Typed settings of each verb, made from the composed config before any work is done.
 
-A field's `doc` is what `powerbert VERB --help` prints; defaults stand in `conf/` alone. What
-can be known to be wrong from the config itself is refused here.
+A field's `key` says what help prints of it; defaults stand in `conf/` alone. What can be known to be wrong from the
+config itself is refused here. A verb's class is composed of parts, one for each concern.
 """
 
-from .bench import BENCH_MODELS, ENGINE_PRECISIONS, BenchSettings, ExportSettings, ShortenedSettings, SweepSettings
-from .check import CheckSettings
-from .compress import CompressOptions, CompressSettings
-from .finetune import FinetuneSettings, StageSettings, TrainingSettings
+from .bench import BENCH_MODELS, ENGINE_PRECISIONS
+from .compress import CompressOptions
 from .predict import STANDARD, PredictSettings
-from .retrain import RetrainSettings
 from .rules import SettingsError
-from .search import RetrainStage, SearchSettings, TargetSettings
-from .study import StudySettings
+from .search import RetrainStage, TargetSettings
 from .task import ModelSettings, TaskSettings
+from .training import StageSettings, TrainingSettings
+from .verbs import (
+    VERBS,
+    BenchSettings,
+    CheckSettings,
+    CompressSettings,
+    ExportSettings,
+    FinetuneSettings,
+    RetrainSettings,
+    SearchSettings,
+    ShortenedSettings,
+    StudySettings,
+)
 
 AUTO = "auto"  # seq_len and lr_soft: settled from the data before the settings are typed
-# `lambda` is the user's key and a keyword of Python.
-RENAMED = {"lambda": "regularizer_weight"}
 
-VERBS: dict[str, type[FinetuneSettings] | type[PredictSettings]] = {
-    "check": CheckSettings,
-    "finetune": FinetuneSettings,
-    "compress": CompressSettings,
-    "search": SearchSettings,
-    "retrain": RetrainSettings,
-    "bench": BenchSettings,
-    "sweep": SweepSettings,
-    "export": ExportSettings,
-    "predict": PredictSettings,
-    "study": StudySettings,
-}
+__all__ = [
+    "AUTO",
+    "BENCH_MODELS",
+    "ENGINE_PRECISIONS",
+    "STANDARD",
+    "VERBS",
+    "BenchSettings",
+    "CheckSettings",
+    "CompressOptions",
+    "CompressSettings",
+    "ExportSettings",
+    "FinetuneSettings",
+    "ModelSettings",
+    "PredictSettings",
+    "RetrainSettings",
+    "RetrainStage",
+    "SearchSettings",
+    "SettingsError",
+    "ShortenedSettings",
+    "StageSettings",
+    "StudySettings",
+    "TargetSettings",
+    "TaskSettings",
+    "TrainingSettings",
+]

@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass
 
-from .rules import at_least_one, key
-from .search import SearchSettings
+from .rules import Part, at_least_one, key
 
 
 @dataclass(kw_only=True)
 class CheckOptions:
-    steps: int = key("training steps that are timed, on batches of all lengths")
+    steps: int = key("training steps that are timed, on batches of all lengths", common=True)
 
     def __post_init__(self) -> None:
         at_least_one("check.steps", self.steps)
 
 
 @dataclass(kw_only=True)
-class CheckSettings(SearchSettings):
+class Checking(Part):
     check: CheckOptions = key("")

@@ -1,11 +1,10 @@
 """Settings of what is removed of the fine-tuned model before word-vectors are eliminated, and of its bits."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from ..method.names import BITS
-from .finetune import FinetuneSettings
-from .rules import SettingsError, at_least_one, key, one_of, positive
+from .rules import Part, SettingsError, at_least_one, key, one_of, positive
 
 SCORES = ("variance", "r2d2", "magnitude", "taylor")
 TUNES = ("refit", "scale", "none")
@@ -26,7 +25,7 @@ class BitsOptions:
     act_bits: int | None = key("of what these layers are given: 8, 4 or 2; null: 32")
     sparsity: str | None = key("2:4: of four neighbours along the inputs the two largest weights; null: none")
     scales: str = key("of the weights' levels: tensor (one for each layer, as published) or channel (for each output)")
-    lr_clips: float = key("act_bits: learning rate of the clips between which inputs lie")
+    lr_clips: float = key("act_bits: learning rate of the clips between which inputs lie", research=True)
 
     def check(self) -> None:
         """Raises a SettingsError."""
@@ -39,7 +38,7 @@ class BitsOptions:
                 f"compress.sparsity={self.sparsity} must be 2:4 or null; in a YAML file put it into quotes, '2:4'"
             )
         one_of("compress.scales", self.scales, SCALES)
-        positive("compress.lr_clips", self.lr_clips)
+        positive("research.compress.lr_clips", self.lr_clips)
 
     @property
     def quantises(self) -> bool:
@@ -58,18 +57,26 @@ class BitsOptions:
 
 @dataclass(kw_only=True)
 class CompressOptions(BitsOptions):
-    layers: int | None = key("layers to keep; null keeps all. Train what is left: without training it knows little")
+    layers: int | None = key(
+        "layers to keep; null keeps all", ". Train what is left: without training it knows little", common=True
+    )
     take: str = key("which layers: even (from the first to the last, at equal steps), or first")
-    heads: float | None = key("share of the attention heads to keep, the best of all layers by labels; null keeps all")
+    heads: float | None = key(
+        "share of the attention heads to keep; null keeps all", "; the best of all layers stay, by labels", common=True
+    )
     head_score: str = key(
         "what a head's gradient is summed to: code (the absolute value of each word-piece, as Head-Prune's program) or "
-        "paper (of each input's sum, as printed)"
+        "paper (of each input's sum, as printed)",
+        research=True,
     )
-    rounds: int = key("heads: in so many rounds, with gradients anew before each")
+    rounds: int = key("heads: in so many rounds, with gradients anew before each", research=True)
     least_heads: int = key("heads that each layer keeps; a layer without any cannot eliminate word-vectors")
-    ffn: float | None = key("share of the feed-forward neurons to keep; null: all, auto: weighed against word-vectors")
-    flops: float | None = key("in place of a share: of the plain model's FLOPs on the data's real lengths, e.g. 0.6")
-    by: str = key("what flops is reached by: ffn, heads or layers")
+    ffn: float | None = key(
+        "share of the feed-forward neurons to keep; null keeps all",
+        "; auto: weighed against word-vectors",
+        common=True,
+    )
+    by: str = key("what target.flops is reached by where all word-vectors are kept: ffn, heads or layers")
     widths: str = key(
         "uniform: each layer keeps as many neurons, so that any program loads the model really smaller; layer: the "
         "best of all layers, which plain transformers loads filled up with zeros"
@@ -82,16 +89,18 @@ class CompressOptions(BitsOptions):
         "the output weights of the neurons that stay: refit (least squares on unlabelled texts), scale (Kwon et al.), "
         "none"
     )
-    steps: int = key("r2d2: steps of R2")
-    stop: str = key("r2d2: when R2 ends: after steps, or by the printed rule (signed), or by its size (magnitude)")
+    steps: int = key("r2d2: steps of R2", research=True)
+    stop: str = key(
+        "r2d2: when R2 ends: after steps, or by the printed rule (signed), or by its size (magnitude)", research=True
+    )
     examples: int = key("training texts that scores and tuning see; labels only for heads and taylor")
+    # target.flops, where what `by` names reaches it, see `reaching`
+    flops: float | None = field(default=None, metadata={"omegaconf_ignore": True})
 
     def __post_init__(self) -> None:
         self.check()
         one_of("compress.by", self.by, AXES)
-        if self.flops is not None and getattr(self, self.by) is not None:
-            raise SettingsError(f"compress.{self.by} and compress.flops are given; give one of them")
-        for name in ("heads", "ffn", "flops"):
+        for name in ("heads", "ffn"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
                 raise SettingsError(f"compress.{name}={value} must be above 0 and below 1 (1 is the whole model)")
@@ -99,13 +108,13 @@ class CompressOptions(BitsOptions):
         one_of("compress.take", self.take, TAKES)
         one_of("compress.score", self.score, SCORES)
         one_of("compress.tune", self.tune, TUNES)
-        one_of("compress.stop", self.stop, STOPS)
+        one_of("research.compress.stop", self.stop, STOPS)
         one_of("compress.widths", self.widths, WIDTHS)
-        one_of("compress.head_score", self.head_score, SUMS)
-        at_least_one("compress.rounds", self.rounds)
+        one_of("research.compress.head_score", self.head_score, SUMS)
+        at_least_one("research.compress.rounds", self.rounds)
         if self.least_heads < 0:
             raise SettingsError(f"compress.least_heads={self.least_heads} must be at least 0")
-        at_least_one("compress.steps", self.steps)
+        at_least_one("research.compress.steps", self.steps)
         at_least_one("compress.examples", self.examples)
 
     @property
@@ -142,19 +151,21 @@ class CompressOptions(BitsOptions):
     def reads_labels(self) -> bool:
         return self.removes_heads or (self.narrows and self.score == "taylor")
 
-    def reach(self, flops: float) -> None:
-        """Has a share of the FLOPs in place of what was given for its axis.
+    def reaching(self, flops: float | None) -> "CompressOptions":
+        """The same with a share of the FLOPs for what `by` names; None: with what is given for each.
+
+        A number of layers, which methods bring along, gives way to the share.
 
         Raises:
-            SettingsError: nothing is removed, so there is no axis.
+            SettingsError: how many heads or neurons are left is given too.
         """
-        if not self.given:
-            raise SettingsError(
-                f"target.flops={flops:g} with retention=full: nothing is removed that could reach it; set "
-                "method=kcm, head-prune, first, distilbert or pkd, or retention=searched to drop word-vectors"
-            )
-        setattr(self, self.by, None)
-        self.flops = flops
+        if flops is None:
+            return replace(self, flops=None)
+        if self.by == "layers":
+            return replace(self, flops=flops, layers=None)
+        if getattr(self, self.by) is not None:
+            raise SettingsError(f"compress.{self.by} and target.flops are given; give one of them")
+        return replace(self, flops=flops)
 
     def decides(self) -> dict[str, Any]:
         """What of it decides the model that is left: what is off is left out."""
@@ -174,5 +185,42 @@ class CompressOptions(BitsOptions):
 
 
 @dataclass(kw_only=True)
-class CompressSettings(FinetuneSettings):
+class FlopsTarget:
+    """What is to be reached, in place of saying how much of what is removed."""
+
+    flops: float | None = key(
+        "share of the plain model's FLOPs to reach, e.g. 0.5",
+        ", on the data's real lengths; by word-vectors, or by what compress.by names where all of these are kept "
+        "(retention=full, and in powerbert compress)",
+        common=True,
+    )
+
+    def __post_init__(self) -> None:
+        if self.flops is not None and not 0 < self.flops < 1:
+            raise SettingsError(f"target.flops={self.flops} must be above 0 and below 1 (1 is the plain model)")
+
+
+@dataclass(kw_only=True)
+class Compressing(Part):
     compress: CompressOptions = key("")
+
+    def verify(self) -> None:
+        self.compress = self.compress.reaching(self.share_to_reach)
+
+    @property
+    def share_to_reach(self) -> float | None:
+        """The share of the FLOPs that what is removed has to reach; None where it has none of its own."""
+        return None
+
+    @property
+    def ranks_by_attention(self) -> bool:
+        """Whether word-vectors will be eliminated by what attention says."""
+        return False
+
+    @property
+    def removes(self) -> bool:
+        return self.compress.given
+
+    @property
+    def quantises(self) -> bool:
+        return self.compress.quantises

@@ -1,5 +1,6 @@
 """Model directories that keys name: folders on this machine, or names on the hub."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from .rules import SettingsError
 
 _NAME = re.compile(r"\w[\w.-]*/[\w.-]+")  # OWNER/NAME
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model"]
+_CONFIG, _RETENTION, _EXPORT = "config.json", "retention.json", "export.json"
 
 
 def folder_of(name: str) -> Path | None:
@@ -34,29 +36,48 @@ def folder_of(name: str) -> Path | None:
         ) from error
 
 
-def model_folder(key: str, name: str, wanted: str, way_out: str) -> Path:
-    """The folder of a model directory that a key names, on this machine or of the hub.
-
-    Args:
-        wanted: the file that makes it one. way_out: what to give instead.
+def model_folder(name: str) -> Path:
+    """The folder of the model directory that model_dir names, on this machine or of the hub.
 
     Raises:
-        SettingsError: it is none; says what it is.
+        SettingsError: it is none, or one that powerbert does not load; says what it is.
     """
     folder = folder_of(name)
-    if folder is None or not (folder / wanted).is_file():
-        raise SettingsError(f"{key}={name} is no {_what(folder, wanted)}; {way_out}")
+    if folder is None or not (folder / _CONFIG).is_file():
+        raise SettingsError(
+            f"model_dir={name} is no {_what(folder)}; give the folder 'model' of a finished run, or a classifier as "
+            "transformers saves it"
+        )
+    if (folder / _EXPORT).is_file() and not any(folder.glob("*.safetensors")):
+        raise SettingsError(
+            f"model_dir={name} is an exported folder, which its engine loads (see its README.md); give the model "
+            "directory that it was made of"
+        )
     return folder
 
 
-def _what(folder: Path | None, wanted: str) -> str:
-    kind = "re-trained model directory" if wanted == "retention.json" else "model directory"
+def is_shortened(folder: Path) -> bool:
+    """Whether a model directory says which word-vectors are kept."""
+    return (folder / _RETENTION).is_file()
+
+
+def keeps_everything(folder: Path) -> bool:
+    """Whether a shortened model drops nothing, so that it is a plain or compressed classifier."""
+    try:
+        content = json.loads((folder / _RETENTION).read_text(encoding="utf-8"))
+        lengths, seq_len = content.get("lengths"), content.get("seq_len")
+    except (OSError, ValueError, AttributeError):
+        return False
+    return isinstance(lengths, list) and bool(lengths) and all(length == seq_len for length in lengths)
+
+
+def _what(folder: Path | None) -> str:
     if folder is not None and (folder / "adapter_config.json").is_file():
         return (
-            f"{kind}: it holds a PEFT adapter, without the model; merge it into its base model with "
+            "model directory: it holds a PEFT adapter, without the model; merge it into its base model with "
             "merge_and_unload(), save that"
         )
-    below = [] if folder is None else sorted(folder.glob(f"*/{wanted}"))
+    below = [] if folder is None else sorted(folder.glob(f"*/{_CONFIG}"))
     if below:
-        return f"{kind} (no {wanted} in it, but in {below[0].parent})"
-    return f"{kind} (no {wanted} in it)"
+        return f"model directory (no {_CONFIG} in it, but in {below[0].parent})"
+    return f"model directory (no {_CONFIG} in it)"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .bench import BENCH_PRECISIONS, ENGINES
+from .common import DEVICES, ThreadsSettings
 from .folders import model_folder
 from .formats import FORMATS, PACKED, UNREAD, format_of, parts_of
 from .rules import SettingsError, at_least_one, key, one_of
@@ -18,17 +19,22 @@ AUTO = "auto"
 @dataclass(kw_only=True)
 class PredictOptions:
     input_format: str = key(
-        "lines (a text in each), tsv, csv, jsonl, json, parquet; auto: by the file's name, lines for .txt and standard "
-        "input"
+        "lines (a text in each), tsv, csv, jsonl, json, parquet; auto: by the name",
+        " of the file, lines for .txt and standard input",
+        common=True,
     )
     output_format: str = key(
-        "tsv, csv, jsonl, parquet; auto: by the file's name, tsv without a header on standard output"
+        "tsv, csv, jsonl, parquet; auto: by the file's name",
+        ", tsv without a header on standard output",
+        common=True,
     )
     keep: list[str] | None = key(
-        "columns of the input that stand before the answers; null: all of them in a file, none on standard output"
+        "columns of the input that stand before the answers",
+        "; null: all of them in a file, none on standard output",
+        common=True,
     )
-    on_error: str = key("at a row that cannot be read: stop, or skip and list it in OUTPUT.errors.tsv")
-    survivors: bool = key("also each word with the last layer that it reached")
+    on_error: str = key("at a row that cannot be read: stop, or skip and list it in OUTPUT.errors.tsv", common=True)
+    survivors: bool = key("also each word with the last layer that it reached", common=True)
     together: int = key("rows that are read before they are answered, in order of their length; they come out in order")
 
     def __post_init__(self) -> None:
@@ -40,17 +46,25 @@ class PredictOptions:
 
 @dataclass(kw_only=True)
 class PredictSettings:
-    model_dir: str | None = key("finished model directory, plain or shortened: RUN/model")
-    input: str = key("file of rows (tsv, csv, json, jsonl, parquet, lines; also .gz, .bz2, .xz); - is standard input")
-    output: str = key("file of answers (tsv, csv, jsonl, parquet); - is standard output")
-    text_columns: list[str] | None = key("one or two columns with the texts; null: those that the model was trained on")
-    seq_len: int | None = key("longer inputs are cut; null: the ℓ of the model, or all positions if it has none")
-    batch_size: int = key("inputs in a batch")
-    engine: str = key("how the model is run, as bench.engines")
-    precision: str = key("fp32, bf16, fp16 or int8, as the engine has them")
-    device: str = key("auto, cpu or cuda")
-    threads: int | None = key("CPU threads; null leaves PyTorch's choice")
+    model_dir: str | None = key("finished model directory, plain or shortened: RUN/model", common=True)
+    input: str = key(
+        "file of rows; - is standard input",
+        " (tsv, csv, json, jsonl, parquet, lines; also .gz, .bz2, .xz)",
+        common=True,
+    )
+    output: str = key("file of answers (tsv, csv, jsonl, parquet); - is standard output", common=True)
+    text_columns: list[str] | None = key(
+        "one or two columns with the texts; null: those that the model was trained on", common=True
+    )
+    seq_len: int | None = key(
+        "longer inputs are cut; null: the ℓ of the model", ", or all positions if it has none", common=True
+    )
+    batch_size: int = key("inputs in a batch", common=True)
+    engine: str = key("how the model is run, as bench.engines", common=True)
+    precision: str = key("fp32, bf16, fp16 or int8, as the engine has them", common=True)
+    device: str = key("auto, cpu or cuda", common=True)
     predict: PredictOptions = key("")
+    runtime: ThreadsSettings = key("")
 
     def __post_init__(self) -> None:
         if self.model_dir is None:
@@ -58,10 +72,9 @@ class PredictSettings:
         self.folder  # noqa: B018  (checks it)
         at_least_one("batch_size", self.batch_size)
         at_least_one("seq_len", self.seq_len)
-        at_least_one("threads", self.threads)
         one_of("engine", self.engine, ENGINES)
         one_of("precision", self.precision, BENCH_PRECISIONS)
-        one_of("device", self.device, ("auto", "cpu", "cuda"))
+        one_of("device", self.device, DEVICES)
         if self.input != STANDARD and not Path(self.input).is_file():
             raise SettingsError(f"input={self.input} is no file; give one, or - for standard input")
         self._check_output()
@@ -103,13 +116,7 @@ class PredictSettings:
     def folder(self) -> Path:
         """Where the model is: a folder, or the hub's in the cache."""
         assert self.model_dir is not None
-        found = model_folder("model_dir", self.model_dir, "config.json", "give the folder 'model' of a finished run")
-        if (found / "export.json").is_file() and not any(found.glob("*.safetensors")):
-            raise SettingsError(
-                f"model_dir={self.model_dir} is an exported folder, which its engine loads (see its README.md); give "
-                "the model directory that it was made of"
-            )
-        return found
+        return model_folder(self.model_dir)
 
     @property
     def input_format(self) -> str:

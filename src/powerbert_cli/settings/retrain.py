@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from .rules import SettingsError, key
-from .search import RetentionKind, SearchSettings
+from .search import Retention, RetentionKind
 
 
 @dataclass(kw_only=True)
 class RetentionSettings(RetentionKind):
-    path: str | None = key("a retention.json written by search")
-    lengths: Any = key("ℓ_1 … ℓ_L as a list, e.g. [153,125,111]; or full")
-    fractions: list[float] | None = key("f_1 … f_L of a relative retention, e.g. [0.75,0.5,0.2]")
+    path: str | None = key("a retention.json written by search", common=True)
+    lengths: Any = key("ℓ_1 … ℓ_L as a list, e.g. [153,125,111]; or full", common=True)
+    fractions: list[float] | None = key("f_1 … f_L of a relative retention, e.g. [0.75,0.5,0.2]", common=True)
     thresholds: list[float] | None = key("θ_1 … θ_L of strategy=threshold, on significance over its mean")
 
     def __post_init__(self) -> None:
@@ -29,14 +29,20 @@ class RetentionSettings(RetentionKind):
 
 
 @dataclass(kw_only=True)
-class RetrainSettings(SearchSettings):
+class Retraining(Retention):
     retention: RetentionSettings = key("retention configuration (group): searched (default), full, paper/…")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.retention.thresholds is not None and self.strategy != "threshold":
-            raise SettingsError(f"retention.thresholds needs strategy=threshold, not strategy={self.strategy}")
-        if self.retention.lengths not in (None, "full") and self.strategy == "threshold":
+    @property
+    def keeps_word_vectors(self) -> bool:
+        return self.retention.lengths == "full"
+
+    @property
+    def takes_retention(self) -> bool:
+        return True
+
+    def check_strategy(self, strategy: str) -> None:
+        """Raises a SettingsError where the given configuration is not of that strategy."""
+        if self.retention.thresholds is not None and strategy != "threshold":
+            raise SettingsError(f"retention.thresholds needs strategy=threshold, not strategy={strategy}")
+        if self.retention.lengths not in (None, "full") and strategy == "threshold":
             raise SettingsError("strategy=threshold takes retention.thresholds, not retention.lengths")
-        if self.target.flops is not None and self.retention.lengths == "full":
-            self.compress.reach(self.target.flops)

@@ -1,4 +1,4 @@
-"""How settings are declared, and the rules that many of them share."""
+"""How settings are declared and checked, and the rules that many of them share."""
 
 import math
 from dataclasses import field
@@ -11,9 +11,29 @@ class SettingsError(PowerbertError):
     """A config value that breaks a rule."""
 
 
-def key(doc: str) -> Any:
-    """A required settings field with its line of help."""
-    return field(metadata={"doc": doc}, kw_only=True)
+def key(doc: str, more: str = "", *, common: bool = False, research: bool = False) -> Any:
+    """A required settings field with its line of help.
+
+    Args:
+        doc: what it means, in half a line. more: the rest, which `--help all` has too.
+        common: most people set it, so that `--help` has it.
+        research: it only serves to check papers. The user's key has `research.` before it, and `--help research` has
+            it. Of a node it holds for all keys below.
+    """
+    about = {"doc": doc, "more": more, "common": common, "research": research}
+    return field(metadata=about, kw_only=True)
+
+
+class Part:
+    """One concern of a verb's settings. A verb's own class is composed of such parts, and of no other verb's class.
+
+    What can be checked with one part alone stands in that part's `verify`; what takes several, in the verb's.
+    """
+
+    def __post_init__(self) -> None:
+        for part in reversed(type(self).__mro__):
+            if "verify" in vars(part):
+                vars(part)["verify"](self)
 
 
 def positive(name: str, value: float) -> None:

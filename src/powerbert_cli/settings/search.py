@@ -4,11 +4,13 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..method.names import KINDS, STRATEGIES
-from .compress import CompressSettings
-from .finetune import StageSettings
-from .rules import SettingsError, at_least_one, fraction, key, one_of, positive
+from ..method.names import BY_ATTENTION, KINDS
+from ..method.names import STRATEGIES as ALL
+from .compress import FlopsTarget
+from .rules import Part, SettingsError, at_least_one, fraction, key, one_of, positive
+from .training import StageSettings
 
+STRATEGIES = tuple(name for name in ALL if name != "none")  # which is retention=full
 REGULARIZERS = ("loss", "decoupled")
 SEARCHERS = ("soft", "calibrate", "evolutionary")
 WORD_VECTOR_COSTS = ("index", "flops", "latency")
@@ -18,38 +20,43 @@ PATIENT_LAYERS = ("skip", "last")
 
 @dataclass(kw_only=True)
 class RetentionKind:
-    kind: str = key(
-        "absolute: layer j keeps ℓ_j word-vectors of any input; relative: a fraction f_j of an input's own word-vectors"
-    )
-    bins: int = key("relative: retention parameters of a layer, each for a part of the relative ranks")
+    kind: str = key("absolute: so many word-vectors in each layer; relative: a share of an input's", common=True)
+    bins: int = key("relative: retention parameters of a layer, each for a part of the relative ranks", research=True)
 
     def __post_init__(self) -> None:
         one_of("retention.kind", self.kind, KINDS)
-        at_least_one("retention.bins", self.bins)
+        at_least_one("research.retention.bins", self.bins)
 
 
 @dataclass(kw_only=True)
-class TargetSettings:
+class Retention(Part):
+    """Of a verb that searches a configuration, and is given none."""
+
+    retention: RetentionKind = key("")
+
+    @property
+    def kind(self) -> str:
+        return self.retention.kind
+
+
+@dataclass(kw_only=True)
+class TargetSettings(FlopsTarget):
     """What a search shall reach, in place of a λ."""
 
-    flops: float | None = key(
-        "share of the plain model's FLOPs on the data's real lengths, e.g. 0.33; with retention=full what compress.by "
-        "names reaches it, else word-vectors"
-    )
     speedup: float | None = key(
-        "times as fast as transformers' model in length-sorted batches on this device, e.g. 3; what elimination alone "
-        "brings of it stands in target.json"
+        "times as fast as transformers' model, measured on this device, e.g. 3",
+        ", in length-sorted batches; what elimination alone brings of it stands in target.json",
+        common=True,
     )
-    max_drop: float | None = key("largest loss of the metric on dev (absolute, paired), e.g. 0.01")
+    max_drop: float | None = key("largest loss of the metric on dev, e.g. 0.01", " (absolute, paired)", common=True)
     confidence: float = key("max_drop: share of paired bootstrap resamples that must stay within it")
     trials: int = key("max_drop: searches, each re-trained, that bisection may take")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         given = [name for name in ("flops", "speedup", "max_drop") if getattr(self, name) is not None]
         if len(given) > 1:
             raise SettingsError(f"{' and '.join(f'target.{name}' for name in given)} are given; give one of them")
-        if self.flops is not None and not 0 < self.flops < 1:
-            raise SettingsError(f"target.flops={self.flops} must be above 0 and below 1 (1 is the plain model)")
         if self.speedup is not None and not self.speedup > 1:
             raise SettingsError(f"target.speedup={self.speedup} must be above 1 (1 is the plain model)")
         if self.max_drop is not None and not 0 <= self.max_drop < 1:
@@ -85,12 +92,13 @@ class CalibrateSettings:
     examples: int = key("unlabelled training examples that a configuration is judged on")
     by: str = key(
         "logits: how far they move from the plain model's (Kullback-Leibler divergence); significance: how much of it "
-        "is dropped (one pass, seconds)"
+        "is dropped (one pass, seconds)",
+        research=True,
     )
 
     def __post_init__(self) -> None:
         at_least_one("calibrate.examples", self.examples)
-        one_of("calibrate.by", self.by, JUDGES)
+        one_of("research.calibrate.by", self.by, JUDGES)
 
 
 @dataclass(kw_only=True)
@@ -99,40 +107,48 @@ class EvolutionarySettings:
     generations: int = key("generations")
 
     def __post_init__(self) -> None:
-        at_least_one("evolutionary.generations", self.generations)
+        at_least_one("research.evolutionary.generations", self.generations)
         if self.population < 4:
-            raise SettingsError(f"evolutionary.population={self.population} must be at least 4")
+            raise SettingsError(f"research.evolutionary.population={self.population} must be at least 4")
 
 
 @dataclass(kw_only=True)
 class RetrainStage(StageSettings):
     """Re-training, and what can be added to it; each is off by default."""
 
-    distill: float = key("weight of the fine-tuned model's logits as soft labels; 1 leaves the labels out")
-    temperature: float = key("distill: both models' logits are divided by it")
-    distill_cls: float = key("weight of the mean squared distance to the fine-tuned model's last [CLS] vector")
-    patient: float = key(
-        "weight of the mean squared distance of each layer's [CLS] vector to one of the fine-tuned model's (BERT-PKD)"
+    distill: float = key(
+        "weight of the fine-tuned model's logits as soft labels", "; 1 leaves the labels out", common=True
     )
-    patient_layers: str = key("patient: which of its layers, below the last: skip (at equal steps) or last")
-    patient_norm: bool = key("patient: vectors are divided by their length first")
-    gradual: float = key("share of the steps in which the configuration shrinks from full to its own")
+    temperature: float = key("distill: both models' logits are divided by it")
+    distill_cls: float = key(
+        "weight of the mean squared distance to the fine-tuned model's last [CLS] vector", research=True
+    )
+    patient: float = key(
+        "weight of the mean squared distance of each layer's [CLS] vector to one of the fine-tuned model's (BERT-PKD)",
+        research=True,
+    )
+    patient_layers: str = key(
+        "patient: which of its layers, below the last: skip (at equal steps) or last", research=True
+    )
+    patient_norm: bool = key("patient: vectors are divided by their length first", research=True)
+    gradual: float = key("share of the steps in which the configuration shrinks from full to its own", research=True)
     train_once: bool = key(
         "each batch is trained at full length, at the configuration, and at one drawn between them, so that one model "
-        "serves many budgets (searcher=evolutionary finds them)"
+        "serves many budgets (searcher=evolutionary finds them)",
+        research=True,
     )
 
     def __post_init__(self) -> None:
         fraction("retrain.distill", self.distill)
         positive("retrain.temperature", self.temperature)
-        fraction("retrain.gradual", self.gradual)
+        fraction("research.retrain.gradual", self.gradual)
         if not (math.isfinite(self.distill_cls) and self.distill_cls >= 0):
-            raise SettingsError(f"retrain.distill_cls={self.distill_cls} must be a number ≥ 0")
+            raise SettingsError(f"research.retrain.distill_cls={self.distill_cls} must be a number ≥ 0")
         if not (math.isfinite(self.patient) and self.patient >= 0):
-            raise SettingsError(f"retrain.patient={self.patient} must be a number ≥ 0")
-        one_of("retrain.patient_layers", self.patient_layers, PATIENT_LAYERS)
+            raise SettingsError(f"research.retrain.patient={self.patient} must be a number ≥ 0")
+        one_of("research.retrain.patient_layers", self.patient_layers, PATIENT_LAYERS)
         if self.gradual and self.train_once:
-            raise SettingsError("retrain.gradual and retrain.train_once are given; give one of them")
+            raise SettingsError("research.retrain.gradual and research.retrain.train_once are given; give one of them")
         if self.epochs < 0:
             raise SettingsError(f"retrain.epochs={self.epochs} must be at least 0 (0: shorten, do not re-train)")
         positive("retrain.lr", self.lr)
@@ -159,40 +175,43 @@ class RetrainStage(StageSettings):
 
 
 @dataclass(kw_only=True)
-class SearchSettings(CompressSettings):
-    regularizer_weight: float = key("weight λ of the regulariser Σ_j j · mass_j")
+class Searching(Part):
+    regularizer_weight: float = key(
+        "weight λ of the regulariser: the more, the fewer word-vectors", ", Σ_j j · mass_j", common=True
+    )
     lr_soft: float = key("learning rate of the retention parameters; auto fits it to the number of steps")
     strategy: str = key("word-vector selection: " + ", ".join(STRATEGIES))
     protect_separators: bool = key("never eliminate separators ([SEP]); [CLS] never is")
     regularizer: str = key(
         "loss: λ Σ_j j · mass_j in the loss, as in the paper; decoupled: the same shrink apart from Adam, "
-        "so that λ keeps its meaning"
+        "so that λ keeps its meaning",
+        research=True,
     )
     word_vector_cost: str = key(
         "what a word-vector of layer j weighs in the regulariser: its index j, as in the paper; flops: what it costs; "
-        "latency: by a table of this device"
+        "latency: by a table of this device",
+        research=True,
     )
     searcher: str = key(
-        "soft: soft-extract layers, trained; calibrate: a configuration from unlabelled examples, nothing trained; "
-        "evolutionary: an evolutionary search, nothing trained (for a model of retrain.train_once)"
+        "soft: soft-extract layers, trained; calibrate: nothing is trained (needs a target)",
+        "; evolutionary: an evolutionary search, nothing trained, for a model of research.retrain.train_once",
+        common=True,
     )
     search: StageSettings = key("")
-    retention: RetentionKind = key("")
     target: TargetSettings = key("")
     calibrate: CalibrateSettings = key("")
-    evolutionary: EvolutionarySettings = key("")
+    evolutionary: EvolutionarySettings = key("", research=True)
     retrain: RetrainStage = key("")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def verify(self) -> None:
         if not (math.isfinite(self.regularizer_weight) and self.regularizer_weight >= 0):
             raise SettingsError(f"lambda={self.regularizer_weight} must be a number ≥ 0, for example lambda=3e-4")
         positive("lr_soft", self.lr_soft)
         one_of("strategy", self.strategy, STRATEGIES)
-        one_of("regularizer", self.regularizer, REGULARIZERS)
+        one_of("research.regularizer", self.regularizer, REGULARIZERS)
         positive("search.lr", self.search.lr)
         at_least_one("search.epochs", self.search.epochs)
-        one_of("word_vector_cost", self.word_vector_cost, WORD_VECTOR_COSTS)
+        one_of("research.word_vector_cost", self.word_vector_cost, WORD_VECTOR_COSTS)
         one_of("searcher", self.searcher, SEARCHERS)
         if self.searcher != "soft" and not self.target.given:
             raise SettingsError(
@@ -203,9 +222,35 @@ class SearchSettings(CompressSettings):
             self._check_threshold()
 
     def _check_threshold(self) -> None:
-        if self.retention.kind == "relative":
+        if self.kind == "relative":
             raise SettingsError("strategy=threshold has no retention.kind=relative; thresholds are relative already")
         if self.target.given or self.searcher != "soft" or self.word_vector_cost != "index":
-            raise SettingsError("strategy=threshold is searched with λ alone: no target, searcher or word_vector_cost")
+            raise SettingsError(
+                "strategy=threshold is searched with λ alone: no target, searcher or research.word_vector_cost"
+            )
         if self.retrain.gradual or self.retrain.train_once:
-            raise SettingsError("strategy=threshold takes neither retrain.gradual nor retrain.train_once")
+            raise SettingsError(
+                "strategy=threshold takes neither research.retrain.gradual nor research.retrain.train_once"
+            )
+
+    @property
+    def kind(self) -> str:
+        """Of the retention configuration."""
+        raise NotImplementedError
+
+    @property
+    def keeps_word_vectors(self) -> bool:
+        """Whether none is eliminated."""
+        return False
+
+    @property
+    def share_to_reach(self) -> float | None:
+        return self.target.flops if self.keeps_word_vectors else None
+
+    @property
+    def ranks_by_attention(self) -> bool:
+        return self.strategy in BY_ATTENTION and not self.keeps_word_vectors
+
+    @property
+    def times_this_machine(self) -> bool:
+        return self.target.speedup is not None or self.word_vector_cost == "latency"

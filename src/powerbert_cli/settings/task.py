@@ -21,21 +21,26 @@ class TaskSettings:
         "the training rows for it, as is done for a local folder without dev.*, and then measures on the test split too"
     )
     data_dir: str | None = key(
-        "local folder with train.*, dev.* or validation.*, optional test.* (tsv, csv, json, jsonl, parquet; also .gz)"
+        "your folder with train.*, dev.*, optional test.*",
+        " or validation.* for dev.*; tsv, csv, json, jsonl, parquet; also .gz",
+        common=True,
     )
     test_split: str | None = key("split of the hub dataset that predict_test answers; null for none")
     text_columns: list[str] = key(
-        "one text column, two for pairs, or context and question of a multiple choice; auto: those of known names, or "
-        "the only one beside the label"
+        "one text column, or two for pairs; auto: by their names",
+        ", or the only one beside the label; of a multiple choice context and question",
+        common=True,
     )
     options_column: str | None = key("column with the list of choices (multiple choice only)")
-    label_column: str = key("column of the label")
+    label_column: str = key("column of the label", common=True)
     label_names: list[str] | None = key(
-        "names of the classes in the order of their numbers, of the choices, or null for regression; auto: those of "
-        "the model, else of the training rows in their order"
+        "names of the classes in the order of their numbers, or of the choices; auto: by the model, else the rows",
+        " in their order; null for regression",
     )
     metric: str = key(
-        "headline metric: " + ", ".join(METRICS) + "; f1 is of the second of two classes, of more it is macro_f1"
+        "headline metric: " + ", ".join(METRICS),
+        "; f1 is of the second of two classes, of more it is macro_f1",
+        common=True,
     )
     max_train: int | None = key("use that many training rows, drawn once with a fixed seed")
     max_dev: int | None = key("use that many dev rows, drawn once with a fixed seed")
@@ -113,7 +118,7 @@ class TaskSettings:
 @dataclass(kw_only=True)
 class ModelSettings:
     name: str = key("name of the preset")
-    name_or_path: str | None = key("model on the hub, or a local folder; goes before model.config")
+    name_or_path: str | None = key("model on the hub, or a local folder", "; goes before model.config", common=True)
     config: dict[str, Any] | None = key("settings of transformers' config for a model with random weights")
     tokenizer: str | None = key("tokenizer for random weights; null builds a vocabulary from the task")
     vocab_size: int | None = key("most entries of a vocabulary built from the task")
@@ -123,9 +128,9 @@ class ModelSettings:
         if not (self.name_or_path or self.config):
             raise SettingsError("model has neither name_or_path nor config; set model.name_or_path=FOLDER or NAME")
 
-    def of_folder(self, name: str, folder: str) -> "ModelSettings":
+    def of_folder(self, folder: str) -> "ModelSettings":
         """A model directory in place of this model, with its own tokenizer; as trusted as this one."""
-        return replace(self, name=name, name_or_path=folder, config=None, tokenizer=None, vocab_size=None)
+        return replace(self, name="model_dir", name_or_path=folder, config=None, tokenizer=None, vocab_size=None)
 
     @property
     def label(self) -> str:

@@ -1,14 +1,15 @@
 """From a composed config to typed settings; imports nothing heavy, so that a wrong value is refused at once."""
 
 import re
-from dataclasses import is_dataclass
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import nearest
-from . import AUTO, RENAMED, VERBS, RetrainSettings, SearchSettings, SettingsError
+from . import AUTO, VERBS, SettingsError
+from .former import now_called
+from .keys import RENAMED, RESEARCH, keys_in
 
 T = TypeVar("T")
 ANY_CONTENT = ("model.config", "task.published")  # transformers' own, and what top-level keys default to
@@ -35,21 +36,22 @@ def typed(cfg: Any, cls: type[T]) -> tuple[T, list[str]]:
     standing_in["task.label_names"] = None if kind == "regression" else ["0", "1"]
     auto = [name for name in standing_in if OmegaConf.select(cfg, name) == AUTO]
     if "compress.ffn" in auto:
-        _check_auto_ffn(cfg, cls)
+        _check_auto_ffn(cfg)
     copy = cfg.copy()
     for name in auto:
         OmegaConf.update(copy, name, standing_in[name])
     return from_config(copy, cls), auto
 
 
-def _check_auto_ffn(cfg: Any, cls: type) -> None:
+def _check_auto_ffn(cfg: Any) -> None:
     """
     Raises:
         SettingsError: compress.ffn is auto, and the rest of the config does not let it be.
     """
-    searches = issubclass(cls, SearchSettings) and cfg.searcher == "calibrate" and cfg.target.flops is not None
-    full = issubclass(cls, RetrainSettings) and cfg.retention.lengths is not None
-    if not searches or full:
+    searcher, flops, lengths = (
+        OmegaConf.select(cfg, name) for name in ("searcher", "target.flops", "retention.lengths")
+    )
+    if searcher != "calibrate" or flops is None or lengths is not None:
         raise SettingsError(
             "compress.ffn=auto weighs neurons against word-vectors under a target: give searcher=calibrate and "
             "target.flops=0.4, and no retention configuration; or give a number"
@@ -65,15 +67,52 @@ def from_config(cfg: Any, cls: type[T]) -> T:
     try:
         values = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(values, dict)
+        _check_lists(values)
+        _check_words(values, cls)
         for user, ours in RENAMED.items():
             if user in values:
                 values[ours] = values.pop(user)
-        _check_lists(values)
-        _check_words(values, cls)
+        _place_research(values, cls)
         merged = OmegaConf.merge(OmegaConf.structured(cls), values)
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise SettingsError(_readable(error, cls)) from error
+
+
+def _place_research(values: dict[Any, Any], cls: type) -> None:
+    """Takes the keys of the node `research` to where the settings have them.
+
+    Raises:
+        SettingsError: a key there that is none, or one that stands outside.
+    """
+    given = values.pop(RESEARCH, None) or {}
+    known = [key for key in keys_in(cls) if key.research]
+    for key in known:
+        *nodes, last = key.path
+        if last in (_node(values, nodes) or {}):
+            raise SettingsError(str(now_called(".".join(key.path))))
+        if last in (_node(given, nodes) or {}):
+            target = values
+            for node in nodes:
+                target = target.setdefault(node, {}) if isinstance(target, dict) else {}
+            if isinstance(target, dict):
+                target[last] = _node(given, nodes).pop(last)
+    for name in _leaves(given):
+        raise SettingsError(
+            f"unknown key '{RESEARCH}.{name}'{nearest(f'{RESEARCH}.{name}', [key.name for key in known])}"
+        )
+
+
+def _node(values: Any, path: list[str]) -> Any:
+    for name in path:
+        values = values.get(name) if isinstance(values, dict) else None
+    return values if isinstance(values, dict) else None
+
+
+def _leaves(values: Any, within: str = "") -> list[str]:
+    if not isinstance(values, dict):
+        return [within]
+    return [leaf for name, one in values.items() for leaf in _leaves(one, f"{within}.{name}" if within else str(name))]
 
 
 def _check_lists(values: Any, within: str = "") -> None:
@@ -87,31 +126,29 @@ def _check_lists(values: Any, within: str = "") -> None:
             raise SettingsError(f"{within}{name}={value} must be a list of single values")
 
 
-def _check_words(values: dict[Any, Any], cls: type, within: str = "") -> None:
+def _check_words(values: dict[Any, Any], cls: type) -> None:
     """YAML reads some words as booleans, and OmegaConf would make names of these: False, True."""
-    hints = get_type_hints(cls)
-    for name, value in values.items():
-        kind = hints.get(name)
-        if is_dataclass(kind) and isinstance(value, dict):
-            _check_words(value, kind, f"{within}{name}.")  # type: ignore[arg-type]
+    for key in keys_in(cls):
+        *nodes, last = key.name.split(".")
+        value = (_node(values, nodes) or {}).get(last)
         entries = value if isinstance(value, list) else [value]
-        if any(isinstance(entry, bool) for entry in entries) and {str, list[str]} & {kind, *get_args(kind)}:
+        if any(isinstance(entry, bool) for entry in entries) and {str, list[str]} & {key.kind, *get_args(key.kind)}:
             raise SettingsError(
-                f"{within}{name}={value}: YAML reads the words no, yes, off, on, false and true as booleans; put them "
-                f"into quotes, {name}: ['no', 'yes'] in a file, '{within}{name}=[\"true\",\"false\"]' in a command"
+                f"{key.name}={value}: YAML reads the words no, yes, off, on, false and true as booleans; put them "
+                f"into quotes, {last}: ['no', 'yes'] in a file, '{key.name}=[\"true\",\"false\"]' in a command"
             )
 
 
 def _readable(error: Exception, cls: type[Any]) -> str:
     text = str(error.msg if hasattr(error, "msg") else error).splitlines()[0]
-    name = getattr(error, "full_key", None) or ""
+    path = getattr(error, "full_key", None) or ""
+    name = next((key.name for key in keys_in(cls) if ".".join(key.path) == path), path)
     for user, ours in RENAMED.items():
-        name = name.replace(ours, user)
         text = text.replace(ours, user)
     wrong_type = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text)
     if wrong_type:
         kind = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
         return f"{name}={wrong_type.group(1)} must be {kind.get(wrong_type.group(2), wrong_type.group(2))}"
     if "not in" in text and name:
-        return f"unknown key '{name}'{nearest(name, cls.__dataclass_fields__)}"
+        return now_called(name) or f"unknown key '{name}'{nearest(name, [key.name for key in keys_in(cls)])}"
     return f"{name}: {text}" if name else text

@@ -54,7 +54,7 @@ class Compress(Inputs):
         if not fits_config(host):
             given = self.start.model_dir if isinstance(self.start, Given) else self.start.identity
             raise PowerbertError(
-                f"checkpoint={given}: its layers differ in heads or neurons already; give the model that it "
+                f"model_dir={given}: its layers differ in heads or neurons already; give the model that it "
                 "was made of, and all that is to be removed in one command"
             )
         sizes, before = Sizes.of(options, host.config, context.material.train["length"]), host.num_parameters()

@@ -65,7 +65,7 @@ class Graph:
     @cached_property
     def finetuned(self) -> Source:
         """The fine-tuned model: the one that was given, or the stage of these settings."""
-        if self.settings.checkpoint:
+        if self.settings.checkpoint_dir is not None:
             return Given(self.settings.checkpoint_dir)
         return Finetune.of(self.context)
 
@@ -244,7 +244,7 @@ def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | N
             keys |= {name: found.keys[name] for name in ("kind", "lengths", "fractions", "thresholds")}
             kept = found.kept if settings.strategy == "threshold" else None
             return replace(found, elimination=from_keys(keys).checked(count), kept=kept)
-        if given.lengths == "full" or settings.strategy == "none":
+        if given.lengths == "full":
             return RetentionFile(plain(settings.seq_len, count))
         values = {"thresholds": given.thresholds, "fractions": given.fractions, "lengths": given.lengths}
         chosen = {name: tuple(value) for name, value in values.items() if value is not None}

@@ -8,7 +8,7 @@ from ..recipes.timed_models import goal_of
 from ..report.profile_table import write_and_say_profile
 from ..report.progress import TimingProgress
 from ..report.tables import say_retention, say_run_dir, say_timing
-from ..settings import BenchSettings
+from ..settings import VERBS, BenchSettings
 from ..stages.inputs import Inputs
 from ..stages.run import Run
 from .prepare import begin
@@ -16,7 +16,7 @@ from .prepare import begin
 
 def run(cfg: Any) -> float:
     """Returns the speed-up that counts, see `bench.choice.headline`; NaN where none does."""
-    job, run_dir = begin(cfg, BenchSettings)
+    job, run_dir = begin(cfg, VERBS["bench"])
     with TimingProgress(job.settings.runtime.log_seconds) as told:
         found = bench(job, run_dir, told)
     say_retention(found.retention)

@@ -6,7 +6,7 @@ from typing import Any
 from ..recipes.check import check
 from ..report.check_report import draw_lengths, say_check
 from ..report.tables import say_run_dir
-from ..settings import CheckSettings
+from ..settings import VERBS
 from ..store.artifacts import whole_file, write_json
 from .prepare import begin
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def run(cfg: Any) -> float:
     """Returns the hours that fine-tuning, search and re-training would take here; writes check.json and lengths.png."""
     log.info("check: reading the rows of task %s", cfg.task.name)
-    job, run_dir = begin(cfg, CheckSettings)
+    job, run_dir = begin(cfg, VERBS["check"])
     found = check(job)
     lengths = found.pop("histogram")
     with whole_file(run_dir / "lengths.png") as temporary:

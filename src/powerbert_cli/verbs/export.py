@@ -5,13 +5,13 @@ from typing import Any
 from ..recipes.export import export
 from ..report.console import console
 from ..report.tables import say_retention, say_run_dir
-from ..settings import ExportSettings
+from ..settings import VERBS
 from .prepare import begin
 
 
 def run(cfg: Any) -> float:
     """Returns the largest difference of a logit on dev between PyTorch and the file."""
-    job, run_dir = begin(cfg, ExportSettings)
+    job, run_dir = begin(cfg, VERBS["export"])
     found = export(job, run_dir / "model")
     say_retention(found.retention)
     answers = found.compared

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ..errors import PowerbertError
 from ..report.tables import say_metrics, say_test_metrics
-from ..settings import FinetuneSettings
+from ..settings import VERBS, FinetuneSettings
 from ..stages.inputs import Inputs
 from ..stages.run import Run
 from ..stages.tested import write_test_metrics, write_test_predictions
@@ -16,7 +15,7 @@ from .prepare import leave
 
 def run(cfg: Any) -> float:
     """Returns the headline metric."""
-    return folds.run(cfg, FinetuneSettings, _one)
+    return folds.run(cfg, VERBS["finetune"], _one)
 
 
 def _one(job: Run[FinetuneSettings], run_dir: Path) -> float:
@@ -30,17 +29,8 @@ def _one(job: Run[FinetuneSettings], run_dir: Path) -> float:
 
 
 def finetune(job: Run[FinetuneSettings]) -> Stage:
-    """Fine-tunes a classifier, or finds that it is done.
-
-    Raises:
-        PowerbertError: a fine-tuned model is given.
-    """
-    goal = job.graph.finetuned
-    if not isinstance(goal, Inputs):
-        raise PowerbertError(
-            f"checkpoint={job.settings.checkpoint}: finetune makes a checkpoint, it takes none; use model.name_or_path"
-        )
-    return job.made(goal, job.settings.fresh)
+    """Fine-tunes a classifier, or finds that it is done."""
+    return job.made(goals(job)[0], job.settings.fresh)
 
 
 def goals(job: Run[FinetuneSettings]) -> list[Inputs]:

@@ -14,22 +14,16 @@ from ..encoder.families import UnsupportedModelError, family_of_config
 from ..encoder.loading import ModelError, check_classes, check_fits, host_config
 from ..errors import PowerbertError
 from ..method.kernels import triton_kernels
-from ..method.names import BY_ATTENTION
 from ..method.quantisation import GROUP
 from ..report.tracking import check_tracker
-from ..settings import (
-    CompressSettings,
-    ExportSettings,
-    FinetuneSettings,
-    RetrainSettings,
-    SearchSettings,
-    ShortenedSettings,
-)
+from ..settings import FinetuneSettings
 from ..stages.graph import given_retention
 from ..stages.run import Run
 from ..store.compression_file import read_compression
 from ..store.environment import cpu_flags
+from ..store.model_dir import RETENTION
 from ..store.onnx_file import check_exportable
+from ..store.retention_file import read as read_retention
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +34,7 @@ class PreflightError(PowerbertError):
 
 def check(job: Run) -> None:
     """Raises a PowerbertError for whatever can be known to fail before a model is loaded."""
-    settings = job.settings
+    settings: Any = job.settings
     _check_device(settings)
     _check_processes(settings)
     _check_writable(Path(settings.output_dir))
@@ -54,26 +48,21 @@ def check(job: Run) -> None:
     check_fits(config, settings.seq_len)
     _check_bits(settings)
     _check_classes(settings, config)
-    if isinstance(settings, ExportSettings) and settings.format == "engine":
-        check_exportable(settings.strategy, settings.task.kind == "multiple_choice", also=_packages(settings))
-    if isinstance(settings, CompressSettings) and settings.compress.given:
+    if settings.writes_graph:
+        strategy = (
+            read_retention(settings.shortened_dir / RETENTION).elimination.strategy if settings.shortened_dir else None
+        )
+        check_exportable(strategy, settings.task.kind == "multiple_choice", also=settings.packages(settings.precision))
+    if settings.removes:
         lengths = job.context.material.train["length"]
-        check_compressible(settings.compress, config, lengths, _ranks_by_attention(settings))
-    if isinstance(settings, CompressSettings) and settings.compress.quantises:
+        check_compressible(settings.compress, config, lengths, settings.ranks_by_attention)
+    if settings.quantises:
         _check_quantisable(settings, config)
-    if isinstance(settings, RetrainSettings):
+    if settings.takes_retention:
         given_retention(settings, config)
-    elif isinstance(settings, SearchSettings) and settings.strategy == "none":
-        raise PreflightError("strategy=none eliminates nothing, so there is nothing to search; set another strategy")
 
 
-def _ranks_by_attention(settings: CompressSettings) -> bool:
-    """Whether word-vectors will be eliminated by their significance."""
-    full = isinstance(settings, RetrainSettings) and settings.retention.lengths == "full"
-    return isinstance(settings, SearchSettings) and settings.strategy in BY_ATTENTION and not full
-
-
-def _check_quantisable(settings: CompressSettings, config: Any) -> None:
+def _check_quantisable(settings: Any, config: Any) -> None:
     """
     Args:
         config: of the model that will be re-trained.
@@ -89,59 +78,49 @@ def _check_quantisable(settings: CompressSettings, config: Any) -> None:
             )
 
 
-def _packages(settings: ExportSettings) -> list[str]:
-    """What writing and comparing the file takes beside the exporter."""
-    if settings.engine == "onnx":
-        return ["onnxruntime"]
-    return ["openvino", *(["nncf"] if settings.precision == "int8" else [])]
-
-
 def _check_bits(settings: FinetuneSettings) -> None:
-    found = read_compression(settings.checkpoint_dir) if settings.checkpoint else None
+    found = read_compression(settings.checkpoint_dir) if settings.checkpoint_dir else None
     if found is not None and found.bits:
         raise PreflightError(
-            f"checkpoint={settings.checkpoint}: the bits of its linear layers are given already, and another training "
-            "would undo that; give the model that it was made of, or time it with shortened="
+            f"model_dir={settings.start_model.name_or_path}: the bits of its linear layers are given already, and "
+            "another training would undo that; give the model that it was made of, or time it with bench"
         )
 
 
 def _check_processes(settings: FinetuneSettings) -> None:
-    timed = isinstance(settings, SearchSettings) and (
-        settings.target.speedup is not None or settings.word_vector_cost == "latency"
-    )
-    if timed and processes.count() > 1:
-        raise PreflightError("target.speedup and word_vector_cost=latency time this machine: run it in one process")
+    if settings.times_this_machine and processes.count() > 1:
+        raise PreflightError(
+            "target.speedup and research.word_vector_cost=latency time this machine: run it in one process"
+        )
 
 
 def _check_classes(settings: FinetuneSettings, config: Any) -> None:
     """What a given classifier answers is what the task means."""
-    given = {}
-    if settings.checkpoint:
-        given[f"checkpoint={settings.checkpoint}"] = config
-    if isinstance(settings, ShortenedSettings) and settings.shortened:
-        given[f"shortened={settings.shortened}"] = config
-    choice = settings.task.kind == "multiple_choice"
-    for what, found in given.items():
-        if found.architectures and is_multiple_choice(found) != choice:
-            raise PreflightError(
-                f"{what}: its architecture is {found.architectures[0]}, task.kind={settings.task.kind} needs "
-                + ("one ForMultipleChoice" if choice else "a classifier")
-            )
-        try:
-            check_classes(found, settings.task.kind, settings.task.label_names)
-        except ModelError as error:
-            raise PreflightError(f"{what}: {error}") from error
+    if not (settings.checkpoint_dir or settings.shortened_dir):
+        return
+    what, choice = f"model_dir={settings.start_model.name_or_path}", settings.task.kind == "multiple_choice"
+    if config.architectures and is_multiple_choice(config) != choice:
+        raise PreflightError(
+            f"{what}: its architecture is {config.architectures[0]}, task.kind={settings.task.kind} needs "
+            + ("one ForMultipleChoice" if choice else "a classifier")
+        )
+    try:
+        check_classes(config, settings.task.kind, settings.task.label_names)
+    except ModelError as error:
+        raise PreflightError(f"{what}: {error}") from error
 
 
 def _check_device(settings: FinetuneSettings) -> None:
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise PreflightError("device=cuda but PyTorch finds no CUDA GPU; set device=cpu or device=auto")
-    if settings.attention == "triton" and not _has_triton(settings):
-        raise PreflightError("attention=triton needs a CUDA GPU and the package triton; set attention=auto")
+    if settings.runtime.significance == "triton" and not _has_triton(settings):
+        raise PreflightError(
+            "runtime.significance=triton needs a CUDA GPU and the package triton; set runtime.significance=auto"
+        )
     on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
-    if on_cpu and "fp16" in (settings.precision, settings.training.precision):
+    if on_cpu and "fp16" in settings.precisions:
         raise PreflightError("precision=fp16 needs a GPU; on a CPU set precision=fp32 or bf16")
-    if on_cpu and "bf16" in (settings.precision, settings.training.precision) and _is_slow_in_bf16():
+    if on_cpu and "bf16" in settings.precisions and _is_slow_in_bf16():
         log.warning("this CPU has no bf16 instructions: bf16 can be many times slower than fp32 here")
 
 

@@ -16,7 +16,7 @@ from ..method.kernels import use_kernel
 from ..method.soft_extract import learning_rate_for_reach
 from ..recipes.joint import settled_ffn
 from ..report.following import Following
-from ..settings import FinetuneSettings, RetrainSettings, SearchSettings, SettingsError
+from ..settings import VERBS, FinetuneSettings, SearchSettings, SettingsError
 from ..settings.typed import typed
 from ..stages.context import Context
 from ..stages.run import Run
@@ -45,7 +45,7 @@ def begin(cfg: Any, cls: type[S]) -> tuple[Run[S], Path]:
     """Prepares what a verb runs; writes config.yaml and environment.json into the run directory."""
     job = prepared(cfg, cls)
     task = job.settings.task
-    if task.folds and task.fold is None and cls not in (FinetuneSettings, RetrainSettings):
+    if task.folds and task.fold is None and cls not in (VERBS["finetune"], VERBS["retrain"]):
         raise SettingsError(
             f"task.folds={task.folds}: finetune and retrain go over all folds, this verb takes one: set task.fold=0; "
             f"a sweep goes over them with task.fold={','.join(map(str, range(task.folds)))}"
@@ -75,7 +75,7 @@ def _check_task_is_meant(settings: FinetuneSettings) -> None:
     """
     hydra = HydraConfig.get()
     given = any(override.lstrip("+").startswith("task=") for override in hydra.overrides.task)
-    model = getattr(settings, "shortened", None) or settings.checkpoint
+    model = getattr(settings, "model_dir", None)
     if model and not given and hydra.runtime.choices.get("task") == "synthetic":
         raise SettingsError(f"{model}: no task is given; set task=NAME, or task.data_dir=FOLDER with your files")
 
@@ -107,7 +107,7 @@ def prepared(cfg: Any, cls: type[S], may_run: bool = True) -> Run[S]:
             cfg[name] = _seq_len(job.context) if name == "seq_len" else _lr_soft(job)
             job = job.of(replace(job.settings, **{name: cfg[name]}))
     check(job)
-    use_kernel(settings.attention)
+    use_kernel(settings.runtime.significance)
     use_threads(settings.runtime.threads, host_config(settings.start_model))
     if "compress.ffn" in auto:
         cfg.compress.ffn = settled_ffn(job)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..recipes.words import write_words
 from ..report.tables import say_compression, say_metrics, say_retention, say_test_metrics
-from ..settings import RetrainSettings
+from ..settings import VERBS, RetrainSettings
 from ..stages.inputs import Inputs
 from ..stages.run import Run
 from ..stages.tested import write_test_metrics, write_test_predictions
@@ -17,7 +17,7 @@ from .prepare import leave
 
 def run(cfg: Any) -> float:
     """Returns the headline metric of the shortened model."""
-    return folds.run(cfg, RetrainSettings, _one)
+    return folds.run(cfg, VERBS["retrain"], _one)
 
 
 def _one(job: Run[RetrainSettings], run_dir: Path) -> float:

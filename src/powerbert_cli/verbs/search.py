@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..report.tables import say_metrics, say_retention, say_run_dir
-from ..settings import SearchSettings
+from ..settings import VERBS, SearchSettings
 from ..stages.inputs import Inputs
 from ..stages.run import Run
 from ..store.stages import Stage
@@ -12,7 +12,7 @@ from .prepare import begin, leave
 
 def run(cfg: Any) -> float:
     """Returns the share of word-vectors that is kept."""
-    job, run_dir = begin(cfg, SearchSettings)
+    job, run_dir = begin(cfg, VERBS["search"])
     stage = search(job)
     leave(job, stage, run_dir)
     how = "with soft-extract layers" if job.settings.searcher == "soft" else "shortened, not re-trained"

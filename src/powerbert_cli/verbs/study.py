@@ -5,7 +5,7 @@ from typing import Any
 from ..recipes.study import study
 from ..report.study_picture import draw
 from ..report.tables import console, plain_table, say_run_dir
-from ..settings import StudySettings
+from ..settings import VERBS, StudySettings
 from ..stages.inputs import Inputs
 from ..stages.run import Run
 from ..store.artifacts import whole_file, write_csv
@@ -14,7 +14,7 @@ from .prepare import begin
 
 def run(cfg: Any) -> None:
     """Writes study.csv and study.png into the run directory."""
-    job, run_dir = begin(cfg, StudySettings)
+    job, run_dir = begin(cfg, VERBS["study"])
     settings, table = job.settings, study(job)
     write_csv(run_dir / "study.csv", table)
     title = f"{settings.name}: {settings.task.name} dev, {settings.start_model.label}"

@@ -11,7 +11,7 @@ from ..recipes.timed_models import whole_of
 from ..recipes.words import write_words
 from ..report.progress import TimingProgress
 from ..report.tables import say_metrics, say_retention, say_timing
-from ..settings import RetrainSettings, SweepSettings
+from ..settings import VERBS, BenchSettings, RetrainSettings
 from ..stages.inputs import Inputs
 from ..stages.retrain import drop_of
 from ..stages.run import Run
@@ -28,7 +28,7 @@ def result_of(cfg: Any, target: str | None) -> dict[str, Any]:
     Returns:
         What the sweep's tables read of a job.
     """
-    job, run_dir = begin(cfg, SweepSettings)
+    job, run_dir = begin(cfg, VERBS["sweep"])
     settings, goal = job.settings, job.graph.retrained
     plain, baseline = max(((one, job.made(one)) for one in job.graph.baselines), key=lambda both: both[1].value)
     stage = job.made(goal)
@@ -41,7 +41,7 @@ def result_of(cfg: Any, target: str | None) -> dict[str, Any]:
     with TimingProgress(settings.runtime.log_seconds) as told:
         timing = time_model(job, model, run_dir, whole=whole_of(job, model), told=told)
     say_timing(timing, run_dir / "model")
-    drop = drop_of(settings.task.metric, baseline, stage, settings.max_drop)
+    drop = drop_of(settings.task.metric, baseline, stage, settings.bench.max_drop)
     return {
         "task": settings.task.name,
         "curve": settings.curve or curve_of(settings, HydraConfig.get().runtime.choices["method"]),
@@ -61,7 +61,7 @@ def result_of(cfg: Any, target: str | None) -> dict[str, Any]:
         "parameters": model.host.num_parameters(),
         "file_mb": sum(path.stat().st_size for path in stage.model_dir.glob("*.safetensors")) / 1e6,
         **_on_test(job, plain, goal),
-        "max_drop": settings.max_drop,
+        "max_drop": settings.bench.max_drop,
     }
 
 
@@ -73,14 +73,14 @@ def curve_of(settings: RetrainSettings, method: str) -> str:
         power where word-vectors alone are dropped; layers, heads, ffn, bits or several of them where they are not;
         power on layers where both; full where nothing is removed.
     """
-    drops = settings.retention.lengths != "full" and settings.strategy != "none"
+    drops = settings.retention.lengths != "full"
     removed = " and ".join(settings.compress.axes) if method == "power" else method
     if not drops:
         return removed or "full"
     return f"power on {removed}" if removed else "power"
 
 
-def _on_test(job: Run[SweepSettings], baseline: Inputs, shortened: Inputs) -> dict[str, Any]:
+def _on_test(job: Run[BenchSettings], baseline: Inputs, shortened: Inputs) -> dict[str, Any]:
     """Test metrics of the model and of its baseline, where there are any: the report has those of the chosen job."""
     if not job.context.data.tests:
         return {}
