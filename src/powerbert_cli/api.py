@@ -14,21 +14,13 @@ from .recipes import bench as timing
 from .recipes import study as studies
 from .recipes.bench import Timed
 from .report.following import Following
-from .settings import (
-    VERBS,
-    BenchSettings,
-    CompressSettings,
-    FinetuneSettings,
-    PredictSettings,
-    RetrainSettings,
-    SearchSettings,
-    SettingsError,
-    StudySettings,
-)
+from .settings import PredictSettings, SettingsError
+from .settings.composed import RetrainedSettings, TimedSettings
 from .settings.typed import from_config
 from .stages.run import Run
 from .store.shipped import load_shortened
 from .store.stages import Stage
+from .verbs import VERBS, settings_of
 from .verbs import compress as compressing
 from .verbs import finetune as finetuning
 from .verbs import retrain as retraining
@@ -73,31 +65,36 @@ def settings(verb: str, *overrides: str) -> Any:
             composed = compose(verb, overrides=given)
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingsError(usage.explain_hydra(error, verb, given, conf_dir())) from error
-    cls: Any = VERBS[verb]
-    return from_config(composed, cls) if cls is PredictSettings else prepared(composed, cls).settings
+    cls = settings_of(verb)
+    return from_config(composed, cls) if issubclass(cls, PredictSettings) else prepared(composed, cls).settings
 
 
-def finetune(given: FinetuneSettings) -> Stage:
+def finetune(given: finetuning.Settings) -> Stage:
     """Fine-tunes a classifier, or finds that it is done."""
-    return finetuning.finetune(_run(given))
+    return _made(finetuning, given)
 
 
-def compress(given: CompressSettings) -> Stage:
+def compress(given: compressing.Settings) -> Stage:
     """Removes layers, heads or neurons of the fine-tuned model, or finds that it is done."""
-    return compressing.compress(_run(given))
+    return _made(compressing, given)
 
 
-def search(given: SearchSettings) -> Stage:
-    """Finds a retention configuration, or finds that it is known."""
-    return searching.search(_run(given))
+def search(given: searching.Settings) -> Stage:
+    """Finds a retention configuration, or finds that it is known; fine-tunes first where no model is given."""
+    return _made(searching, given)
 
 
-def retrain(given: RetrainSettings) -> Stage:
-    """Re-trains with a retention configuration, or finds that it is done."""
-    return retraining.retrain(_run(given))
+def retrain(given: retraining.Settings) -> Stage:
+    """Re-trains with the given retention configuration, or the one that the search of these settings finds."""
+    return _made(retraining, given)
 
 
-def bench(given: BenchSettings, folder: Path | None = None, told: Told = silent) -> Timed:
+def _made(verb: Any, given: Any) -> Stage:
+    job = _run(given)
+    return job.made(verb.goals(job)[0], given.fresh)
+
+
+def bench(given: TimedSettings, folder: Path | None = None, told: Told = silent) -> Timed:
     """Times the shortened model of these settings; trains it first where it has to be trained and is not.
 
     Args:
@@ -107,7 +104,7 @@ def bench(given: BenchSettings, folder: Path | None = None, told: Told = silent)
     return timing.bench(_run(given), folder, told)
 
 
-def study(given: StudySettings) -> pd.DataFrame:
+def study(given: RetrainedSettings) -> pd.DataFrame:
     """The study of that name, as a table."""
     return studies.study(_run(given))
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from . import foreign, overrides, processes, shell, usage
 from .errors import PowerbertError, Terminated
-from .settings import VERBS, former
+from .settings import former
 from .store.home import with_home
+from .verbs import PLAIN, VERBS, module_of, settings_of
 
 shell.wait_without_spinning()  # before anything imports PyTorch, also from `api`
 PLAN = "--plan"
@@ -29,7 +30,6 @@ TERMINATED = 143
 DONE = {"report": "report", "push": "pushed"}  # what commands that take folders, not keys, say of their result
 KEEPS_NOTHING = ("check", "predict")
 TOGETHER = ("finetune", "search", "retrain")  # verbs that several processes can share, under torchrun
-PLANNED = (*TOGETHER, "compress", "bench", "sweep", "study")  # verbs that run stages
 
 
 def conf_dir() -> Path:
@@ -69,7 +69,7 @@ def dispatch(args: list[str]) -> int:
         print(f"powerbert {usage.version()}")
         return 0
     verb, rest = args[0], args[1:]
-    if verb in usage.PLAIN:
+    if verb in PLAIN:
         return _plain(verb, rest)
     if verb not in VERBS:
         return _complain(usage.unknown_verb(verb))
@@ -86,9 +86,7 @@ def _help(verb: str, args: list[str]) -> int:
 
 
 def _plain(name: str, args: list[str]) -> int:
-    from importlib import import_module
-
-    command = import_module(f"powerbert_cli.verbs.{name}")
+    command = module_of(name)
     if any(arg in ("-h", "--help") for arg in args):
         print(command.HELP, end="")
         return 0
@@ -114,8 +112,9 @@ def run_verb(verb: str, args: list[str]) -> int:
     logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here and not to Hydra's own printer
     planning = PLAN in args
-    if planning and verb not in PLANNED:
-        return _complain(f"{verb} {PLAN}: it runs no stages; those that do: {', '.join(PLANNED)}")
+    planned = [name for name in VERBS if hasattr(module_of(name), "goals")]
+    if planning and verb not in planned:
+        return _complain(f"{verb} {PLAN}: it runs no stages; those that do: {', '.join(planned)}")
     args = [arg for arg in args if arg != PLAN]
     args = [with_home(arg) for arg in args]  # first, so that what is checked is what is used
     try:
@@ -231,24 +230,21 @@ def plan_function(cfg: Any) -> None:
 
 
 def task_function(cfg: Any) -> Any:
-    """What Hydra runs for each job: the recipe of the job's verb."""
-    from importlib import import_module
-
+    """What Hydra runs for each job: the job's verb."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     from .jobs import failures
-    from .settings.typed import check_values
+    from .settings.typed import typed
 
     hydra = HydraConfig.get()
     try:
         if hydra.job.name != "sweep":  # whose jobs check their own, and leave a result in any case
-            check_values(cfg, hydra.job.name)  # before anything heavy is imported
-        recipe = import_module(f"powerbert_cli.verbs.{hydra.job.name}")
+            typed(cfg, settings_of(hydra.job.name))  # before anything heavy is imported
         from .store import artifacts
 
         with artifacts.writing(*_where(cfg)):
-            found = recipe.run(cfg)
+            found = module_of(hydra.job.name).run(cfg)
             run_dir = Path(hydra.runtime.output_dir)
             if "output_dir" in cfg and (run_dir / "config.yaml").is_file() and processes.is_main():
                 from .report import tracking

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from .errors import PowerbertError, nearest
-from .settings import VERBS, former
+from .settings import former
 from .settings.keys import keys_in
 from .store.task_file import read_task
+from .verbs import VERBS, settings_of
 
 _NUMBER_LIKE = re.compile(r"[+-]?[\d.][\w.+-]*|[+-]?(inf|nan)", re.IGNORECASE)
 _PLAIN = re.compile(r"[^,\[\](){}'\"\\$=]+")
@@ -40,7 +41,7 @@ def quoted(text: str) -> str:
 
 def as_written(verb: str, args: list[str]) -> list[str]:
     """The same overrides, with names that look like numbers in quotes: Hydra would read 2E11 as 200000000000.0."""
-    names = set(_text_keys(VERBS[verb]))
+    names = set(_text_keys(settings_of(verb)))
     return [_as_written(arg, names) for arg in args]
 
 
@@ -80,7 +81,7 @@ def check_names(folders: list[str], verb: str) -> None:
     """
     import yaml
 
-    last = {key.rpartition(".")[2] for key in _text_keys(VERBS[verb])}
+    last = {key.rpartition(".")[2] for key in _text_keys(settings_of(verb))}
     for folder in folders:
         for path in sorted(Path(folder).rglob("*.y*ml")):
             try:

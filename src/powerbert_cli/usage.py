@@ -10,93 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from .errors import nearest
-from .settings import VERBS, former
+from .settings import former
 from .settings.keys import Key, keys_in
+from .verbs import PLAIN, VERBS, module_of, settings_of
 
 WIDTH = 120
 GROUPS = ("task", "model", "variant", "retention", "method", "grid")
 FIRST = ("model_dir", "task", "model")  # in the short help
 SCOPES = {"all": "every key but those of research", "research": "what only serves to check papers"}
-
-SUMMARY = {
-    "check": "look at a task's rows before hours are spent: labels, lengths, duplicates, time on this machine",
-    "finetune": "fine-tune a classifier and measure it on dev",
-    "compress": "remove layers, heads and feed-forward neurons of the fine-tuned model, without training",
-    "search": "learn with soft-extract layers how many word-vectors each layer must keep",
-    "retrain": "re-train with extract layers that really drop the rest; write a model directory",
-    "bench": "time the shortened model against the plain one, alternating in one process",
-    "sweep": "search, re-train and bench for several λ; end with one table and one picture",
-    "export": "write the shortened model as ONNX Runtime or OpenVINO loads it, for inputs of any size",
-    "predict": "answer rows of a file or of standard input with a finished model directory",
-    "study": "the paper's Figure 2, Figure 3b and Table 3 for a task and a model, as table and picture",
-}
-PLAIN = {
-    "report": "one page to look at, of one run, of a sweep, or of several runs: report RUN …",
-    "push": "a finished model directory to the hub, with its card: push RUN/model OWNER/NAME",
-}
-EXAMPLES = {
-    "check": ["powerbert check task=custom task.data_dir=FOLDER model.name_or_path=MODEL seq_len=auto"],
-    "finetune": ["powerbert finetune", "powerbert finetune task=rte task.data_dir=FOLDER model.name_or_path=FOLDER"],
-    "compress": [
-        "powerbert compress target.flops=0.6",
-        "powerbert compress method=kcm target.flops=0.7",
-        "powerbert compress compress.ffn=0.4 model_dir=RUN/model",
-        "powerbert compress compress.heads=0.5 compress.widths=layer compress.ffn=0.5",
-    ],
-    "search": [
-        "powerbert search lambda=3e-3",
-        "powerbert search task=rte lambda=3e-4 model_dir=RUN/model",
-        "powerbert search -m lambda=1e-4,3e-4",
-        "powerbert search searcher=calibrate retention.kind=relative target.flops=0.5",
-    ],
-    "retrain": [
-        "powerbert retrain",
-        "powerbert retrain retention.path=RUN/retention.json",
-        "powerbert retrain retention.lengths=[20,12,6,2]",
-        "powerbert retrain method=kcm target.flops=0.7",
-    ],
-    "bench": [
-        "powerbert bench",
-        "powerbert bench model=bert-base-random retention=paper/cola batch_size=32 precision=bf16",
-        "powerbert bench model_dir=RUN/model bench.engines=[eager,compile,onnx,openvino]",
-        "powerbert bench model_dir=RUN/model bench.batch_sizes=[1,32] bench.threads=[1,2] bench.profile=true",
-    ],
-    "sweep": [
-        "powerbert sweep",
-        "powerbert sweep task=rte lambda=1e-4,3e-4,1e-3",
-        "powerbert sweep lambda=1e-3 seed=0,1,2",
-        "powerbert sweep experiment=paper/figure6 task=cola model=bert-base",
-    ],
-    "export": [
-        "powerbert export model_dir=RUN/model",
-        "powerbert export model_dir=RUN/model engine=openvino precision=int8",
-    ],
-    "predict": [
-        "powerbert predict model_dir=RUN/model input=texts.csv output=answers.csv",
-        "zcat texts.jsonl.gz | powerbert predict model_dir=RUN/model predict.input_format=jsonl | head",
-        "powerbert predict model_dir=RUN/model input=texts.parquet output=answers.parquet engine=onnx precision=int8",
-    ],
-    "study": [
-        "powerbert study name=similarity model_dir=RUN/model",
-        "powerbert study name=information",
-        "powerbert study name=selection retention.lengths=[20,12,6,2]",
-    ],
-}
-DETAILS = {
-    "check": "Reads the rows as the other verbs do, and trains for a few steps to time them. Nothing is kept of that.",
-    "compress": "Later verbs take compress.* too: what it names is removed first, then word-vectors are eliminated.",
-    "search": "Without model_dir= the finished fine-tune of the same settings is used, or made.",
-    "retrain": "Without a retention configuration that of the finished search of the same settings is used, or made.",
-    "bench": "With given lengths or fractions nothing is trained: speed does not depend on the weights; thresholds\n"
-    "need trained ones. Speed-ups are against transformers' model, and of elimination alone.\n"
-    "Here precision is that of timing; models are trained in training.precision.",
-    "export": "engine=onnx needs pip install 'powerbert[onnx]', engine=openvino pip install 'powerbert[openvino]'.\n"
-    "The file's answers on dev are compared with PyTorch's.",
-    "predict": "On standard output a line has the label and the probability of each class.\n"
-    "Messages go to standard error. A run that was stopped begins anew.",
-    "study": "similarity and information look at the fine-tuned model; selection re-trains one model a strategy.",
-    "sweep": "Fine-tunes once, and trains the plain model as long as a shortened one for the baseline. Needs no -m.",
-}
 
 
 def version() -> str:
@@ -115,11 +36,11 @@ def overview() -> str:
         "usage: powerbert VERB [KEY=VALUE ...]",
         "",
     ]
-    lines += [f"  {verb:<{width}}  {SUMMARY[verb]}" for verb in VERBS]
-    lines += [f"  {name:<{width}}  {what}" for name, what in PLAIN.items()]
+    lines += [f"  {verb:<{width}}  {module_of(verb).SUMMARY}" for verb in (*VERBS, *PLAIN)]
     lines += [
         "",
         "powerbert VERB --help     keys with meaning and default, examples",
+        "powerbert VERB --plan     the stages: finished or to be made, and how long each took; nothing runs",
         "powerbert VERB --cfg job  the composed config; --info for how it was composed",
         "powerbert VERB -m         Hydra multirun; -sc install=bash for shell completion",
         "",
@@ -135,12 +56,13 @@ def verb_help(verb: str, conf: Path, scope: str = "") -> str:
     Args:
         scope: one of `SCOPES`, or "" for the keys that most people set.
     """
-    keys = [key for key in keys_in(VERBS[verb]) if _shown(key, scope)]
+    keys = [key for key in keys_in(settings_of(verb)) if _shown(key, scope)]
     if not scope:
         keys.sort(key=lambda key: FIRST.index(key.path[0]) if key.path[0] in FIRST else len(FIRST))
-    lines = [f"powerbert {verb}: {SUMMARY[verb]}", ""]
-    if verb in DETAILS and not scope:
-        lines += [DETAILS[verb], ""]
+    module = module_of(verb)
+    lines = [f"powerbert {verb}: {module.SUMMARY}", ""]
+    if not scope and (details := getattr(module, "DETAILS", "")):
+        lines += [details, ""]
     lines += ["keys (KEY=VALUE; ${…} means: the value of that key):"]
     lines += list(_table(keys, shipped_defaults(verb, conf), scope)) or ["  none"]
     found = {
@@ -150,7 +72,7 @@ def verb_help(verb: str, conf: Path, scope: str = "") -> str:
     for name, options in found.items():
         lines += _wrapped(f"  {name}=  ", ", ".join(options))
     if not scope:
-        lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES[verb])]
+        lines += ["", "examples:", *(f"  {example}" for example in module.EXAMPLES)]
     lines += ["", *(f"powerbert {verb} --help {other:<9} {what}" for other, what in SCOPES.items() if other != scope)]
     return "\n".join([*lines, f"powerbert {verb} --hydra-help    Hydra's own flags"])
 
@@ -205,7 +127,7 @@ def _as_yaml(value: Any) -> str:
 def keys_of(verb: str, conf: Path) -> Iterator[tuple[str, str, str]]:
     """(key, meaning, default) of every key of a verb."""
     defaults = shipped_defaults(verb, conf)
-    for key in keys_in(VERBS[verb]):
+    for key in keys_in(settings_of(verb)):
         yield key.name, key.doc + key.more, _default(key, defaults)
 
 
@@ -279,7 +201,7 @@ def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> s
         for one in (full, str(getattr(error, "full_key", None)), name):
             if said := former.now_called(one.lstrip("+~")) or former.INSTEAD.get((verb, one.lstrip("+~"))):
                 return said
-        known = [key.name for key in keys_in(VERBS[verb])]
+        known = [key.name for key in keys_in(settings_of(verb))]
         by_last = {key.rpartition(".")[2]: key for key in known}
         close = difflib.get_close_matches(full, known, n=1, cutoff=0.6)
         close = close or [by_last[last] for last in difflib.get_close_matches(name, by_last, n=1, cutoff=0.75)]
@@ -309,7 +231,7 @@ def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> s
 
 def _of_others(name: str) -> str:
     """That other verbs have a key."""
-    having = [verb for verb, cls in VERBS.items() if name in {key.name for key in keys_in(cls)}]
+    having = [verb for verb in VERBS if name in {key.name for key in keys_in(settings_of(verb))}]
     return f", which {', '.join(having)} have" if having else ""
 
 

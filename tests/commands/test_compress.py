@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from powerbert_cli import api
 from powerbert_cli.cli import dispatch
-from powerbert_cli.verbs.sweep_job import curve_of
+from powerbert_cli.verbs.sweep import curve_of
 
 TIMED = ["bench.examples=32", "bench.paddings=[max]", "bench.accuracy=true"]
 SMALL = ["experiment=smoke", "task.synthetic.train=96", "task.synthetic.dev=48", "model.config.num_hidden_layers=2"]

@@ -11,7 +11,7 @@ from ..bench.contenders import TORCH_ENGINES, prepared
 from ..bench.engines import DTYPES, Runner
 from ..bench.table import compared
 from ..bench.timing import Contender, Told
-from ..settings import BenchSettings
+from ..settings.composed import TimedSettings
 from ..stages.run import Run
 from ..tasks.batches import answers
 from ..training.diverged import check_finite
@@ -34,7 +34,7 @@ ANSWERS = [
 class Answered:
     """Answers on dev of each way to run a model, beside the same model's in float32; each measured once."""
 
-    def __init__(self, job: Run[BenchSettings], models: dict[str, nn.Module]) -> None:
+    def __init__(self, job: Run[TimedSettings], models: dict[str, nn.Module]) -> None:
         self.context, self.settings, self.models = job.context, job.settings, models
         self._exact: dict[tuple[str, int], np.ndarray] = {}
         self._known: dict[tuple[str, str, str, int], dict[str, Any]] = {}

@@ -27,7 +27,7 @@ from ..bench.timing import Contender, Told, measure, probe, silent, warm_up
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import to_keys
-from ..settings import BenchSettings, ShortenedSettings
+from ..settings.composed import TimedSettings
 from ..stages.run import Run
 from ..store.artifacts import write_csv, write_json
 from ..store.environment import capture, cpu_flags
@@ -57,7 +57,7 @@ class Timed:
 
 
 def bench(
-    job: Run[BenchSettings],
+    job: Run[TimedSettings],
     folder: Path | None = None,
     told: Told = silent,
 ) -> Timed:
@@ -76,7 +76,7 @@ def bench(
 
 
 def time_model(
-    job: Run[BenchSettings],
+    job: Run[TimedSettings],
     model: ShortenedModel,
     folder: Path | None,
     trained: bool = True,
@@ -124,7 +124,7 @@ def time_model(
     return timing
 
 
-def calibration_inputs(job: Run[ShortenedSettings]) -> list[Batch]:
+def calibration_inputs(job: Run[TimedSettings]) -> list[Batch]:
     """Some training texts, each for itself, drawn with seed: what int8 is calibrated on."""
     train, seq_len = job.context.material.train, job.settings.seq_len
     rows = [train[i] for i in choose_rows(len(train), CALIBRATED_ON, 1, job.settings.seed)]
@@ -155,7 +155,7 @@ class _Point:
 
 
 def _time_at(
-    job: Run[BenchSettings], models: dict[str, nn.Module], at: _Point, measured: Answered | None
+    job: Run[TimedSettings], models: dict[str, nn.Module], at: _Point, measured: Answered | None
 ) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
     """The table of one point, and its record for timing.json.
 
@@ -214,7 +214,7 @@ def _time_at(
 
 
 def _ready(
-    job: Run[BenchSettings], models: dict[str, nn.Module], rows: list[Any], at: _Point, answering: Answering
+    job: Run[TimedSettings], models: dict[str, nn.Module], rows: list[Any], at: _Point, answering: Answering
 ) -> tuple[list[Contender], list[Skipped], Schedule]:
     """The contenders that are timed, warm; those that are not; and what timing should take, which is said."""
     options, place, told = job.settings.bench, at.place, at.told
@@ -251,7 +251,7 @@ def _left_out(left_out: list[Contender], count: int, needed: float, allowance: A
     return [Skipped(c.model, c.engine, c.precision, f"{reason}, padding {c.padding}") for c in left_out]
 
 
-def profiled(job: Run[BenchSettings], found: Timed) -> tuple[pd.DataFrame, int]:
+def profiled(job: Run[TimedSettings], found: Timed) -> tuple[pd.DataFrame, int]:
     """Where the time goes in eager PyTorch, at the first precision and padding, and over how many batches."""
     settings, options, device, material = job.settings, job.settings.bench, job.context.device, job.context.material
     precision = next((p for p in options.precisions if p in DTYPES), "fp32")

@@ -19,7 +19,6 @@ from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
 from ..method.soft_extract import learning_rates, reach
-from ..settings import CheckSettings
 from ..stages.run import Run
 from ..tasks.batches import choose_rows
 from ..tasks.metrics import spread
@@ -31,7 +30,7 @@ log = logging.getLogger(__name__)
 PERCENTILES = (50, 75, 90, 95, 99, 100)
 
 
-def check(job: Run[CheckSettings]) -> dict[str, Any]:
+def check(job: Run[Any]) -> dict[str, Any]:
     """What there is to be known before a training.
 
     Returns:
@@ -105,7 +104,7 @@ def _overlap(train: Sequence[tuple[str, ...]], dev: Sequence[tuple[str, ...]]) -
     return sum(row in known for row in dev)
 
 
-def _search(job: Run[CheckSettings]) -> dict[str, Any]:
+def _search(job: Run[Any]) -> dict[str, Any]:
     settings, plan = job.settings, job.context.plan(job.settings.search)
     steps = search_steps(len(job.context.data.train), plan)
     return {
@@ -129,7 +128,7 @@ class _Clock(TrainerCallback):
             self.seconds.append(time.perf_counter() - self._start)
 
 
-def _seconds(job: Run[CheckSettings]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _seconds(job: Run[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Of a training step and a dev row, measured; of the stages, by their number of steps.
 
     The steps are those of a real training, on rows whose lengths are spread like all rows'. A stage's range is that of

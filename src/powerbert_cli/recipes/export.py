@@ -17,7 +17,6 @@ from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import plain
 from ..report.card import card
-from ..settings import ExportSettings
 from ..stages.run import Run
 from ..store.artifacts import write_json, write_text
 from ..store.compression_file import Compression
@@ -80,7 +79,7 @@ def export(job: Run[Any], folder: Path) -> Exported:
 
 def _finished(job: Run[Any]) -> tuple[ShortenedModel, RetentionFile]:
     """The given model, of which a plain or compressed one keeps every word-vector."""
-    settings: ExportSettings = job.settings
+    settings: Any = job.settings
     if settings.shortened_dir is not None:
         return loaded(settings)
     assert settings.checkpoint_dir is not None
@@ -128,7 +127,7 @@ def _write(job: Run[Any], model: ShortenedModel, graph: Path) -> None:
             save_openvino(openvino_file("model", model, settings.precision, place), graph)
 
 
-def _runner(settings: ExportSettings, graph: Path, config: Any) -> Runner:
+def _runner(settings: Any, graph: Path, config: Any) -> Runner:
     threads = torch.get_num_threads()
     if settings.engine == "onnx":
         return run_onnx(graph, config, threads)

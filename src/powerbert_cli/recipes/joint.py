@@ -9,7 +9,7 @@ import torch
 from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
-from ..settings import SearchSettings
+from ..settings.composed import SearchedSettings
 from ..stages.run import Run
 from ..stages.targets import Unreachable
 from ..tasks.batches import draw_rows
@@ -28,7 +28,7 @@ def settled_ffn(job: Run[Any]) -> float | None:
     Raises:
         Unreachable: no candidate reaches the target.
     """
-    settings: SearchSettings = job.settings
+    settings: SearchedSettings = job.settings
     context, train, target = job.context, job.context.material.train, settings.target.flops
     rows = train.select(draw_rows(len(train), settings.calibrate.examples, settings.seed))
     host = context.host(job.model_dir(job.graph.finetuned))

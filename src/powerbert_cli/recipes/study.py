@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import datasets
 import numpy as np
@@ -13,7 +14,6 @@ import torch
 from ..encoder.studying import StudiedModel
 from ..errors import PowerbertError
 from ..method.elimination import draw_random_order, from_keys, to_keys
-from ..settings import StudySettings
 from ..stages.retrain import better, predictions
 from ..stages.run import Run
 from ..store.stages import Stage
@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 STRATEGIES = ("attention", "head", "random")  # Attn-WS, Head-WS, Rand-WS
 
 
-def study(job: Run[StudySettings]) -> pd.DataFrame:
+def study(job: Run[Any]) -> pd.DataFrame:
     """The study `settings.name`, as a table; see `similarity`, `information` and `selection`."""
     studies = {"similarity": similarity, "information": information, "selection": selection}
     return studies[job.settings.name](job)
 
 
-def similarity(job: Run[StudySettings]) -> pd.DataFrame:
+def similarity(job: Run[Any]) -> pd.DataFrame:
     """How alike the word-vectors of an input are after each layer (Figure 2).
 
     Returns:
@@ -50,7 +50,7 @@ def similarity(job: Run[StudySettings]) -> pd.DataFrame:
     )
 
 
-def information(job: Run[StudySettings]) -> pd.DataFrame:
+def information(job: Run[Any]) -> pd.DataFrame:
     """What the answers lose without one word-vector: of layer j that of rank k by significance (Figure 3b).
 
     Only inputs that have all of these ranks are looked at, so that all figures are of the same ones. What the last
@@ -88,7 +88,7 @@ def information(job: Run[StudySettings]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns)
 
 
-def _most_often(job: Run[StudySettings], model: StudiedModel, rows: datasets.Dataset) -> list[list[tuple[str, float]]]:
+def _most_often(job: Run[Any], model: StudiedModel, rows: datasets.Dataset) -> list[list[tuple[str, float]]]:
     """By layer and rank, the token that has it most often, with its share of the inputs."""
     counts = [[Counter[int]() for _ in range(job.settings.study.ranks)] for _ in range(model.layers)]
     pad, given = job.context.material.collator("max"), job.settings
@@ -107,7 +107,7 @@ def _most_often(job: Run[StudySettings], model: StudiedModel, rows: datasets.Dat
     return [[said(count) for count in own] for own in counts]
 
 
-def selection(job: Run[StudySettings]) -> pd.DataFrame:
+def selection(job: Run[Any]) -> pd.DataFrame:
     """Strategies beside each other (Table 3): by attention, the first word-vectors, and random ones.
 
     Each is re-trained with the same retention configuration, given or searched for attention.
@@ -127,7 +127,7 @@ def selection(job: Run[StudySettings]) -> pd.DataFrame:
     return pd.DataFrame(_compared(settings, stages, lengths))
 
 
-def _compared(settings: StudySettings, stages: dict[str, Stage], lengths: np.ndarray) -> Iterator[dict[str, object]]:
+def _compared(settings: Any, stages: dict[str, Stage], lengths: np.ndarray) -> Iterator[dict[str, object]]:
     metric, limit = settings.task.metric, settings.study.longer_than
     labels, plain = predictions(stages["plain"])
     for name, stage in stages.items():
@@ -152,7 +152,7 @@ def _compared(settings: StudySettings, stages: dict[str, Stage], lengths: np.nda
             }
 
 
-def _studied(job: Run[StudySettings]) -> StudiedModel:
+def _studied(job: Run[Any]) -> StudiedModel:
     return (
         StudiedModel(job.context.host(job.model_dir(job.graph.compressed)), job.settings.seq_len)
         .eval()
@@ -160,7 +160,7 @@ def _studied(job: Run[StudySettings]) -> StudiedModel:
     )
 
 
-def _few(job: Run[StudySettings], longer_than: int) -> datasets.Dataset:
+def _few(job: Run[Any], longer_than: int) -> datasets.Dataset:
     """The first dev inputs of more word-vectors than that.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -10,7 +11,7 @@ from ..encoder.removing import host_of_sizes
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.retention import Thresholds
-from ..settings import BenchSettings, ExportSettings, ShortenedSettings
+from ..settings.composed import TimedSettings
 from ..stages.graph import given_retention
 from ..stages.inputs import Inputs
 from ..stages.run import Run
@@ -22,7 +23,7 @@ from ..store.shipped import load_shortened
 log = logging.getLogger(__name__)
 
 
-def whole_of(job: Run[BenchSettings], model: ShortenedModel) -> PreTrainedModel | None:
+def whole_of(job: Run[TimedSettings], model: ShortenedModel) -> PreTrainedModel | None:
     """The plain model that a compressed one is timed against; of one that is given, with random weights."""
     settings = job.settings
     if settings.shortened_dir is not None:
@@ -31,12 +32,12 @@ def whole_of(job: Run[BenchSettings], model: ShortenedModel) -> PreTrainedModel 
     return job.context.host(job.model_dir(job.graph.finetuned)) if settings.compress.given else None
 
 
-def goal_of(job: Run[BenchSettings]) -> Inputs | None:
+def goal_of(job: Run[TimedSettings]) -> Inputs | None:
     """The stage whose model is timed; None where none has to be trained."""
     return None if job.settings.shortened_dir or _without_training(job) else job.graph.retrained
 
 
-def _without_training(job: Run[BenchSettings]) -> RetentionFile | None:
+def _without_training(job: Run[TimedSettings]) -> RetentionFile | None:
     """A retention configuration that can be timed with any weights; None if there is no such."""
     settings = job.settings
     if settings.model_dir or settings.compress.given:
@@ -44,7 +45,7 @@ def _without_training(job: Run[BenchSettings]) -> RetentionFile | None:
     return given_retention(settings, host_config(settings.model))
 
 
-def contender_model(job: Run[BenchSettings]) -> tuple[ShortenedModel, RetentionFile, Path | None]:
+def contender_model(job: Run[TimedSettings]) -> tuple[ShortenedModel, RetentionFile, Path | None]:
     """What is timed, and its folder; None if it is not trained, as speed does not depend on the weights with given
     lengths or fractions.
 
@@ -63,7 +64,7 @@ def contender_model(job: Run[BenchSettings]) -> tuple[ShortenedModel, RetentionF
     return ShortenedModel(job.context.new_host(), given.elimination), given, None
 
 
-def loaded(settings: ShortenedSettings | ExportSettings) -> tuple[ShortenedModel, RetentionFile]:
+def loaded(settings: Any) -> tuple[ShortenedModel, RetentionFile]:
     """A given shortened model.
 
     Raises:
@@ -79,7 +80,7 @@ def loaded(settings: ShortenedSettings | ExportSettings) -> tuple[ShortenedModel
     return model, read_retention(settings.shortened_dir / "retention.json")
 
 
-def shortened_model(job: Run[ShortenedSettings]) -> tuple[ShortenedModel, RetentionFile, Path]:
+def shortened_model(job: Run[TimedSettings]) -> tuple[ShortenedModel, RetentionFile, Path]:
     """A given model directory's model, or the one that the stages make of the settings; with its folder."""
     settings = job.settings
     if settings.shortened_dir is not None:

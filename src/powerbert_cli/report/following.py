@@ -8,7 +8,7 @@ import pandas as pd
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from ..settings import FinetuneSettings
+from ..settings.common import Common
 from ..store.artifacts import whole_file
 from ..store.retention_file import read as read_retention
 from .progress import TrainingProgress
@@ -19,7 +19,7 @@ from .tracking import tracked
 class Following:
     """Hears of stages, see `stages.events`."""
 
-    def __init__(self, settings: FinetuneSettings) -> None:
+    def __init__(self, settings: Common) -> None:
         self.settings = settings
 
     @contextmanager

@@ -1,7 +1,7 @@
-"""Typed settings of each verb, made from the composed config before any work is done.
+"""Typed settings, made from the composed config before any work is done.
 
 A field's `key` says what help prints of it; defaults stand in `conf/` alone. What can be known to be wrong from the
-config itself is refused here. A verb's class is composed of parts, one for each concern.
+config itself is refused here. A verb's class is composed of parts, one for each concern; it stands in `verbs/`.
 """
 
 from .bench import BENCH_MODELS, ENGINE_PRECISIONS
@@ -11,18 +11,6 @@ from .rules import SettingsError
 from .search import RetrainStage, TargetSettings
 from .task import ModelSettings, TaskSettings
 from .training import StageSettings, TrainingSettings
-from .verbs import (
-    VERBS,
-    BenchSettings,
-    CheckSettings,
-    CompressSettings,
-    ExportSettings,
-    FinetuneSettings,
-    RetrainSettings,
-    SearchSettings,
-    ShortenedSettings,
-    StudySettings,
-)
 
 AUTO = "auto"  # seq_len and lr_soft: settled from the data before the settings are typed
 
@@ -31,22 +19,12 @@ __all__ = [
     "BENCH_MODELS",
     "ENGINE_PRECISIONS",
     "STANDARD",
-    "VERBS",
-    "BenchSettings",
-    "CheckSettings",
     "CompressOptions",
-    "CompressSettings",
-    "ExportSettings",
-    "FinetuneSettings",
     "ModelSettings",
     "PredictSettings",
-    "RetrainSettings",
     "RetrainStage",
-    "SearchSettings",
     "SettingsError",
-    "ShortenedSettings",
     "StageSettings",
-    "StudySettings",
     "TargetSettings",
     "TaskSettings",
     "TrainingSettings",

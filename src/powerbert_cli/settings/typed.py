@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import nearest
-from . import AUTO, VERBS, SettingsError
+from . import AUTO, SettingsError
 from .former import now_called
 from .keys import RENAMED, RESEARCH, keys_in
 
@@ -15,14 +15,6 @@ T = TypeVar("T")
 ANY_CONTENT = ("model.config", "task.published")  # transformers' own, and what top-level keys default to
 # What stands in for auto, which is settled from the rows.
 STANDING_IN: dict[str, Any] = {"seq_len": 512, "lr_soft": 1.0, "compress.ffn": 0.5, "task.text_columns": ["text"]}
-
-
-def check_values(cfg: Any, verb: str) -> None:
-    """
-    Raises:
-        SettingsError: see `typed`.
-    """
-    typed(cfg, VERBS[verb])
 
 
 def typed(cfg: Any, cls: type[T]) -> tuple[T, list[str]]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
@@ -14,7 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from ..encoder.families import usable_positions
 from ..encoder.loading import PROBLEMS, build_host, host_config, load_tokenizer, tokenizer_digest
 from ..encoder.shortened import ShortenedModel
-from ..settings import FinetuneSettings, StageSettings
+from ..settings import StageSettings
+from ..settings.common import Common
+from ..settings.composed import TrainedSettings
 from ..store.environment import versions
 from ..store.model_dir import CONFIG, load_plain, name_classes
 from ..store.task_file import of_settings
@@ -36,10 +38,11 @@ class Context:
         events: hear of what stages do.
     """
 
-    def __init__(self, settings: FinetuneSettings, events: Events | None = None) -> None:
-        self.settings, self.events = settings, events or Silent()
+    def __init__(self, settings: Common, events: Events | None = None) -> None:
+        self.settings: TrainedSettings = cast(TrainedSettings, settings)  # export's lack what trainings need
+        self.events = events or Silent()
 
-    def of(self, settings: FinetuneSettings) -> "Context":
+    def of(self, settings: Common) -> "Context":
         """The context of other settings of the same task and model: what is loaded stays loaded."""
         other, same = Context(settings, self.events), settings.seq_len == self.settings.seq_len
         kept = ("data", "tokenizer", *(["material"] if same else []))

@@ -15,7 +15,8 @@ from ..encoder.loading import host_config
 from ..errors import PowerbertError
 from ..method.elimination import Elimination, draw_random_order, from_keys, plain
 from ..method.retention import RetentionError
-from ..settings import CompressSettings, RetrainSettings, RetrainStage, SearchSettings, TargetSettings
+from ..settings import RetrainStage, TargetSettings
+from ..settings.composed import CompressedSettings, RetrainedSettings, SearchedSettings
 from ..store import retention_file
 from ..store.environment import processor
 from ..store.retention_file import RetentionFile
@@ -51,6 +52,11 @@ class Graph:
         """The stages of other settings of the same task, model and fine-tuning."""
         return Graph(settings, self.context.of(settings))
 
+    @staticmethod
+    def to_make(source: Any) -> list[Inputs]:
+        """What a stage has to be run for: nothing where it was given."""
+        return [source] if isinstance(source, Inputs) else []
+
     @cached_property
     def layers(self) -> int:
         """L of the fine-tuned model."""
@@ -59,7 +65,7 @@ class Graph:
     @cached_property
     def layers_left(self) -> int:
         """L of the compressed model."""
-        settings: CompressSettings = self.settings
+        settings: CompressedSettings = self.settings
         return layers_for(settings.compress, self.layers)
 
     @cached_property
@@ -72,7 +78,7 @@ class Graph:
     @cached_property
     def compressed(self) -> Source:
         """What search and re-training start from: with what `compress.*` removes, or as it is."""
-        settings: CompressSettings = self.settings
+        settings: CompressedSettings = self.settings
         if not settings.compress.given:
             return self.finetuned
         return Compress.of(self.context, self.finetuned, settings.compress)
@@ -93,7 +99,7 @@ class Graph:
     @cached_property
     def searched(self) -> Search:
         """The search of these settings."""
-        settings: SearchSettings = self.settings
+        settings: SearchedSettings = self.settings
         if settings.target.max_drop is None:
             return self._soft() if settings.searcher == "soft" else self._calibrated()
         search = self._soft() if settings.searcher == "soft" else self._calibrated()
@@ -102,7 +108,7 @@ class Graph:
         return BisectedSearch(**self._any_search(trains=True), plain=plain_model, longer=longer, trial=trial)
 
     def _any_search(self, trains: bool) -> dict[str, Any]:
-        settings: SearchSettings = self.settings
+        settings: SearchedSettings = self.settings
         return {
             **self.context.measured(trains, scores=True),
             "start": self.compressed,
@@ -113,13 +119,13 @@ class Graph:
         }
 
     def _measured_on(self, target: TargetSettings) -> list[Any] | None:
-        settings: SearchSettings = self.settings
+        settings: SearchedSettings = self.settings
         if target.speedup is None and settings.word_vector_cost != "latency":
             return None
         return [self.context.device, processor(), torch.get_num_threads(), settings.precision]
 
     def _soft(self) -> SoftSearch:
-        settings: SearchSettings = self.settings
+        settings = self.settings
         return SoftSearch(
             **self._any_search(trains=True),
             weight=settings.regularizer_weight,
@@ -133,7 +139,7 @@ class Graph:
         )
 
     def _calibrated(self) -> CalibratedSearch:
-        settings: SearchSettings = self.settings
+        settings: SearchedSettings = self.settings
         evolves = settings.searcher == "evolutionary"
         return CalibratedSearch(
             **self._any_search(trains=False),
@@ -159,7 +165,7 @@ class Graph:
     @cached_property
     def start_of_retraining(self) -> Source:
         """The compressed model, or with variant.retrain_from=searched what a search ended with."""
-        settings: RetrainSettings = self.settings
+        settings: RetrainedSettings = self.settings
         if isinstance(self.retention, Search):
             return self._start_after(self.retention)
         if settings.variant.retrain_from == "searched":
@@ -215,7 +221,7 @@ class Graph:
         return self.retrain(full, start, replace(stage, epochs=0), with_bits=False), longer
 
 
-def _keys(settings: SearchSettings) -> dict[str, Any]:
+def _keys(settings: Any) -> dict[str, Any]:
     """How word-vectors are chosen, see `from_keys`."""
     random = settings.strategy == "random"
     return {
@@ -228,7 +234,7 @@ def _keys(settings: SearchSettings) -> dict[str, Any]:
     }
 
 
-def given_retention(settings: RetrainSettings, config: Any) -> RetentionFile | None:
+def given_retention(settings: RetrainedSettings, config: Any) -> RetentionFile | None:
     """The retention configuration that the settings name, checked against ℓ and the model.
 
     None if it is to be searched. How word-vectors are chosen is the settings' in any case, so that

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..settings import FinetuneSettings
+from ..settings.common import Common
 from ..store.retention_file import RetentionFile
 from ..store.stages import Stage, export
 from .context import Context
@@ -12,7 +12,7 @@ from .graph import Graph
 from .inputs import Inputs, Source
 from .runner import Runner
 
-S_co = TypeVar("S_co", bound=FinetuneSettings, covariant=True)
+S_co = TypeVar("S_co", bound=Common, covariant=True)
 
 
 class Run(Generic[S_co]):

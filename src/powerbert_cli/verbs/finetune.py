@@ -1,25 +1,41 @@
 """powerbert finetune: fine-tune a classifier, measure it on dev."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-from ..report.tables import say_metrics, say_test_metrics
-from ..settings import VERBS, FinetuneSettings
-from ..stages.inputs import Inputs
-from ..stages.run import Run
-from ..stages.tested import write_test_metrics, write_test_predictions
-from ..store.stages import Stage
-from . import folds
-from .prepare import leave
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..settings.composed import TrainedSettings
+from ..settings.training import Answering, Making
+
+if TYPE_CHECKING:
+    from ..stages.inputs import Inputs
+    from ..stages.run import Run
+
+SUMMARY = "fine-tune a classifier and measure it on dev"
+EXAMPLES = ["powerbert finetune", "powerbert finetune task=rte task.data_dir=FOLDER model.name_or_path=FOLDER"]
+
+
+@dataclass(kw_only=True)
+class Settings(Answering, Making, TrainedSettings):
+    def verify(self) -> None:
+        self.check_answers(self.task)
 
 
 def run(cfg: Any) -> float:
     """Returns the headline metric."""
-    return folds.run(cfg, VERBS["finetune"], _one)
+    from . import folds
+
+    return folds.run(cfg, Settings, _one)
 
 
-def _one(job: Run[FinetuneSettings], run_dir: Path) -> float:
-    stage = finetune(job)
+def _one(job: Run[Settings], run_dir: Path) -> float:
+    from ..report.tables import say_metrics, say_test_metrics
+    from ..stages.tested import write_test_metrics, write_test_predictions
+    from .prepare import leave
+
+    stage = job.made(goals(job)[0], job.settings.fresh)
     leave(job, stage, run_dir)
     if job.settings.predict_test:
         write_test_predictions(job.context, stage.model_dir, run_dir)
@@ -28,11 +44,5 @@ def _one(job: Run[FinetuneSettings], run_dir: Path) -> float:
     return value
 
 
-def finetune(job: Run[FinetuneSettings]) -> Stage:
-    """Fine-tunes a classifier, or finds that it is done."""
-    return job.made(goals(job)[0], job.settings.fresh)
-
-
-def goals(job: Run[FinetuneSettings]) -> list[Inputs]:
-    """What there is to be made."""
-    return [model] if isinstance(model := job.graph.finetuned, Inputs) else []
+def goals(job: Run[Settings]) -> list[Inputs]:
+    return job.graph.to_make(job.graph.finetuned)

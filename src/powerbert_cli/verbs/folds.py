@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..report.tables import say_metrics, say_run_dir
-from ..settings import FinetuneSettings
+from ..settings.composed import TrainedSettings
 from ..stages.run import Run
 from ..store.artifacts import read_json, write_csv, write_json
 from ..tasks.metrics import spread
@@ -18,7 +18,7 @@ from .classes_file import write_classes
 from .prepare import begin
 
 log = logging.getLogger(__name__)
-S = TypeVar("S", bound=FinetuneSettings)
+S = TypeVar("S", bound=TrainedSettings)
 
 
 def run(cfg: Any, cls: type[S], one: Callable[[Run[S], Path], float]) -> float:
@@ -30,7 +30,7 @@ def run(cfg: Any, cls: type[S], one: Callable[[Run[S], Path], float]) -> float:
     Returns:
         The headline metric; over folds its mean.
     """
-    job, run_dir = begin(cfg, cls)
+    job, run_dir = begin(cfg, cls, may_fold=True)
     task = job.settings.task
     if task.folds is None or task.fold is not None:
         value = one(job, run_dir)

@@ -1,10 +1,9 @@
 """powerbert VERB --plan: the stages of a command, finished or to be made; nothing runs."""
 
-from importlib import import_module
 from typing import Any
 
 from ..report.plan_table import say_plan
-from ..settings import VERBS
+from . import module_of
 from .prepare import prepared
 
 
@@ -17,6 +16,6 @@ def plan(cfg: Any, verb: str, job: str | None) -> None:
     Raises:
         PowerbertError: whatever the verb itself would refuse before it begins.
     """
-    cls: Any = VERBS[verb]
-    run = prepared(cfg, cls, may_run=False)
-    say_plan(run.runner.plan(import_module(f"powerbert_cli.verbs.{verb}").goals(run)), job)
+    module = module_of(verb)
+    run = prepared(cfg, module.Settings, may_run=False)
+    say_plan(run.runner.plan(module.goals(run)), job)

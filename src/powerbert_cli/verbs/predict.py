@@ -1,23 +1,44 @@
 """powerbert predict: answer rows of a file or of standard input."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn
+from ..settings.predict import STANDARD, PredictSettings
 
-from ..answering.predict import Progress as Told
-from ..answering.predict import predict
-from ..settings import STANDARD, PredictSettings
-from ..settings.typed import from_config
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..answering.predict import Progress as Told
+
+SUMMARY = "answer rows of a file or of standard input with a finished model directory"
+DETAILS = """On standard output a line has the label and the probability of each class.
+Messages go to standard error. A run that was stopped begins anew."""
+EXAMPLES = [
+    "powerbert predict model_dir=RUN/model input=texts.csv output=answers.csv",
+    "zcat texts.jsonl.gz | powerbert predict model_dir=RUN/model predict.input_format=jsonl | head",
+    "powerbert predict model_dir=RUN/model input=texts.parquet output=answers.parquet engine=onnx precision=int8",
+]
+
+
+@dataclass(kw_only=True)
+class Settings(PredictSettings):
+    pass
 
 
 def run(cfg: Any) -> float:
     """Returns the rows a second."""
-    settings = from_config(cfg, PredictSettings)
+    from rich.console import Console
+
+    from ..answering.predict import predict
+    from ..settings.typed import from_config
+
+    settings = from_config(cfg, Settings)
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         with _shown(screen) as told:
@@ -42,6 +63,8 @@ def run(cfg: Any) -> float:
 @contextlib.contextmanager
 def _shown(screen: Console) -> Iterator[Told]:
     """A line with rows and their rate, on a terminal."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
     if not screen.is_terminal:
         yield lambda rows: None
         return

@@ -16,7 +16,7 @@ from ..errors import PowerbertError
 from ..method.kernels import triton_kernels
 from ..method.quantisation import GROUP
 from ..report.tracking import check_tracker
-from ..settings import FinetuneSettings
+from ..settings.composed import TrainedSettings
 from ..stages.graph import given_retention
 from ..stages.run import Run
 from ..store.compression_file import read_compression
@@ -78,7 +78,7 @@ def _check_quantisable(settings: Any, config: Any) -> None:
             )
 
 
-def _check_bits(settings: FinetuneSettings) -> None:
+def _check_bits(settings: TrainedSettings) -> None:
     found = read_compression(settings.checkpoint_dir) if settings.checkpoint_dir else None
     if found is not None and found.bits:
         raise PreflightError(
@@ -87,14 +87,14 @@ def _check_bits(settings: FinetuneSettings) -> None:
         )
 
 
-def _check_processes(settings: FinetuneSettings) -> None:
+def _check_processes(settings: TrainedSettings) -> None:
     if settings.times_this_machine and processes.count() > 1:
         raise PreflightError(
             "target.speedup and research.word_vector_cost=latency time this machine: run it in one process"
         )
 
 
-def _check_classes(settings: FinetuneSettings, config: Any) -> None:
+def _check_classes(settings: TrainedSettings, config: Any) -> None:
     """What a given classifier answers is what the task means."""
     if not (settings.checkpoint_dir or settings.shortened_dir):
         return
@@ -110,7 +110,7 @@ def _check_classes(settings: FinetuneSettings, config: Any) -> None:
         raise PreflightError(f"{what}: {error}") from error
 
 
-def _check_device(settings: FinetuneSettings) -> None:
+def _check_device(settings: TrainedSettings) -> None:
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise PreflightError("device=cuda but PyTorch finds no CUDA GPU; set device=cpu or device=auto")
     if settings.runtime.significance == "triton" and not _has_triton(settings):
@@ -129,7 +129,7 @@ def _is_slow_in_bf16() -> bool:
     return bool(flags) and not flags & {"avx512_bf16", "amx_bf16"}
 
 
-def _has_triton(settings: FinetuneSettings) -> bool:
+def _has_triton(settings: TrainedSettings) -> bool:
     on_gpu = settings.device != "cpu" and torch.cuda.is_available()
     return triton_kernels() is not None and (on_gpu or os.environ.get("TRITON_INTERPRET") == "1")
 

@@ -16,7 +16,9 @@ from ..method.kernels import use_kernel
 from ..method.soft_extract import learning_rate_for_reach
 from ..recipes.joint import settled_ffn
 from ..report.following import Following
-from ..settings import VERBS, FinetuneSettings, SearchSettings, SettingsError
+from ..settings import SettingsError
+from ..settings.common import Common
+from ..settings.composed import SearchedSettings
 from ..settings.typed import typed
 from ..stages.context import Context
 from ..stages.run import Run
@@ -33,7 +35,7 @@ from .settling import settle_task
 from .threads import use_threads
 
 log = logging.getLogger(__name__)
-S = TypeVar("S", bound=FinetuneSettings)
+S = TypeVar("S", bound=Common)
 # Sum of the learning rates of r over a search, by regulariser. In the loss a lone L1 gradient moves
 # r by the learning rate in each step, so 3 is three times the way from 1 to 0. Decoupled, r falls by
 # λ·j times the sum: at 10 and λ=0.1 just the whole way in the first layer, while λ·j stays below 1,
@@ -41,11 +43,11 @@ S = TypeVar("S", bound=FinetuneSettings)
 REACH = {"loss": 3.0, "decoupled": 10.0}
 
 
-def begin(cfg: Any, cls: type[S]) -> tuple[Run[S], Path]:
+def begin(cfg: Any, cls: type[S], may_fold: bool = False) -> tuple[Run[S], Path]:
     """Prepares what a verb runs; writes config.yaml and environment.json into the run directory."""
     job = prepared(cfg, cls)
     task = job.settings.task
-    if task.folds and task.fold is None and cls not in (VERBS["finetune"], VERBS["retrain"]):
+    if task.folds and task.fold is None and not may_fold:
         raise SettingsError(
             f"task.folds={task.folds}: finetune and retrain go over all folds, this verb takes one: set task.fold=0; "
             f"a sweep goes over them with task.fold={','.join(map(str, range(task.folds)))}"
@@ -67,7 +69,7 @@ def leave(job: Run[Any], stage: Stage, run_dir: Path) -> None:
     write_classes(run_dir, job.settings.task.kind, job.settings.task.label_names)
 
 
-def _check_task_is_meant(settings: FinetuneSettings) -> None:
+def _check_task_is_meant(settings: Common) -> None:
     """No model that a file names is measured on the generated task, unless the command line says so.
 
     Raises:
@@ -108,7 +110,7 @@ def prepared(cfg: Any, cls: type[S], may_run: bool = True) -> Run[S]:
             job = job.of(replace(job.settings, **{name: cfg[name]}))
     check(job)
     use_kernel(settings.runtime.significance)
-    use_threads(settings.runtime.threads, host_config(settings.start_model))
+    use_threads(settings.runtime.threads, host_config(job.context.settings.start_model))
     if "compress.ffn" in auto:
         cfg.compress.ffn = settled_ffn(job)
         own: Any = job.settings
@@ -134,7 +136,7 @@ def _seq_len(context: Context) -> int:
 
 
 def _lr_soft(job: Run[Any]) -> float:
-    settings: SearchSettings = job.settings
+    settings: SearchedSettings = job.settings
     steps = search_steps(len(job.context.data.train), job.context.plan(settings.search))
     wanted = REACH[settings.regularizer]
     lr = learning_rate_for_reach(wanted, steps, settings.training.warmup_ratio)

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..errors import PowerbertError
 from ..store.task_file import LOCAL
 
+SUMMARY = "a finished model directory to the hub, with its card: push RUN/model OWNER/NAME"
 HELP = """powerbert push MODEL_DIR OWNER/NAME [private=true] [revision=BRANCH]
 
 Uploads a finished model directory (RUN/model of finetune, compress, retrain, sweep or export) to the Hugging Face

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import UndefinedError
-
 from ..errors import PowerbertError
-from ..report.page import NAME, write_page
 
+SUMMARY = "one page to look at, of one run, of a sweep, or of several runs: report RUN …"
 HELP = """powerbert report RUN [RUN …] [output=FILE]
 
 One self-contained HTML page of run directories: what was done and the command for it, metrics with their
@@ -29,6 +27,10 @@ def run(args: Sequence[str]) -> Path:
     Raises:
         PowerbertError: a folder is missing or is no run directory, or a file there is damaged.
     """
+    from jinja2 import UndefinedError
+
+    from ..report.page import NAME, write_page
+
     outputs = [arg.partition("=")[2] for arg in args if arg.startswith("output=")]
     runs = [Path(arg) for arg in args if not arg.startswith("output=")]
     if not runs:

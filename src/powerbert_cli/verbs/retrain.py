@@ -1,27 +1,49 @@
 """powerbert retrain: re-train with extract layers that really shorten."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-from ..recipes.words import write_words
-from ..report.tables import say_compression, say_metrics, say_retention, say_test_metrics
-from ..settings import VERBS, RetrainSettings
-from ..stages.inputs import Inputs
-from ..stages.run import Run
-from ..stages.tested import write_test_metrics, write_test_predictions
-from ..store.shipped import load_shortened
-from ..store.stages import Stage
-from . import folds
-from .prepare import leave
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..settings.composed import RetrainedSettings
+from ..settings.training import Answering, Making
+
+if TYPE_CHECKING:
+    from ..stages.inputs import Inputs
+    from ..stages.run import Run
+
+SUMMARY = "re-train with extract layers that really drop the rest; write a model directory"
+DETAILS = "Without a retention configuration that of the finished search of the same settings is used, or made."
+EXAMPLES = [
+    "powerbert retrain",
+    "powerbert retrain retention.path=RUN/retention.json",
+    "powerbert retrain retention.lengths=[20,12,6,2]",
+    "powerbert retrain method=kcm target.flops=0.7",
+]
+
+
+@dataclass(kw_only=True)
+class Settings(Answering, Making, RetrainedSettings):
+    def verify(self) -> None:
+        self.check_answers(self.task)
 
 
 def run(cfg: Any) -> float:
     """Returns the headline metric of the shortened model."""
-    return folds.run(cfg, VERBS["retrain"], _one)
+    from . import folds
+
+    return folds.run(cfg, Settings, _one)
 
 
-def _one(job: Run[RetrainSettings], run_dir: Path) -> float:
-    stage = retrain(job)
+def _one(job: Run[Settings], run_dir: Path) -> float:
+    from ..recipes.words import write_words
+    from ..report.tables import say_compression, say_metrics, say_retention, say_test_metrics
+    from ..stages.tested import write_test_metrics, write_test_predictions
+    from ..store.shipped import load_shortened
+    from .prepare import leave
+
+    stage = job.made(goals(job)[0], job.settings.fresh)
     leave(job, stage, run_dir)
     if job.settings.predict_test:
         write_test_predictions(job.context, stage.model_dir, run_dir)
@@ -34,11 +56,5 @@ def _one(job: Run[RetrainSettings], run_dir: Path) -> float:
     return value
 
 
-def retrain(job: Run[RetrainSettings]) -> Stage:
-    """Re-trains with the given retention configuration, or the one that the search of these settings finds."""
-    return job.made(job.graph.retrained, job.settings.fresh)
-
-
-def goals(job: Run[RetrainSettings]) -> list[Inputs]:
-    """What there is to be made."""
-    return [job.graph.retrained]
+def goals(job: Run[Settings]) -> list[Inputs]:
+    return job.graph.to_make(job.graph.retrained)

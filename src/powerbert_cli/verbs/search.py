@@ -1,19 +1,42 @@
 """powerbert search: learn the retention configuration."""
 
-from typing import Any
+from __future__ import annotations
 
-from ..report.tables import say_metrics, say_retention, say_run_dir
-from ..settings import VERBS, SearchSettings
-from ..stages.inputs import Inputs
-from ..stages.run import Run
-from ..store.stages import Stage
-from .prepare import begin, leave
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..settings.composed import SearchedSettings
+from ..settings.search import Retention
+from ..settings.training import Making
+
+if TYPE_CHECKING:
+    from ..stages.inputs import Inputs
+    from ..stages.run import Run
+
+SUMMARY = "learn with soft-extract layers how many word-vectors each layer must keep"
+DETAILS = "Without model_dir= the finished fine-tune of the same settings is used, or made."
+EXAMPLES = [
+    "powerbert search lambda=3e-3",
+    "powerbert search task=rte lambda=3e-4 model_dir=RUN/model",
+    "powerbert search -m lambda=1e-4,3e-4",
+    "powerbert search searcher=calibrate retention.kind=relative target.flops=0.5",
+]
+
+
+@dataclass(kw_only=True)
+class Settings(Making, Retention, SearchedSettings):
+    @property
+    def weights_do(self) -> bool:
+        return self.searcher != "soft"  # one model for many budgets
 
 
 def run(cfg: Any) -> float:
     """Returns the share of word-vectors that is kept."""
-    job, run_dir = begin(cfg, VERBS["search"])
-    stage = search(job)
+    from ..report.tables import say_metrics, say_retention, say_run_dir
+    from .prepare import begin, leave
+
+    job, run_dir = begin(cfg, Settings)
+    stage = job.made(goals(job)[0], job.settings.fresh)
     leave(job, stage, run_dir)
     how = "with soft-extract layers" if job.settings.searcher == "soft" else "shortened, not re-trained"
     say_metrics(run_dir / "metrics.json", how)
@@ -22,11 +45,5 @@ def run(cfg: Any) -> float:
     return share
 
 
-def search(job: Run[SearchSettings]) -> Stage:
-    """Finds a retention configuration, or finds that it is known; fine-tunes first where no model is given."""
-    return job.made(job.graph.searched, job.settings.fresh)
-
-
-def goals(job: Run[SearchSettings]) -> list[Inputs]:
-    """What there is to be made."""
-    return [job.graph.searched]
+def goals(job: Run[Settings]) -> list[Inputs]:
+    return job.graph.to_make(job.graph.searched)

@@ -5,7 +5,7 @@ from typing import Any
 from unicodedata import normalize
 
 from ..encoder.loading import ModelError, host_config, named_classes
-from ..settings import FinetuneSettings, SettingsError, TaskSettings
+from ..settings import SettingsError, TaskSettings
 from ..tasks.columns import guessed
 from ..tasks.labels import number_of
 from ..tasks.origins import Source, finder
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 _MOST = 1000  # classes
 
 
-def settle_task(cfg: Any, settings: FinetuneSettings, names: list[str]) -> None:
+def settle_task(cfg: Any, settings: Any, names: list[str]) -> None:
     """Puts what the rows say in place of auto into the config: task.text_columns, task.label_names.
 
     Raises:
@@ -32,7 +32,7 @@ def settle_task(cfg: Any, settings: FinetuneSettings, names: list[str]) -> None:
         cfg.task.label_names = _label_names(settings, source)
 
 
-def _label_names(settings: FinetuneSettings, source: Source) -> list[str] | None:
+def _label_names(settings: Any, source: Source) -> list[str] | None:
     task = settings.task
     if task.kind == "regression":
         return None
@@ -50,7 +50,7 @@ def _label_names(settings: FinetuneSettings, source: Source) -> list[str] | None
     return found
 
 
-def _of_model(settings: FinetuneSettings) -> list[str] | None:
+def _of_model(settings: Any) -> list[str] | None:
     """What a classifier to start from calls its classes; None if it only counts them."""
     if not settings.start_model.name_or_path:
         return None

@@ -1,20 +1,40 @@
 """powerbert study: the paper's Figure 2, Figure 3b and Table 3 for a task and a model."""
 
-from typing import Any
+from __future__ import annotations
 
-from ..recipes.study import study
-from ..report.study_picture import draw
-from ..report.tables import console, plain_table, say_run_dir
-from ..settings import VERBS, StudySettings
-from ..stages.inputs import Inputs
-from ..stages.run import Run
-from ..store.artifacts import whole_file, write_csv
-from .prepare import begin
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..settings.composed import RetrainedSettings
+from ..settings.study import Studying
+
+if TYPE_CHECKING:
+    from ..stages.inputs import Inputs
+    from ..stages.run import Run
+
+SUMMARY = "the paper's Figure 2, Figure 3b and Table 3 for a task and a model, as table and picture"
+DETAILS = "similarity and information look at the fine-tuned model; selection re-trains one model a strategy."
+EXAMPLES = [
+    "powerbert study name=similarity model_dir=RUN/model",
+    "powerbert study name=information",
+    "powerbert study name=selection retention.lengths=[20,12,6,2]",
+]
+
+
+@dataclass(kw_only=True)
+class Settings(Studying, RetrainedSettings):
+    pass
 
 
 def run(cfg: Any) -> None:
     """Writes study.csv and study.png into the run directory."""
-    job, run_dir = begin(cfg, VERBS["study"])
+    from ..recipes.study import study
+    from ..report.study_picture import draw
+    from ..report.tables import console, plain_table, say_run_dir
+    from ..store.artifacts import whole_file, write_csv
+    from .prepare import begin
+
+    job, run_dir = begin(cfg, Settings)
     settings, table = job.settings, study(job)
     write_csv(run_dir / "study.csv", table)
     title = f"{settings.name}: {settings.task.name} dev, {settings.start_model.label}"
@@ -29,8 +49,8 @@ def run(cfg: Any) -> None:
     say_run_dir(run_dir)
 
 
-def goals(job: Run[StudySettings]) -> list[Inputs]:
-    """What there is to be made; which strategies are re-trained with what a search finds is known after it."""
+def goals(job: Run[Settings]) -> list[Inputs]:
+    """Which strategies are re-trained with what a search finds is known after it."""
     if job.settings.name != "selection":
-        return [model] if isinstance(model := job.graph.compressed, Inputs) else []
-    return [*job.graph.baselines, *([found] if isinstance(found := job.graph.retention, Inputs) else [])]
+        return job.graph.to_make(job.graph.compressed)
+    return [*job.graph.baselines, *job.graph.to_make(job.graph.retention)]
