@@ -76,6 +76,8 @@ class CompressOptions(BitsOptions):
         "; auto: weighed against word-vectors",
         common=True,
     )
+    # target.flops, where what `by` names reaches it, see `reaching`
+    flops: float | None = field(default=None, metadata={"omegaconf_ignore": True})
     by: str = key("what target.flops is reached by where all word-vectors are kept: ffn, heads or layers")
     widths: str = key(
         "uniform: each layer keeps as many neurons, so that any program loads the model really smaller; layer: the "
@@ -94,8 +96,6 @@ class CompressOptions(BitsOptions):
         "r2d2: when R2 ends: after steps, or by the printed rule (signed), or by its size (magnitude)", research=True
     )
     examples: int = key("training texts that scores and tuning see; labels only for heads and taylor")
-    # target.flops, where what `by` names reaches it, see `reaching`
-    flops: float | None = field(default=None, metadata={"omegaconf_ignore": True})
 
     def __post_init__(self) -> None:
         self.check()
