@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from small import SMALL
 
 from powerbert_cli.cli import dispatch
 
-SMALL = ["experiment=smoke", "task.synthetic.train=96", "task.synthetic.dev=48", "model.config.num_hidden_layers=2"]
 KINDS = [("onnx", "fp32"), ("onnx", "int8"), ("openvino", "fp32"), ("openvino", "int8")]
 
 
