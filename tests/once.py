@@ -1,4 +1,4 @@
-"""What tests have in common is made once: files of a model for other engines, what the machine reaches, a page's template.
+"""What tests have in common is made once: files of a model for other engines, what the machine reaches, templates.
 
 The real code does all of it, the first time.
 """
@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock
 
 from powerbert_cli.bench import engines
+from powerbert_cli.method import study
 from powerbert_cli.pipeline import bench
 from powerbert_cli.report import page
 from powerbert_cli.store import onnx_file
@@ -63,7 +64,8 @@ def once(tmp_path_factory, worker_id):
             patch.setattr(module, "export_onnx", graphs_in(folder))
         patch.setattr(bench, "measure_peaks", functools.cache(bench.measure_peaks))
         patch.setattr(page, "_template", functools.cache(page._template))
-        patch.setattr(metrics, "_RESAMPLES", 100)
+        for module in (metrics, study):
+            patch.setattr(module, "_RESAMPLES", 100)
         yield
 
 

@@ -108,6 +108,7 @@ def test_clips_of_another_model_are_refused(tmp_path):
         load_plain(tmp_path)
 
 
+@pytest.mark.slow  # in every run `powerbert export` compares such a file, see commands/test_export.py
 def test_onnx_answers_alike(tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     host, model = few_bits()
