@@ -78,6 +78,16 @@ def finetuned(tmp_path_factory):
     return next(path for path in folder.glob("stages/finetune-*") if path.is_dir())
 
 
+@pytest.fixture(scope="session")
+def few_bits(tmp_path_factory, finetuned):
+    """A shortened model directory whose layers have few bits."""
+    folder = tmp_path_factory.mktemp("few_bits")
+    shutil.copytree(finetuned, folder / "outputs" / "stages" / finetuned.name)
+    own = ["retention.lengths=[12,5]", "compress.bits=4", "compress.act_bits=8", "compress.sparsity='2:4'"]
+    assert dispatch(["retrain", *SMALL, *own, f"output_dir={folder}/outputs", f"hydra.run.dir={folder}/run"]) == 0
+    return folder / "run/model"
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch, finetuned):
     """The current folder, whose outputs/ has nothing but the finished fine-tune of SMALL."""

@@ -6,6 +6,7 @@ The real code does all of it, the first time.
 import functools
 import gc
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -13,12 +14,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from powerbert_cli.bench import engines
-from powerbert_cli.method import study
-from powerbert_cli.pipeline import bench
-from powerbert_cli.report import page
 from powerbert_cli.store import onnx_file
-from powerbert_cli.tasks import metrics
 
 PLAIN = int | float | str | bool | tuple | type(None)
 _export = onnx_file.export_onnx
@@ -37,20 +33,19 @@ def key_of(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def graphs_in(folder: Path):
+def export_once(model: torch.nn.Module, path: Path) -> None:
     """`export_onnx`, which takes the file of the same model from a folder that all workers have."""
+    known = Path(os.environ["POWERBERT_TEST_GRAPHS"], f"{key_of(model)}.onnx")
+    with FileLock(known.with_suffix(".lock")):
+        if not known.exists():
+            _export(model, path)
+            shutil.copy(path, known.with_suffix(".part"))
+            known.with_suffix(".part").rename(known)
+            return
+    shutil.copy(known, path)
 
-    def export_onnx(model: torch.nn.Module, path: Path) -> None:
-        known = folder / f"{key_of(model)}.onnx"
-        with FileLock(known.with_suffix(".lock")):
-            if not known.exists():
-                _export(model, path)
-                shutil.copy(path, known.with_suffix(".part"))
-                known.with_suffix(".part").rename(known)
-                return
-        shutil.copy(known, path)
 
-    return export_onnx
+onnx_file.export_onnx = export_once  # before tests and engines import it
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,9 +54,13 @@ def once(tmp_path_factory, worker_id):
     common = tmp_path_factory.getbasetemp()
     folder = (common if worker_id == "master" else common.parent) / "graphs"
     folder.mkdir(exist_ok=True)
+    from powerbert_cli.method import study
+    from powerbert_cli.pipeline import bench
+    from powerbert_cli.report import page
+    from powerbert_cli.tasks import metrics
+
     with pytest.MonkeyPatch.context() as patch:
-        for module in (onnx_file, engines):
-            patch.setattr(module, "export_onnx", graphs_in(folder))
+        patch.setenv("POWERBERT_TEST_GRAPHS", str(folder))
         patch.setattr(bench, "measure_peaks", functools.cache(bench.measure_peaks))
         patch.setattr(page, "_template", functools.cache(page._template))
         for module in (metrics, study):

@@ -58,6 +58,7 @@ def test_imports_go_downwards_in_the_picture():
             assert imported == own or row_of[own] < row_of[imported], f"{path}: {own} imports {imported}"
 
 
+@pytest.mark.extras
 def test_the_site_builds_without_a_warning(tmp_path):
     """With every link and anchor checked."""
     pytest.importorskip("mkdocs")

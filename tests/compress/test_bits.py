@@ -126,5 +126,5 @@ def test_onnx_answers_alike(tmp_path):
 def test_eager_int8_leaves_layers_that_quantise_by_themselves():
     host, model = few_bits()
     bake(host)
-    assert torch.allclose(logits_of(dynamic_int8(model)), logits_of(model), atol=0.5)
+    assert torch.allclose(logits_of(dynamic_int8(model)), logits_of(model), atol=0.35)
     assert not any("quantized" in type(one).__module__ for one in dynamic_int8(model).host.bert.encoder.modules())
