@@ -21,8 +21,8 @@ from transformers import PreTrainedModel
 
 from powerbert_cli.cli import dispatch
 
-# Files that take a minute or more: with these first no worker is left alone with one at the end.
-LONG = ("test_readme.py", "test_kinds.py", "test_verbs.py", "test_engines.py", "test_processes.py", "test_launchers.py")
+# Files that take long: with these first no worker is left alone with one at the end.
+LONG = ("test_kinds", "test_readme", "test_compress", "test_verbs", "test_onnx_file", "test_engines", "test_export")
 
 
 def pytest_configure() -> None:
@@ -38,7 +38,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONG)
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture

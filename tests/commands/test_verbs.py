@@ -212,7 +212,7 @@ def test_own_files_regression(folder, ran):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_leaves_with_130_and_the_next_run_goes_on(folder):
-    args = ["finetune", "seed=5", "task.synthetic.train=640", "epochs=6", "runtime.log_seconds=0.1"]
+    args = ["finetune", "seed=5", "task.synthetic.train=320", "epochs=4", "runtime.log_seconds=0.1"]
     args += ["model.config.num_hidden_layers=2", "task.synthetic.dev=32"]
     job = subprocess.Popen(
         [*POWERBERT, *args],
@@ -223,7 +223,7 @@ def test_ctrl_c_leaves_with_130_and_the_next_run_goes_on(folder):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
     for line in job.stdout:
-        if "epoch 3." in line:
+        if "epoch 1." in line:
             break
     job.send_signal(signal.SIGINT)
     _, err = job.communicate(timeout=60)
@@ -231,7 +231,7 @@ def test_ctrl_c_leaves_with_130_and_the_next_run_goes_on(folder):
     [saved] = re.findall(r"powerbert: interrupted: the training is saved (at step \d+ of \d+); the same command", err)
     done = powerbert(folder, *args)
     assert f"resumed {saved}" in done.stdout + done.stderr
-    assert "epoch 0." not in done.stdout and "epoch 1." not in done.stdout
+    assert "epoch 0." not in done.stdout
 
 
 @pytest.mark.slow
