@@ -13,6 +13,7 @@ from small import SMALL, newest
 from powerbert_cli.cli import dispatch
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.encoder.studying import StudiedModel
+from powerbert_cli.method import study as method_study
 from powerbert_cli.method.study import mean_cosine, mutual_information
 
 
@@ -26,8 +27,9 @@ def test_mean_cosine_by_hand():
     torch.testing.assert_close(mean_cosine(vectors[:1, :3]), torch.tensor([2**0.5 / 3]).double())
 
 
-def test_mutual_information_by_hand():
+def test_mutual_information_by_hand(monkeypatch):
     """Half and half: ln 2 with itself or its opposite, 0 with what does not depend on it."""
+    monkeypatch.setattr(method_study, "_RESAMPLES", 1000)  # as a command draws them; other tests have fewer
     one = np.array([0, 0, 1, 1] * 25)
     assert mutual_information(one, one)[0] == pytest.approx(math.log(2)) == mutual_information(one, 1 - one)[0]
     value, low, high = mutual_information(one, np.array([0, 1, 0, 1] * 25))
