@@ -1,4 +1,4 @@
-"""nox -s tests lint types docs wheel minimums audit"""
+"""nox -s tests extras lint types docs wheel minimums audit"""
 
 import re
 import tomllib
@@ -15,6 +15,13 @@ CONSTRAINTS = ("-c", "constraints.txt")
 def tests(session: nox.Session) -> None:
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def extras(session: nox.Session) -> None:
+    """The tests of trackers, the server, the site and the GPU kernels."""
+    session.install(*CONSTRAINTS, "-e", ".[test-extras]")
+    session.run("pytest", "-m", "extras", *session.posargs)
 
 
 @nox.session

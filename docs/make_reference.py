@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from powerbert_cli.settings import VERBS
 from powerbert_cli.settings.former import FORMER, FORMER_VALUES
-from powerbert_cli.usage import SUMMARY, groups, keys_of
+from powerbert_cli.usage import groups, keys_of
+from powerbert_cli.verbs import VERBS, module_of
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
@@ -27,7 +27,8 @@ def reference() -> str:
     for verb in ORDER:
         new = [row for row in rows_of[verb] if seen.get(row[0]) != row[2]]
         seen |= {name: default for name, _, default in rows_of[verb]}
-        parts.append(f"## {verb}\n\n{SUMMARY[verb][0].upper()}{SUMMARY[verb][1:]}. It has {len(rows_of[verb])} keys.\n")
+        what = module_of(verb).SUMMARY
+        parts.append(f"## {verb}\n\n{what[0].upper()}{what[1:]}. It has {len(rows_of[verb])} keys.\n")
         parts.append("| key | default | meaning | also in |\n| --- | --- | --- | --- |")
         for name, doc, default in new:
             others = ", ".join(other for other in having[name] if other != verb)

@@ -1,6 +1,7 @@
 """Small models and folders that many tests share."""
 
 import os
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,11 +14,15 @@ if os.environ.get("PYTEST_XDIST_WORKER"):  # workers share the cores, and so do 
 import pytest
 import torch
 from hosts import make_host
+from once import once, pytest_collection_finish, pytest_unconfigure  # noqa: F401  # hooks and fixtures of all tests
+from small import SMALL
 from trainings import make_material
 from transformers import PreTrainedModel
 
-# Files that take a minute or more: with these first no worker is left alone with one at the end.
-LONG = ("test_readme.py", "test_kinds.py", "test_verbs.py", "test_engines.py", "test_processes.py", "test_launchers.py")
+from powerbert_cli.cli import dispatch
+
+# Files that take long: with these first no worker is left alone with one at the end.
+LONG = ("test_kinds", "test_readme", "test_compress", "test_verbs", "test_onnx_file", "test_engines", "test_export")
 
 
 def pytest_configure() -> None:
@@ -33,7 +38,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONG)
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture
@@ -63,6 +68,32 @@ def real_data() -> Path:
 @pytest.fixture
 def material():
     return make_material()
+
+
+@pytest.fixture(scope="session")
+def finetuned(tmp_path_factory):
+    """The finished stage of `finetune` with SMALL."""
+    folder = tmp_path_factory.mktemp("finetuned")
+    assert dispatch(["finetune", *SMALL, f"output_dir={folder}"]) == 0
+    return next(path for path in folder.glob("stages/finetune-*") if path.is_dir())
+
+
+@pytest.fixture(scope="session")
+def few_bits(tmp_path_factory, finetuned):
+    """A shortened model directory whose layers have few bits."""
+    folder = tmp_path_factory.mktemp("few_bits")
+    shutil.copytree(finetuned, folder / "outputs" / "stages" / finetuned.name)
+    own = ["retention.lengths=[12,5]", "compress.bits=4", "compress.act_bits=8", "compress.sparsity='2:4'"]
+    assert dispatch(["retrain", *SMALL, *own, f"output_dir={folder}/outputs", f"hydra.run.dir={folder}/run"]) == 0
+    return folder / "run/model"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, finetuned):
+    """The current folder, whose outputs/ has nothing but the finished fine-tune of SMALL."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finetuned, tmp_path / "outputs" / "stages" / finetuned.name)
+    return tmp_path
 
 
 @pytest.fixture

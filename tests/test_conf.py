@@ -7,8 +7,9 @@ from hydra import compose, initialize_config_dir
 from powerbert_cli import usage
 from powerbert_cli.cli import conf_dir
 from powerbert_cli.method.retention import check_lengths
-from powerbert_cli.settings import VERBS, SettingsError
+from powerbert_cli.settings import SettingsError
 from powerbert_cli.settings.typed import from_config, typed
+from powerbert_cli.verbs import VERBS, settings_of
 
 
 def composed(verb, *overrides):
@@ -20,10 +21,14 @@ POINTS = sorted(path.stem for path in (conf_dir() / "point").glob("*.yaml"))
 
 
 def options():
-    for verb in ("finetune", "bench", "sweep"):  # the fewest keys, and all of them
+    """Each once, with sweep where that has it; experiments, which set keys of many groups, with the fewest keys too."""
+    known: set[tuple[str, str]] = set()
+    for verb in ("sweep", "bench", "finetune"):
         for group, names in usage.groups(verb, conf_dir()).items():
             for name in names:
-                yield verb, group, name
+                if (group, name) not in known or (verb, group) == ("finetune", "experiment"):
+                    known.add((group, name))
+                    yield verb, group, name
 
 
 @pytest.mark.parametrize(("verb", "group", "name"), list(options()))
@@ -31,7 +36,7 @@ def test_each_option_composes_and_validates(verb, group, name, tmp_path):
     overrides = [f"{group}={name}"]
     if name == "custom":
         overrides.append(f"task.data_dir={tmp_path}")
-    settings, _ = typed(composed(verb, *overrides), VERBS[verb])
+    settings, _ = typed(composed(verb, *overrides), settings_of(verb))
     if group == "retention" and isinstance(settings.retention.lengths, list):
         check_lengths(settings.retention.lengths, settings.seq_len, 12)
 
@@ -48,14 +53,16 @@ def test_every_yaml_is_an_option_or_a_verb():
 
 @pytest.mark.parametrize("name", [name for name in POINTS if name.startswith("bits-")])
 def test_each_point_of_deep_compression_has_few_bits(name):
-    settings = from_config(composed("sweep", "experiment=paper/deep-compression", f"point={name}"), VERBS["sweep"])
+    settings = from_config(
+        composed("sweep", "experiment=paper/deep-compression", f"point={name}"), settings_of("sweep")
+    )
     assert settings.compress.quantises and not settings.compress.given and settings.retention.lengths == "full"
     assert (settings.compress.sparsity == "2:4") == ("2to4" in name) and settings.curve == "bits"
 
 
 @pytest.mark.parametrize("name", [name for name in POINTS if not name.startswith("bits-")])
 def test_each_point_of_figure_6_is_of_a_curve(name):
-    settings = from_config(composed("sweep", "experiment=paper/figure6", f"point={name}"), VERBS["sweep"])
+    settings = from_config(composed("sweep", "experiment=paper/figure6", f"point={name}"), settings_of("sweep"))
     assert settings.compress.given == (not name.startswith("power-0")) and settings.target.speedup is None
     assert (settings.retention.lengths is None) == name.startswith("power")
     assert settings.curve == ("power on kcm" if "-on-" in name else None)
@@ -67,26 +74,26 @@ def test_each_point_of_figure_6_is_of_a_curve(name):
 def test_a_target_is_for_what_the_method_removes(method, axis):
     """The share of the whole model, whatever reaches it."""
     given = ["target.flops=0.8"] if axis else ["target.flops=0.8", "searcher=calibrate"]
-    settings = from_config(composed("sweep", f"method={method}", *given), VERBS["sweep"])
+    settings = from_config(composed("sweep", f"method={method}", *given), settings_of("sweep"))
     assert (settings.compress.flops, settings.compress.by) == ((0.8, axis) if axis else (None, "ffn"))
     assert settings.compress.layers is None and settings.compress.ffn is None
-    full = from_config(composed("sweep", "retention=full", "target.flops=0.8"), VERBS["sweep"])
+    full = from_config(composed("sweep", "retention=full", "target.flops=0.8"), settings_of("sweep"))
     assert (full.compress.flops, full.compress.by) == (0.8, "ffn")
     with pytest.raises(SettingsError, match="compress.ffn and target.flops are given; give one of them"):
-        from_config(composed("sweep", "retention=full", "target.flops=0.8", "compress.ffn=0.5"), VERBS["sweep"])
+        from_config(composed("sweep", "retention=full", "target.flops=0.8", "compress.ffn=0.5"), settings_of("sweep"))
     assert settings.target.flops == 0.8
 
 
 def test_published_settings_are_the_defaults():
     """From the authors' README, see the table of the method."""
-    search = from_config(composed("search", "task=rte"), VERBS["search"])
+    search = from_config(composed("search", "task=rte"), settings_of("search"))
     assert (search.lr, search.lr_soft, search.regularizer_weight) == (3e-5, 3e-3, 1e-3)
     assert (search.batch_size, search.seq_len) == (16, 256)
 
 
 def test_top_level_keys_reach_the_stages():
     settings = from_config(
-        composed("sweep", "epochs=7", "retrain.epochs=2", "lr=1e-4", "precision=bf16"), VERBS["sweep"]
+        composed("sweep", "epochs=7", "retrain.epochs=2", "lr=1e-4", "precision=bf16"), settings_of("sweep")
     )
     assert (settings.finetune.epochs, settings.search.epochs, settings.retrain.epochs) == (7, 7, 2)
     assert settings.finetune.lr == settings.retrain.lr == 1e-4
@@ -94,7 +101,7 @@ def test_top_level_keys_reach_the_stages():
 
 
 def test_precision_of_bench_is_that_of_timing():
-    settings = from_config(composed("bench", "precision=bf16"), VERBS["bench"])
+    settings = from_config(composed("bench", "precision=bf16"), settings_of("bench"))
     assert (settings.bench.precisions, settings.training.precision) == (["bf16"], "fp32")
 
 
@@ -140,4 +147,4 @@ def test_help_shows_the_keys_and_their_true_defaults(verb):
 )
 def test_values_that_break_a_rule(override, message):
     with pytest.raises(SettingsError, match=message):
-        from_config(composed("sweep", override), VERBS["sweep"])
+        from_config(composed("sweep", override), settings_of("sweep"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from powerbert_cli.cli import dispatch
-from powerbert_cli.usage import PLAIN
+from powerbert_cli.verbs import PLAIN
 
 DOCS = Path(__file__).parents[1] / "docs"
 PLACEHOLDER = re.compile(r"\b[A-Z_]{3,}\b")
@@ -66,6 +66,7 @@ def test_method_imports_torch_alone():
         assert set(found) <= allowed | ({"triton"} if path.stem.endswith("_triton") else set()), path.name
 
 
+@pytest.mark.extras
 def test_the_site_builds_without_a_warning(tmp_path):
     """With every link and anchor checked."""
     pytest.importorskip("mkdocs")

@@ -5,10 +5,11 @@ import pytest
 from powerbert_cli import api
 from powerbert_cli.cli import conf_dir, dispatch
 from powerbert_cli.errors import PowerbertError
-from powerbert_cli.settings import VERBS, former
+from powerbert_cli.settings import former
 from powerbert_cli.settings.former import FORMER, FORMER_VALUES
 from powerbert_cli.settings.keys import keys_in
 from powerbert_cli.usage import groups
+from powerbert_cli.verbs import VERBS, settings_of
 
 GIVEN = [(name, f"{name}=1", f"{name}= is now {now}=") for name, now in FORMER.items()]
 GIVEN += [(name, f"{name}={value}", f"{name}={value} is now {now}") for (name, value), now in FORMER_VALUES.items()]
@@ -17,10 +18,12 @@ GIVEN += [(name, f"{name}={value}", f"{name}={value} is now {now}") for (name, v
 @pytest.mark.parametrize(("name", "now"), FORMER.items())
 def test_the_new_name_is_a_key_or_a_group(name, now):
     having = [
-        verb for verb in VERBS if now in {key.name for key in keys_in(VERBS[verb])} | set(groups(verb, conf_dir()))
+        verb
+        for verb in VERBS
+        if now in {key.name for key in keys_in(settings_of(verb))} | set(groups(verb, conf_dir()))
     ]
     assert having
-    assert all(name not in {key.name for key in keys_in(cls)} for cls in VERBS.values())
+    assert all(name not in {key.name for key in keys_in(cls)} for cls in map(settings_of, VERBS))
 
 
 @pytest.mark.parametrize("before", ["", "+", "++", "hydra.sweeper.params."])

@@ -16,13 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 from powerbert_cli.cli import conf_dir
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.retention import RetentionError, check_fractions, check_lengths, check_thresholds
-from powerbert_cli.settings import VERBS
 from powerbert_cli.settings.typed import from_config
 from powerbert_cli.store.retention_file import RetentionFileError, read
 from powerbert_cli.tasks.files import columns_in
 from powerbert_cli.tasks.reading import rows_of
 from powerbert_cli.tasks.rows import DataError
-from powerbert_cli.usage import groups, keys_of, shipped_defaults
+from powerbert_cli.usage import groups, keys_of
+from powerbert_cli.verbs import settings_of
 
 ANY = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.lists(st.integers(), max_size=2)
@@ -147,7 +147,7 @@ def test_data_files(number, tmp_path):
 @numbers(500)
 def test_overrides(number, capfd):
     """Values that no key takes, for keys drawn from all of them."""
-    known = [name for name, _, _ in keys_of(VERBS["sweep"], "", shipped_defaults("sweep", conf_dir()))]
+    known = [name for name, _, _ in keys_of("sweep", conf_dir())]
     keys = [name for name in known if name not in groups("sweep", conf_dir())]  # Hydra's own errors
 
     @settings(max_examples=number, **QUIET)
@@ -155,7 +155,7 @@ def test_overrides(number, capfd):
     def refused(name, value):
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             try:
-                from_config(compose("sweep", overrides=[f"{name}={value}"]), VERBS["sweep"])
+                from_config(compose("sweep", overrides=[f"{name}={value}"]), settings_of("sweep"))
             except (PowerbertError, HydraException, OmegaConfBaseException):
                 return
         assert name in FREE, f"{name}={value} is accepted"

@@ -4,8 +4,8 @@ import pytest
 
 from powerbert_cli import usage
 from powerbert_cli.cli import conf_dir, dispatch
-from powerbert_cli.settings import VERBS
 from powerbert_cli.settings.keys import RESEARCH, keys_in
+from powerbert_cli.verbs import VERBS, settings_of
 
 
 def shown(text):
@@ -23,7 +23,7 @@ def test_the_short_help_fits_a_screen(verb):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_key_is_in_one_of_the_two_long_helps(verb):
-    every = [key.name for key in keys_in(VERBS[verb])]
+    every = [key.name for key in keys_in(settings_of(verb))]
     texts = {scope: usage.verb_help(verb, conf_dir(), scope) for scope in usage.SCOPES}
     assert all(len(line) <= 120 for text in texts.values() for line in text.splitlines())
     of_research = [] if "  none" in texts["research"].splitlines() else shown(texts["research"])
@@ -49,6 +49,6 @@ def test_what_is_asked_for_is_shown(args, has, has_not, capfd):
 
 
 def test_export_has_no_keys_of_a_search_or_a_training():
-    names = {key.name for key in keys_in(VERBS["export"])}
+    names = {key.name for key in keys_in(settings_of("export"))}
     assert "lambda" not in names and not any(name.startswith(("retrain", "compress", "research")) for name in names)
     assert not {"lr", "epochs", "searcher", "strategy"} & names and "model_dir" in names

@@ -13,6 +13,7 @@ from powerbert_cli.errors import PowerbertError
 from powerbert_cli.settings import TaskSettings
 from powerbert_cli.settings.typed import typed
 from powerbert_cli.store.task_file import LOCAL, NAME, TaskFile, TaskFileError, of_settings, read_task
+from powerbert_cli.verbs import settings_of
 
 
 def meant(verb, *args):
@@ -86,7 +87,7 @@ def test_names_in_yaml_that_would_be_others(tmp_path, content, named):
 def own_task(tmp_path, **changes):
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         settings, _ = typed(
-            compose("finetune", overrides=["task=custom", f"task.data_dir={tmp_path}"]), overrides.VERBS["finetune"]
+            compose("finetune", overrides=["task=custom", f"task.data_dir={tmp_path}"]), settings_of("finetune")
         )
     values = {**vars(settings.task), "label_names": ['a "b"', "1.10"], "text_columns": ["title"], **changes}
     return TaskSettings(**values)
@@ -103,7 +104,7 @@ def model_dir(tmp_path, task=None, config=None):
 
 def composed(verb, *args):
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return typed(compose(verb, overrides=meant(verb, *args)), overrides.VERBS[verb])
+        return typed(compose(verb, overrides=meant(verb, *args)), settings_of(verb))
 
 
 @pytest.mark.parametrize("verb", ["search", "retrain", "bench", "export", "study", "check", "compress"])
@@ -121,9 +122,7 @@ def test_a_model_brings_its_task_to_every_verb(tmp_path, verb):
 
 def test_a_shipped_task_is_named_and_what_differs_is_set(tmp_path):
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        settings, _ = typed(
-            compose("finetune", overrides=["task=rte", "task.max_train=5"]), overrides.VERBS["finetune"]
-        )
+        settings, _ = typed(compose("finetune", overrides=["task=rte", "task.max_train=5"]), settings_of("finetune"))
     found = meant("bench", f"model_dir={model_dir(tmp_path, settings.task)}")
     assert found[:2] == ["task=rte", "task.max_train=5"] and found[2] == "seq_len=24" and len(found) == 4
 

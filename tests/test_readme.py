@@ -11,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from hosts import make_host
+from small import QUICK, SMALL
 
 from powerbert_cli.cli import dispatch
 from powerbert_cli.store.model_dir import save_model_dir
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "reference" / "verbs.md", ROOT / "docs" / "explanation" / "method.md"]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "reference" / "verbs.md"]
 
 
 def commands():
@@ -27,6 +28,12 @@ def commands():
             line = line.split("#")[0].strip().removeprefix(".venv/bin/")
             if line.startswith("powerbert "):
                 yield line
+
+
+def layers_of(line):
+    """As many as a given configuration is for; None without one."""
+    given = re.search(r"retention\.(?:lengths|fractions)=\[([^\]]*)\]", line)
+    return len(given[1].split(",")) if given else None
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,7 @@ def test_command(line, folder, monkeypatch, capfd):
     args = shlex.split(line)[1:]
     # FOLDER, MODEL, RUN, the hub's data and large models are what only the reader has
     if args[0] == "report":  # the shell has made folders of outputs/sweep/*/*
-        assert dispatch(["finetune", "experiment=smoke"]) == 0
+        assert dispatch(["finetune", *SMALL]) == 0
         code = dispatch(["report", *map(str, Path("outputs").glob("finetune/*/*")), *args[2:]])
     elif re.search(r"\b[A-Z_]{3,}\b|task=|model=|paper/", line):
         kept = [arg for arg in args if not re.search(r"\b[A-Z_]{3,}\b", arg)]
@@ -54,13 +61,13 @@ def test_command(line, folder, monkeypatch, capfd):
     elif "--help" in args or args == ["--help"]:
         code = dispatch(args)
     else:
-        timed = ["bench.rounds=3", "bench.examples=32"] if args[0] in ("bench", "sweep") else []
-        timed += ["bench.models=[plain,shortened]"] if timed else []
+        timed = [*QUICK, "bench.models=[plain,shortened]"] if args[0] in ("bench", "sweep") else []
         two_values = [re.sub(r"^([\w.]+=[^,\[]+,[^,]+),.*", r"\1", arg) for arg in args]  # two are a sweep as three are
         if len([arg for arg in args if re.match(r"[\w.]+=[^,\[]+,", arg)]) > 1:  # and one grid of two as one of four
             two_values[-1] = two_values[-1].partition(",")[0]
         timed += ["target.trials=2"] if any("max_drop" in arg for arg in args) else []
-        code = dispatch([*two_values, "experiment=smoke", *timed])
+        small = [*SMALL[:-1], f"model.config.num_hidden_layers={layers}"] if (layers := layers_of(line)) else SMALL
+        code = dispatch([*two_values, *small, *timed])
     assert code == 0, capfd.readouterr().err
 
 
@@ -80,7 +87,7 @@ def test_the_first_screen_works_as_printed_on_a_model_of_others(tmp_path, monkey
     Path("reviews").mkdir()
     for split in ("train", "dev"):
         rows.to_csv(f"reviews/{split}.csv", index=False)
-    save_model_dir(Path("mine"), make_host(), build_tokenizer(texts, 90))
+    save_model_dir(Path("mine"), make_host(num_hidden_layers=2), build_tokenizer(texts, 90))
     config = json.loads(Path("mine/config.json").read_text())
     names = {"0": "negative", "1": "positive"}
     config |= {"id2label": names, "label2id": {name: int(c) for c, name in names.items()}}
@@ -89,7 +96,7 @@ def test_the_first_screen_works_as_printed_on_a_model_of_others(tmp_path, monkey
     small = {
         "check": ["seq_len=16", "batch_size=8"],
         "sweep": ["seq_len=16", "batch_size=8", "bench.examples=16", "bench.max_seconds=5", "bench.paddings=[sorted]"],
-        "bench": ["batch_size=8", "bench.examples=16", "bench.max_seconds=5", "bench.models=[plain,shortened]"],
+        "bench": ["batch_size=8", *QUICK, "bench.models=[plain,shortened]"],
         "predict": [],
     }
     for line in first_screen():

@@ -9,9 +9,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from powerbert_cli.cli import conf_dir
-from powerbert_cli.settings import VERBS, SettingsError
+from powerbert_cli.settings import SettingsError
 from powerbert_cli.settings.rules import Part
 from powerbert_cli.settings.typed import from_config
+from powerbert_cli.verbs import VERBS, settings_of
 
 TAKE = ("bench", "export", "predict")
 START = ("search", "retrain", "compress", "sweep", "study", "check")
@@ -20,7 +21,7 @@ START = ("search", "retrain", "compress", "sweep", "study", "check")
 def made(verb, *overrides):
     own = ["compress.ffn=0.5"] if verb == "compress" else []
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return from_config(compose(verb, overrides=[*own, *overrides]), VERBS[verb])
+        return from_config(compose(verb, overrides=[*own, *overrides]), settings_of(verb))
 
 
 def model_dir(folder, retention=None, export=False, weights=True):
@@ -107,10 +108,10 @@ def test_what_reaches_a_share_of_the_flops(verb, given, flops):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_is_composed_of_parts_and_builds_on_no_other_verb(verb):
-    below = set(VERBS[verb].__mro__[1:])
+    below = set(settings_of(verb).__mro__[1:])
     assert not below & set(VERBS.values())
     if verb != "predict":
-        assert Part in below and len(VERBS[verb].__bases__) > 1
+        assert Part in below and len(settings_of(verb).__bases__) > 1
 
 
 def test_settings_are_checked_without_torch(tmp_path):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from small import SMALL
 
 HEAVY = {
     "torch",
@@ -46,7 +47,7 @@ def test_composing_imports_hydra_alone(tmp_path):
 
 @pytest.mark.parametrize(
     "args",
-    [["finetune", "epochs=abc"], ["bench", "device=gpu"], ["retrain", "checkpoint=nowhere"], ["sweep", "lr=-1"],
+    [["finetune", "epochs=abc"], ["bench", "device=gpu"], ["retrain", "model_dir=nowhere"], ["sweep", "lr=-1"],
      ["predict", "model_dir=nowhere"], ["finetune", "model.name_or_path=somewhere"]],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_before_anything_heavy_is_imported(args, tmp_path):
@@ -55,5 +56,4 @@ def test_a_wrong_value_is_refused_before_anything_heavy_is_imported(args, tmp_pa
 
 
 def test_finetune_imports_no_engine_and_no_plots(tmp_path):
-    small = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32"]
-    assert not imported(tmp_path, "finetune", *small) & {"matplotlib", "onnx", "onnxruntime"}
+    assert not imported(tmp_path, "finetune", *SMALL) & {"matplotlib", "onnx", "onnxruntime"}

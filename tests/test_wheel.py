@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from small import SMALL
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -28,6 +30,6 @@ def test_wheel_from_another_directory(tmp_path):
     assert "- 153" in config.stdout, config.stderr
     info = powerbert("search", "--info", "searchpath").stdout
     assert str(site / "powerbert_cli" / "conf") in info.replace("\n", "")
-    done = powerbert("finetune", "experiment=smoke")
+    done = powerbert("finetune", *SMALL)
     assert done.returncode == 0 and "run directory:" in done.stdout, done.stderr
     assert str(ROOT) not in done.stdout

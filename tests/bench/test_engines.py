@@ -1,10 +1,10 @@
 """The engines answer as the models do."""
 
-import os
+import copy
+import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -25,53 +25,64 @@ def files(tmp_path_factory):
     return tmp_path_factory.mktemp("engines")
 
 
-@pytest.mark.parametrize("engine", ["compile", "onnx", "openvino"])
-def test_engines_answer_as_eager_does(engine, host, rows, files):
-    """Plain and shortened; rows sorted by length, so that batches differ in it, and one has no padding."""
-    if engine != "compile":
-        pytest.importorskip({"onnx": "onnxruntime"}.get(engine, engine))
-    elif not shutil.which("g++"):
-        pytest.skip("torch.compile needs g++")
-    torch._dynamo.reset()
-    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
-    contenders, skipped = contenders_of(
-        model, rows, Place("cpu", 1, files), (engine,), paddings=("sorted",), models=("plain", "shortened")
-    )
-    assert not skipped and len(contenders) == 2
+def answers_as_eager(engine, host, rows, folder, models=("plain", "shortened"), batches=2):
+    how = described((8, 5, 2)[: host.config.num_hidden_layers], 16, protected_tokens=(7,))
+    model = ShortenedModel(host, how).eval()
+    place = Place("cpu", 1, folder)
+    contenders, skipped = contenders_of(model, rows, place, (engine,), paddings=("sorted",), models=models)
+    assert not skipped and len(contenders) == len(models)
     models = models_of(model)
     with torch.inference_mode():
         for contender in contenders:
-            for batch in contender.batches:
+            for batch in contender.batches[:batches]:
                 answer = contender.run(**batch)
                 logits = torch.as_tensor(answer.logits if hasattr(answer, "logits") else answer)
                 assert torch.allclose(logits, models[contender.model](**batch).logits, atol=1e-3)
 
 
-def test_signals_reach_the_process_after_openvino(tmp_path):
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_engines_answer_as_eager_does(engine, host, rows, files):
+    """Plain and shortened; rows sorted by length, so that batches differ in it, and one has no padding."""
+    pytest.importorskip({"onnx": "onnxruntime"}.get(engine, engine))
+    answers_as_eager(engine, host, rows, files)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs g++")
+def test_a_compiled_model_answers_as_eager_does(rows, files):
+    """The C++ of one graph takes most of the time: two layers, of which the first drops word-vectors, and one batch."""
+    torch._dynamo.reset()
+    answers_as_eager("compile", make_host(num_hidden_layers=2), rows, files, models=("shortened",), batches=1)
+
+
+@pytest.mark.slow
+def test_compiled_models_answer_as_eager_does(host, rows, files):
+    torch._dynamo.reset()
+    answers_as_eager("compile", host, rows, files)
+
+
+def test_signals_reach_the_process_after_openvino(host, files):
     """In a process of its own, as a mistake here is a crash."""
     pytest.importorskip("openvino")
+    engines.openvino_file("plain", host, "fp32", Place("cpu", 1, files))
     script = """
 import signal, sys
 from pathlib import Path
-from hosts import make_host
-from powerbert_cli.bench.engines import Place, runner
-runners = [runner("openvino", name, make_host(), "fp32", Place("cpu", 1, Path(sys.argv[1]))) for name in "ab"]
+from powerbert_cli.bench.engines import run_openvino
+from transformers import BertConfig
+runners = [run_openvino(Path(sys.argv[1]), BertConfig(), "fp32", 1) for _ in range(2)]
 while runners:
     runners.pop(0)
 signal.signal(signal.SIGTERM, lambda *_: print("heard"))
 signal.raise_signal(signal.SIGTERM)
 """
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-    )
+    done = subprocess.run([sys.executable, "-c", script, files / "plain.onnx"], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "heard"), done.stderr
 
 
 INT8 = ("eager", "onnx", "openvino", "ctranslate2")
+# Twice the largest difference that was measured of a logit, over all families; with every output projection scaled by
+# 0.7, logits differ by 0.9 or more.
+NEAR = 0.8
 
 
 def after_softmax(path) -> set[str]:
@@ -92,7 +103,7 @@ def after_softmax(path) -> set[str]:
 def test_int8_is_near_float32(engine, host, rows, files):
     if engine != "eager":
         pytest.importorskip({"onnx": "onnxruntime", "openvino": "nncf"}.get(engine, engine))
-    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
+    model = ShortenedModel(host, described((8, 5, 2), 16, protected_tokens=(7,))).eval()
     place = Place("cpu", 1, files, make_batches(rows, "longest", 1, pad, "cpu", 16))
     contenders, skipped = contenders_of(
         model, rows, place, (engine,), ("int8",), ("sorted",), models=("plain", "shortened")
@@ -104,10 +115,13 @@ def test_int8_is_near_float32(engine, host, rows, files):
         exact = models_of(model)[contender.model](**contender.batches[0]).logits.detach()
         answer = contender.run(**contender.batches[0])
         difference = (torch.as_tensor(getattr(answer, "logits", answer)) - exact).abs().max()
-        assert 0 < difference < 0.5 * exact.abs().max()
+        assert 0 < difference < NEAR
     if engine == "openvino":
         assert "FakeQuantize" not in after_softmax(place.folder / "shortened.int8.xml")
     assert table_of(contenders)["roofline_ratio"].isna().all()
+
+
+OUTPUT = r"(output\.dense|attention\.dense|ffn_output|out_lin|lin2|attn\.o|Wo)$"  # of attention and feed-forward
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -121,7 +135,12 @@ def test_eager_int8_of_every_family(family):
         close = dynamic_int8(model)
         assert in_int8(close) and not in_int8(host)
         exact, found = logits_of(model), logits_of(close)
-        assert 0 < (found - exact).abs().max() < exact.abs().max()
+        assert 0 < (found - exact).abs().max() < NEAR
+    scaled = copy.deepcopy(host)
+    for name, layer in scaled.named_modules():
+        if re.search(OUTPUT, name) and isinstance(layer, torch.nn.Linear):
+            layer.weight.data *= 0.7
+    assert (logits_of(dynamic_int8(scaled)) - logits_of(host)).abs().max() > NEAR  # so that an error is seen
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "xlm-roberta"])

@@ -108,6 +108,7 @@ def test_clips_of_another_model_are_refused(tmp_path):
         load_plain(tmp_path)
 
 
+@pytest.mark.slow  # in every run `powerbert export` compares such a file, see commands/test_export.py
 def test_onnx_answers_alike(tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     host, model = few_bits()
@@ -125,5 +126,5 @@ def test_onnx_answers_alike(tmp_path):
 def test_eager_int8_leaves_layers_that_quantise_by_themselves():
     host, model = few_bits()
     bake(host)
-    assert torch.allclose(logits_of(dynamic_int8(model)), logits_of(model), atol=0.5)
+    assert torch.allclose(logits_of(dynamic_int8(model)), logits_of(model), atol=0.35)
     assert not any("quantized" in type(one).__module__ for one in dynamic_int8(model).host.bert.encoder.modules())

@@ -1,15 +1,17 @@
 """Trackers: a training is followed, what a run found arrives, and a tracker that fails harms nothing."""
 
+import contextlib
 import json
 import os
 import re
 
-import mlflow
 import pandas as pd
 import pytest
 from hosts import described, make_host
 from report_runs import make_run, timing
+from small import SMALL
 from trainings import plan
+from transformers import TrainerCallback
 
 from powerbert_cli.cli import dispatch
 from powerbert_cli.encoder.shortened import ShortenedModel
@@ -36,6 +38,11 @@ def train(name, material, tmp_path, title="finetune-1a"):
         return train_classifier(model, material, plan(epochs=2), tmp_path / "checkpoints", callbacks)
 
 
+@pytest.fixture
+def mlflow():
+    return pytest.importorskip("mlflow")
+
+
 def events(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -44,7 +51,7 @@ def events(folder):
     return found
 
 
-def mlflow_runs(tmp_path):
+def mlflow_runs(mlflow, tmp_path):
     mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
     return {run.info.run_name: run for run in mlflow.search_runs(search_all_experiments=True, output_format="list")}
 
@@ -90,14 +97,18 @@ def test_a_speed_whose_answers_do_not_count_is_no_figure(tmp_path):
     assert not {f"{where}/speedup", f"{where}/speedup_vs_best", "bench/speedup_vs_best"} & set(found)
 
 
+@pytest.mark.extras
 def test_tensorboard_follows_a_training(material, tmp_path):
+    pytest.importorskip("tensorboard")
     trained = train("tensorboard", material, tmp_path)
     found = events(tmp_path / "tensorboard" / "finetune-1a")
     seen = [event.value for event in found.Scalars("eval/accuracy")]
     assert seen == pytest.approx(trained.history["eval_accuracy"].dropna().tolist())
 
 
+@pytest.mark.extras
 def test_tensorboard_has_what_a_run_found(tmp_path):
+    pytest.importorskip("tensorboard")
     run = make_run(tmp_path / "retrain" / "time")
     leave("tensorboard", run, tmp_path)
     found = events(tmp_path / "tensorboard" / "retrain" / "time")
@@ -106,12 +117,14 @@ def test_tensorboard_has_what_a_run_found(tmp_path):
     assert re.search(r"\| plain \| False \| [^|]+ \| 0.2 \|", table)
 
 
-def test_mlflow_follows_trainings_and_has_what_a_run_found(material, tmp_path):
+@pytest.mark.extras
+def test_mlflow_follows_trainings_and_has_what_a_run_found(mlflow, material, tmp_path):
     train("mlflow", material, tmp_path)
     train("mlflow", material, tmp_path / "again", title="retrain-2b")
     leave("mlflow", make_run(tmp_path / "retrain" / "time"), tmp_path)
-    runs = mlflow_runs(tmp_path)
-    assert set(runs) == {"finetune-1a", "retrain/time"} and set(mlflow_runs(tmp_path / "again")) == {"retrain-2b"}
+    runs = mlflow_runs(mlflow, tmp_path)
+    assert set(runs) == {"finetune-1a", "retrain/time"}
+    assert set(mlflow_runs(mlflow, tmp_path / "again")) == {"retrain-2b"}
     assert all(run.info.status == "FINISHED" for run in runs.values())
     assert "eval_accuracy" in runs["finetune-1a"].data.metrics
     found = runs["retrain/time"]
@@ -120,25 +133,28 @@ def test_mlflow_follows_trainings_and_has_what_a_run_found(material, tmp_path):
     assert len(files) == 1 and len(pd.read_csv(files[0])) == 2
 
 
-def test_a_training_that_fails_is_a_failed_run(material, tmp_path):
+@pytest.mark.extras
+def test_a_training_that_fails_is_a_failed_run(mlflow, material, tmp_path):
     with pytest.raises(ZeroDivisionError), tracked("mlflow", "search-3c", tmp_path) as callbacks:
         mlflow.set_experiment("powerbert")
         callbacks[1]._ml_flow.start_run(run_name="search-3c")
         raise ZeroDivisionError
     assert mlflow.active_run() is None
-    assert mlflow_runs(tmp_path)["search-3c"].info.status == "FAILED"
+    assert mlflow_runs(mlflow, tmp_path)["search-3c"].info.status == "FAILED"
 
 
-def test_a_run_of_a_notebook_stays_open(material, tmp_path):
+@pytest.mark.extras
+def test_a_run_of_a_notebook_stays_open(mlflow, material, tmp_path):
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
     mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
     mlflow.set_experiment("powerbert")
     with mlflow.start_run(run_name="mine") as own:
         train("mlflow", material, tmp_path)
         assert mlflow.active_run().info.run_id == own.info.run_id
-    assert set(mlflow_runs(tmp_path)) == {"mine"}
+    assert set(mlflow_runs(mlflow, tmp_path)) == {"mine"}
 
 
+@pytest.mark.extras
 def test_wandb_writes_into_the_output_folder(material, tmp_path):
     pytest.importorskip("wandb")
     train("wandb", material, tmp_path)
@@ -149,13 +165,19 @@ def test_wandb_writes_into_the_output_folder(material, tmp_path):
 def test_a_tracker_that_fails_is_a_warning(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(tracking.log, "warning", lambda text, *values: said.append(text % values))
-    mlflow.set_tracking_uri("nonsense://nowhere")
+
+    def unreachable(*_):
+        raise OSError("no server")
+
+    monkeypatch.setitem(tracking._LEAVE, "mlflow", unreachable)
     run = make_run(tmp_path / "time")
     leave("mlflow", run, tmp_path)
-    assert said[0].startswith("tracking=mlflow failed: ") and said[0].endswith(f"all that the run found is in {run}")
+    assert said == [f"tracking=mlflow failed: no server; all that the run found is in {run}"]
 
 
+@pytest.mark.extras
 def test_a_sweep_leaves_its_table(tmp_path):
+    pytest.importorskip("tensorboard")
     table = pd.DataFrame({"lambda": [0.1, 0.2], "value": [0.9, 0.8], "setting": ["a|b", "c"]})
     (tmp_path / "sweep").mkdir()
     table.to_csv(tmp_path / "sweep" / "sweep.csv", index=False)
@@ -166,7 +188,28 @@ def test_a_sweep_leaves_its_table(tmp_path):
     assert "| 0.1 | 0.9 | a\\|b |" in text
 
 
+def test_a_command_tells_a_tracker_of_its_trainings_and_of_its_run(here, monkeypatch):
+    """Whichever it is: here one that keeps what it is told."""
+    followed, left = [], []
+
+    class Follows(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            followed.append((args.run_name, logs))
+
+    monkeypatch.setattr(tracking, "find_spec", lambda name: name)
+    monkeypatch.setitem(tracking._TRAININGS, "mlflow", lambda title, folder: contextlib.nullcontext(Follows()))
+    monkeypatch.setitem(tracking._LEAVE, "mlflow", lambda found, folder: left.append(found))
+    assert dispatch(["retrain", *SMALL, "retention.lengths=[9,4]", "tracking=mlflow"]) == 0
+    (stage,) = (path for path in here.glob("outputs/stages/retrain-*") if path.is_dir())
+    assert {title for title, _ in followed} == {stage.name}
+    (run,) = left
+    evaluated = [logs["eval_accuracy"] for _, logs in followed if "eval_accuracy" in logs]
+    assert max(evaluated) == run.numbers["dev/accuracy"] and run.title.startswith("retrain/")
+
+
+@pytest.mark.extras
 def test_a_command_with_a_tracker(tmp_path):
+    pytest.importorskip("tensorboard")
     small = ["epochs=1", "task.max_train=64", "task.max_dev=32", "device=cpu"]
     assert dispatch(["finetune", *small, f"output_dir={tmp_path}", "tracking=tensorboard"]) == 0
     folder = tmp_path / "tensorboard"

@@ -105,7 +105,7 @@ def test_what_decides_a_search(graph, given, change, decides):
 
 
 def test_padding_decides_where_its_queries_count(graph):
-    given = ["variant.pad_queries=true", "retention.lengths=[20,9]"]
+    given = ["research.variant.pad_queries=true", "retention.lengths=[20,9]"]
     one, other = graph("retrain", *given), graph("retrain", *given, "training.padding=max")
     assert one.retrained.identity != other.retrained.identity
     assert one.finetuned.identity == other.finetuned.identity
@@ -127,7 +127,7 @@ def test_another_fine_tune_gives_another_re_training(graph):
 
 def test_the_baselines_of_a_model_that_is_given_are_measured_first(graph, tmp_path):
     save_model_dir(tmp_path / "given", make_host("bert"), build_tokenizer(["a b c"], 90))
-    as_it_is, longer = graph("retrain", f"checkpoint={tmp_path / 'given'}", "task=synthetic", "seq_len=16").baselines
+    as_it_is, longer = graph("retrain", f"model_dir={tmp_path / 'given'}", "task=synthetic", "seq_len=16").baselines
     assert as_it_is.stage.epochs == 0 and longer.stage.epochs == 1
     assert as_it_is.start == longer.start == Given(tmp_path / "given")
     assert graph("retrain").baselines[0].STAGE == "finetune"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from powerbert_cli.tasks import metrics
 from powerbert_cli.tasks.metrics import (
     METRICS,
     all_scores,
@@ -16,6 +17,12 @@ from powerbert_cli.tasks.metrics import (
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 1, 0])
 GUESSES = np.array([1, 1, 0, 0, 0, 1, 1, 0])
+
+
+@pytest.fixture(autouse=True)
+def all_resamples(monkeypatch):
+    """As a command draws them; other tests have fewer."""
+    monkeypatch.setattr(metrics, "_RESAMPLES", 1000)
 
 
 def test_values_by_hand():

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from small import SMALL
 
-SMALL = ["experiment=smoke", "task.synthetic.train=250", "epochs=2", "lambda=1e-3", "lr=3e-3", "device=cpu"]
-RETRAIN = ["retrain", *SMALL, "training.max_grad_norm=0.5", "runtime.threads=1"]
+from powerbert_cli.cli import dispatch
+
+OWN = [*SMALL, "task.synthetic.train=122", "epochs=2", "lambda=1e-3", "lr=3e-3", "device=cpu"]
+RETRAIN = ["retrain", *OWN, "training.max_grad_norm=0.5", "runtime.threads=1"]
 
 
 def start(processes, *args):
     together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-    command = [sys.executable, "-m", *(together if processes > 1 else []), "powerbert_cli", *args]
+    command = [sys.executable, "-m", *together, "powerbert_cli", *args]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -45,7 +48,7 @@ def assert_same(one: Path, other: Path):
 def alone(tmp_path_factory):
     """One process, with two micro-batches where two processes have one each."""
     folder = tmp_path_factory.mktemp("alone")
-    done(start(1, *RETRAIN, "training.accumulation=2", f"output_dir={folder}"))
+    assert dispatch([*RETRAIN, "training.accumulation=2", f"output_dir={folder}"]) == 0
     return folder
 
 
@@ -67,9 +70,12 @@ def test_two_processes_that_sigterm_stops_go_on(alone, tmp_path):
     assert_same(alone, tmp_path)
 
 
-def test_what_several_processes_cannot_do(tmp_path):
-    assert "sweep runs in one process; under torchrun: finetune, search, retrain" in done(start(2, "sweep"), code=1)
-    args = ["search", *SMALL, f"output_dir={tmp_path}"]
-    assert "must be a multiple of training.accumulation=1 times 2 processes" in done(
-        start(2, *args, "batch_size=5"), code=1
-    )
+def test_what_several_processes_cannot_do(tmp_path, monkeypatch, capfd):
+    """As the first of two that torchrun starts."""
+    launched = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in launched.items():
+        monkeypatch.setenv(name, value)
+    assert dispatch(["sweep", f"output_dir={tmp_path}"]) == 2
+    assert "sweep runs in one process; under torchrun: finetune, search, retrain" in capfd.readouterr().err
+    assert dispatch(["search", *OWN, f"output_dir={tmp_path}", "batch_size=5"]) == 2
+    assert "must be a multiple of training.accumulation=1 times 2 processes" in capfd.readouterr().err

@@ -37,7 +37,7 @@ CASES = [
     ),
     (["finetune", "task=rte", "task.data_dir=data"], "no column 'sentence1' (did you mean 'sentence'?)"),
     (["finetune", "output_dir=data/train.tsv"], "data/train.tsv"),
-    (["bench", "shortened=data"], "shortened=data is no re-trained model directory"),
+    (["bench", "model_dir=data"], "model_dir=data is no model directory"),
     (["search", "target.flops=0.3", "target.speedup=2"], "target.flops and target.speedup are given; give one of them"),
     (["search", "target.flops=1.5"], "target.flops=1.5 must be above 0 and below 1"),
     (["search", "target.speedup=0.5"], "target.speedup=0.5 must be above 1"),
@@ -49,13 +49,15 @@ CASES = [
     (["retrain", "retention.fractions=[0.5,0.4]"], "2 fractions, the model has 4 layers"),
     (["retrain", "retention.kind=relative", "retention.lengths=[9,8,7,6]"], "takes retention.fractions"),
     (["retrain", "retrain.distill=2"], "retrain.distill=2.0 must be in 0 … 1"),
-    (["retrain", "retrain.gradual=0.5", "retrain.train_once=true"], "retrain.gradual and retrain.train_once are given"),
+    (
+        ["retrain", "research.retrain.gradual=0.5", "research.retrain.train_once=true"],
+        "research.retrain.gradual and research.retrain.train_once are given",
+    ),
     (["bench", "precision=int8", "bench.engines=[compile]"], "int8 does not run in engine compile; add eager"),
     (["retrain", "compress.bits=5"], "compress.bits=5 is none of 2, 4, 8"),
     (["retrain", "compress.sparsity=2:8"], "compress.sparsity=2:8 must be 2:4 or null"),
     (["compress", "compress.bits=4"], "are of a re-training: give them to powerbert retrain"),
-    (["export", "strategy=merge"], "strategy=merge cannot be written as ONNX"),
-    (["finetune", "checkpoint=data"], "checkpoint=data is no model directory"),
+    (["finetune", "model_dir=data"], "finetune makes a model directory, it takes none"),
 ]
 
 

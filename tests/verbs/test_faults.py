@@ -71,13 +71,13 @@ def fails(capfd, folder, *args):
 def test_damaged_model_directory(model, capfd, damage):
     change, message = DAMAGED_MODELS[damage]
     change(model)
-    args = ["retrain", f"checkpoint={model}", "retention.lengths=full", "retrain.epochs=0"]
+    args = ["retrain", f"model_dir={model}", "retention.lengths=full", "retrain.epochs=0"]
     assert message in fails(capfd, model, *args)
 
 
 def test_a_tokenizer_of_another_model(model, capfd):
     build_tokenizer([" ".join(chr(97 + i % 26) + str(i) for i in range(300))], 300).save_pretrained(model)
-    args = ["retrain", f"checkpoint={model}", "retention.lengths=full", "retrain.epochs=0"]
+    args = ["retrain", f"model_dir={model}", "retention.lengths=full", "retrain.epochs=0"]
     assert "word-pieces, the model 100; they do not belong together" in fails(capfd, model, *args)
 
 
@@ -98,14 +98,14 @@ def test_foreign_retention_configuration(model, capfd, foreign):
     path = model / "retention.json"
     RetentionFile(described((8, 5, 2), 16)).write(path)
     path.write_text(change(json.loads(path.read_text())))
-    given = ["retrain", f"checkpoint={model}", f"retention.path={path}", "retrain.epochs=0"]
+    given = ["retrain", f"model_dir={model}", f"retention.path={path}", "retrain.epochs=0"]
     assert message in fails(capfd, model, *given)
 
 
 @pytest.mark.parametrize("verb", ["bench", "export"])
 def test_shortened_model_with_the_configuration_of_another(model, capfd, verb):
     RetentionFile(described((8, 5), 16)).write(model / "retention.json")
-    assert "2 lengths, the model has 3 layers" in fails(capfd, model, verb, f"shortened={model}")
+    assert "2 lengths, the model has 3 layers" in fails(capfd, model, verb, f"model_dir={model}")
 
 
 def test_a_file_where_the_output_folder_should_be(model, capfd):

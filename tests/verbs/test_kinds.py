@@ -4,24 +4,25 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
+from small import QUICK, SMALL, newest
 
-from powerbert_cli.cli import dispatch
+from powerbert_cli.cli import conf_dir, dispatch
+from powerbert_cli.settings.typed import from_config
+from powerbert_cli.stages.tested import _as_in_the_file
 from powerbert_cli.store.model_dir import fingerprint
+from powerbert_cli.verbs import settings_of
 
 TINY = ["epochs=1", "batch_size=8", "model.config.num_hidden_layers=2", "seq_len=32", "runtime.log_seconds=60"]
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    return tmp_path
-
-
-def newest(verb: str) -> Path:
-    return max(Path("outputs", verb).glob("*/*"))
+def folder(here):
+    (here / "data").mkdir()
+    return here
 
 
 def words(n: int, seed: int) -> str:
@@ -57,7 +58,7 @@ def test_multiple_choice_from_the_original_and_the_hub_form(folder):
     assert json.loads((run / "model/config.json").read_text())["architectures"] == ["BertForMultipleChoice"]
     answers = pd.read_csv(run / "test_predictions.tsv", sep="\t")
     assert len(answers) == 3 and set(answers["prediction"]) <= set("ABCD")
-    timed = ["bench.rounds=3", "bench.examples=8", f"shortened={run / 'model'}"]
+    timed = [*QUICK, "bench.examples=8", f"model_dir={run / 'model'}"]
     assert dispatch(["bench", *race, *timed]) == 0
     assert (pd.read_csv(newest("bench") / "timing.csv")["flops_ratio"] >= 1).all()
 
@@ -68,7 +69,7 @@ def test_multi_label(folder):
             rows(16, lambda i: {"text": words(5, i), "label": [["wet"], [], ["wet", "cold"]][i % 3]})
         )
     own = ["task=custom", "task.kind=multi_label", "task.data_dir=data", "task.label_names=[wet,cold,dark]"]
-    assert dispatch(["sweep", *own, *TINY, "task.metric=f1", "lambda=1e-2", "bench.rounds=3"]) == 0
+    assert dispatch(["sweep", *own, *TINY, "task.metric=f1", "lambda=1e-2", *QUICK]) == 0
     result = json.loads((newest("sweep") / "0/result.json").read_text())
     assert result["metric"] == "f1" and 0 <= result["confidence"] <= 1
     assert "label_2" in pd.read_csv(newest("sweep") / "0/predictions.csv")
@@ -88,7 +89,21 @@ SUBMISSIONS = {
 
 
 @pytest.mark.parametrize("task", SUBMISSIONS)
-def test_submission_file_of_each_glue_task(folder, task):
+def test_answers_as_each_glue_task_has_them(task):
+    """Of every class; the file's name is that of the server."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        settings = from_config(compose("finetune", overrides=[f"task={task}"]), settings_of("finetune")).task
+    name, labels = SUBMISSIONS[task]
+    assert settings.submission["file"] == name
+    if labels is None:
+        assert list(_as_in_the_file(np.array([-1.0, 2.5, 7.0]), settings)) == ["0.000", "2.500", "5.000"]
+    else:
+        classes = np.arange(len(settings.label_names))
+        assert set(_as_in_the_file(classes, settings)) == labels and len(classes) == len(labels)
+
+
+@pytest.mark.parametrize("task", ["cola", "rte", "stsb"])
+def test_submission_file(folder, task):
     """Header, labels, one line for each test row in its order; answers do not depend on the batch."""
     single = task in ("cola", "sst2")
     columns = ["sentence"] if single else ["sentence1", "sentence2"]
@@ -111,8 +126,7 @@ def test_submission_file_of_each_glue_task(folder, task):
 
 @pytest.mark.parametrize("strategy", ["head", "random", "threshold", "merge"])
 def test_each_strategy_is_searched_and_retrained(folder, strategy):
-    args = ["experiment=smoke", "seq_len=32", "model.config.num_hidden_layers=2", f"strategy={strategy}"]
-    assert dispatch(["retrain", *args, "lambda=1e-2", "task.synthetic.train=64", "protect_separators=true"]) == 0
+    assert dispatch(["retrain", *SMALL, f"strategy={strategy}", "lambda=1e-2", "protect_separators=true"]) == 0
     found = json.loads((newest("retrain") / "model/retention.json").read_text())
     assert found["strategy"] == strategy and len(found["protected_tokens"]) == 1
     assert (found["thresholds"] is not None) == (strategy == "threshold")
@@ -121,8 +135,7 @@ def test_each_strategy_is_searched_and_retrained(folder, strategy):
 
 @pytest.mark.parametrize("variant", ["paper", "ibm"])
 def test_variants(folder, variant):
-    args = ["experiment=smoke", "seq_len=32", "task.synthetic.train=64", f"variant={variant}", "lambda=1e-2"]
-    assert dispatch(["retrain", *args]) == 0
+    assert dispatch(["retrain", *SMALL, f"variant={variant}", "lambda=1e-2"]) == 0
     found = json.loads((newest("retrain") / "retention.json").read_text())
     assert found["pad_queries"] is True and found["diagonal"] is (variant == "paper")
     history = pd.read_csv(newest("retrain") / "history.csv")
@@ -133,17 +146,19 @@ def test_variants(folder, variant):
 
 
 def test_auto_settles_seq_len_and_lr_soft(folder, capfd):
-    args = ["experiment=smoke", "seq_len=auto", "lr_soft=auto", "lambda=1e-2", "regularizer=decoupled"]
-    assert dispatch(["search", *args]) == 0
+    assert (
+        dispatch(["search", *SMALL, "seq_len=auto", "lr_soft=auto", "lambda=1e-2", "research.regularizer=decoupled"])
+        == 0
+    )
     out = capfd.readouterr().out
-    assert "99% ≤" in out and "seq_len=auto: ℓ=64" in out and "which adds up to 10 over 8 steps" in out
+    assert "99% ≤" in out and "seq_len=auto: ℓ=64" in out and "which adds up to 10 over 2 steps" in out
     config = (newest("search") / "config.yaml").read_text()
     assert "seq_len: 64" in config and "auto" not in config.partition("lr_soft:")[2].splitlines()[0]
     assert (newest("search") / "search.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_command_gives_the_same_to_the_last_digit(folder):
-    args = ["retrain", "experiment=smoke", "task.synthetic.train=128", "lambda=3e-3"]
+    args = ["retrain", *SMALL, "lambda=3e-3"]
     found = []
     for where in ("one", "two"):
         assert dispatch([*args, f"output_dir={where}"]) == 0
@@ -155,16 +170,22 @@ def test_the_same_command_gives_the_same_to_the_last_digit(folder):
 
 def test_published_table_says_what_is_known(folder, capfd):
     sizes = ["num_hidden_layers=12", "hidden_size=32", "num_attention_heads=2", "intermediate_size=64"]
-    small = [*(f"+model.config.{size}" for size in sizes), "batch_size=4", "bench.examples=4", "bench.rounds=3"]
+    small = [
+        *(f"+model.config.{size}" for size in sizes),
+        "batch_size=4",
+        *QUICK,
+        "bench.examples=4",
+        "bench.paddings=[max]",
+    ]
     assert dispatch(["bench", "experiment=paper/table1", *small]) == 0
     table = pd.read_csv(max(Path("outputs/bench").glob("*/*/published.csv"))).set_index("task")
     assert table["measured"].notna().sum() == 2 and table.loc["CoLA", "measured"] > 0
     assert capfd.readouterr().out.count("not published") == 9
 
 
-@pytest.mark.parametrize("how", [["strategy=none"], ["strategy=random", "retention=full"]])
+@pytest.mark.parametrize("how", [["retention=full"], ["strategy=random", "retention=full"]])
 def test_full_retention_without_re_training_is_the_fine_tuned_model(folder, how):
-    args = ["experiment=smoke", "task.synthetic.train=64", "model.config.num_hidden_layers=2"]
+    args = SMALL
     assert dispatch(["retrain", *args, *how, "retrain.epochs=0"]) == 0
     assert dispatch(["finetune", *args]) == 0
     found = [json.loads((newest(verb) / "metrics.json").read_text()) for verb in ("retrain", "finetune")]
@@ -172,7 +193,7 @@ def test_full_retention_without_re_training_is_the_fine_tuned_model(folder, how)
 
 
 def test_strategy_none_has_nothing_to_search(folder, capfd):
-    assert dispatch(["search", "strategy=none"]) == 2
+    assert dispatch(["search", "retention=full"]) == 2
     assert "there is nothing to search" in capfd.readouterr().err
 
 
@@ -193,7 +214,7 @@ def test_a_task_without_dev_rows_is_measured_on_its_test_split_once(folder, capf
     assert json.loads((run / "metrics.json").read_text())["n"] == 8
     test = json.loads((run / "test_metrics.json").read_text())
     assert (test["n"], test["split"], test["best_of_epochs"]) == (10, "test", None)
-    sweep = ["lambda=1e-2", "bench.rounds=3", "bench.examples=8", "bench.paddings=[sorted]", "max_drop=0.9"]
+    sweep = ["lambda=1e-2", "bench.rounds=3", "bench.examples=8", "bench.paddings=[sorted]", "bench.max_drop=0.9"]
     assert dispatch(["sweep", *own, *sweep]) == 0
     assert capfd.readouterr().out.count("on the test split, which nothing was chosen on: accuracy") == 1
     assert len(list(Path("outputs/stages").glob("tested-*"))) >= 2  # of shortened models, and one of the plain one
@@ -205,9 +226,7 @@ def test_a_task_without_dev_rows_is_measured_on_its_test_split_once(folder, capf
 
 def test_bench_measures_the_answers_of_what_is_not_exact(folder, capfd):
     pytest.importorskip("onnxruntime")
-    own = ["experiment=smoke", "lambda=1e-2", "bench.rounds=3", "bench.examples=32", "bench.paddings=[sorted]"]
-    own += ["task.synthetic.train=64", "task.synthetic.dev=32", "bench.models=[plain,shortened]"]
-    own += ["model.config.num_hidden_layers=2"]  # writing a graph takes time by layers
+    own = [*SMALL, "lambda=3e-3", *QUICK, "bench.models=[plain,shortened]"]
     assert dispatch(["bench", *own, "bench.engines=[eager,onnx]", "bench.precisions=[fp32,int8]"]) == 0
     timing = pd.read_csv(newest("bench") / "timing.csv").set_index("contender")
     exact, inexact = timing[timing["precision"] == "fp32"], timing[timing["precision"] != "fp32"]
@@ -224,29 +243,28 @@ def test_a_shortened_model_is_timed_with_its_own_tokenizer(folder, capfd):
     """Whatever model the other keys would make: a vocabulary of its own cuts texts into other word-pieces."""
 
     def mean_length(*args):
-        timed = ["bench.rounds=3", "bench.examples=32", "bench.models=[shortened]", "bench.paddings=[sorted]"]
-        assert dispatch(["bench", "experiment=smoke", *timed, *args]) == 0
+        assert dispatch(["bench", *SMALL, *QUICK, "bench.models=[shortened]", *args]) == 0
         return json.loads((newest("bench") / "timing.json").read_text())["runs"][0]["mean_length"]
 
-    assert dispatch(["retrain", "experiment=smoke", "model.vocab_size=45", "retention.lengths=[40,30,20,9]"]) == 0
+    assert dispatch(["retrain", *SMALL, "model.vocab_size=45", "retention.lengths=[40,20]"]) == 0
     run = newest("retrain")
-    own = mean_length("model.vocab_size=45", "retention.lengths=[40,30,20,9]")
-    assert mean_length(f"shortened={run / 'model'}") == own != mean_length("retention.lengths=[40,30,20,9]")
+    own = mean_length("model.vocab_size=45", "retention.lengths=[40,20]")
+    assert mean_length(f"model_dir={run / 'model'}") == own != mean_length("retention.lengths=[40,20]")
     capfd.readouterr()
-    assert dispatch(["bench", "experiment=smoke", f"shortened={run / 'model'}", "seq_len=128"]) == 2
-    assert "seq_len=128 exceeds ℓ=64 of shortened=" in capfd.readouterr().err
-    assert dispatch(["sweep", "experiment=smoke", "lambda=1e-2", f"shortened={run / 'model'}"]) == 2
+    assert dispatch(["bench", *SMALL, f"model_dir={run / 'model'}", "seq_len=128"]) == 2
+    assert "seq_len=128 exceeds ℓ=64 of model_dir=" in capfd.readouterr().err
+    assert dispatch(["sweep", *SMALL, "lambda=1e-2", f"model_dir={run / 'model'}"]) == 2
     assert "a sweep shortens models of its own" in capfd.readouterr().err
 
 
 def test_thresholds_are_not_timed_with_weights_that_are_not_trained(folder, capfd):
-    assert dispatch(["search", "experiment=smoke", "strategy=threshold", "lambda=1e-2"]) == 0
+    assert dispatch(["search", *SMALL, "strategy=threshold", "lambda=1e-2"]) == 0
     run = newest("search")
     table = pd.read_csv(run / "thresholds.csv")
     assert list(table) == ["layer", "threshold", "expected", "kept"] and (table["expected"] >= 1).all()
-    own = ["experiment=smoke", "strategy=threshold", "bench.rounds=3", "bench.examples=32", "bench.paddings=[sorted]"]
-    for given in ("retention.thresholds=[0.5,0.5,0.5,1]", f"retention.path={run}/retention.json"):
+    own = [*SMALL, "strategy=threshold", *QUICK]
+    for given in ("retention.thresholds=[0.5,1]", f"retention.path={run}/retention.json"):
         assert dispatch(["bench", *own, given]) == 2
-        assert "depends on the weights; give trained ones with checkpoint=MODEL" in capfd.readouterr().err
+        assert "depends on the weights; give trained ones with model_dir=MODEL" in capfd.readouterr().err
     own.append(f"retention.path={run}/retention.json")
-    assert dispatch(["bench", *own, f"checkpoint={run / 'model'}", "retrain.epochs=0"]) == 0
+    assert dispatch(["bench", *own, f"model_dir={run / 'model'}", "retrain.epochs=0"]) == 0

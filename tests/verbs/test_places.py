@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from small import SMALL
 
 from powerbert_cli.cli import dispatch
 
 
 def test_all_failed_jobs_of_a_multirun_are_named(folder, capfd):
-    small = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32"]
-    assert dispatch(["finetune", "-m", "seed=-1,0,-2", *small]) == 1
+    assert dispatch(["finetune", "-m", "seed=-1,0,-2", *SMALL]) == 1
     out, err = capfd.readouterr()
     assert "fine-tuned: synthetic dev accuracy" in out
     assert err.splitlines()[0] == "powerbert: 2 of 3 jobs failed:" and "Traceback" not in err
@@ -32,9 +32,6 @@ def test_a_test_file_that_is_missing_or_wrong_is_found_first(folder, capfd):
     assert "predict_test=true answers every test row" in capfd.readouterr().err
 
 
-SMALL = ["experiment=smoke", "task.synthetic.train=32", "task.synthetic.dev=32"]
-
-
 @pytest.mark.parametrize("encoding, args", [("ascii", ["search", "--help"]), ("cp1252", ["finetune", *SMALL])])
 def test_terminals_that_do_not_show_every_letter(folder, encoding, args):
     env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
@@ -44,7 +41,7 @@ def test_terminals_that_do_not_show_every_letter(folder, encoding, args):
 
 
 def test_output_that_is_closed(folder):
-    command = f"{sys.executable} -m powerbert_cli finetune experiment=smoke task.synthetic.train=32 >&- 2>&-"
+    command = f"{sys.executable} -m powerbert_cli finetune {' '.join(SMALL)} >&- 2>&-"
     assert subprocess.run(["bash", "-c", command]).returncode == 0
 
 
@@ -53,4 +50,4 @@ def test_a_user_without_a_home(folder, monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", none)
-    assert dispatch(["finetune", "experiment=smoke", "task.synthetic.train=32", "task.synthetic.dev=32"]) == 0
+    assert dispatch(["finetune", *SMALL]) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import slurm
+from small import QUICK, SMALL
 
 PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit_local": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
 
@@ -20,8 +21,7 @@ LAUNCHERS = [pytest.param(name, marks=pytest.mark.slow) if name == "submitit_loc
 def test_sweep_on(launcher, tmp_path):
     if find_spec("hydra_plugins") is None or find_spec(f"hydra_plugins.{PLUGINS[launcher]}") is None:
         pytest.skip(f"hydra/launcher={launcher} needs pip install 'powerbert[{launcher.partition('_')[0]}]'")
-    quick = ["bench.rounds=3", "bench.paddings=[sorted]", "bench.examples=32"]
-    args = ["sweep", "experiment=smoke", "lambda=1e-2,-1", *quick, f"hydra/launcher={launcher}"]
+    args = ["sweep", *SMALL, "lambda=1e-2,-1", *QUICK, f"hydra/launcher={launcher}"]
     command = [sys.executable, "-m", "powerbert_cli", *args, f"output_dir={tmp_path}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 1, done.stdout + done.stderr

@@ -20,11 +20,17 @@ READ = {"parquet": pd.read_parquet, "csv": pd.read_csv}
 SMALL = ["experiment=smoke", "model.config.num_hidden_layers=2", "seq_len=24"]
 
 
-def command(*args, given="", cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "powerbert_cli", "predict", *map(str, args)],
-        input=given, capture_output=True, text=True, cwd=cwd, env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+@pytest.fixture
+def command(tmp_path, monkeypatch, capfd):
+    """Answers what is given on standard input: the exit code, and what it says on standard output and error."""
+
+    def run(*args, given=""):
+        (tmp_path / "given").write_text(given)
+        with (tmp_path / "given").open() as stdin, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", stdin)
+            return (dispatch(["predict", *map(str, args)]), *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture
@@ -79,10 +85,10 @@ def test_answers_on_dev_are_those_of_the_run(kind, trained, here, capfd):
     assert float((found["label"] == labels.map({0: "bad", 1: "good"})).mean()) == pytest.approx(metrics["value"])
 
 
-def test_standard_input_to_standard_output(trained):
-    done = command(f"model_dir={trained}/short/model", given="a b c\nd\n\n")
-    rows = [line.split("\t") for line in done.stdout.splitlines()]
-    assert done.returncode == 0 and len(rows) == 3 and all(row[0] in ("bad", "good") for row in rows)
+def test_standard_input_to_standard_output(trained, command):
+    code, out, _ = command(f"model_dir={trained}/short/model", given="a b c\nd\n\n")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert code == 0 and len(rows) == 3 and all(row[0] in ("bad", "good") for row in rows)
     assert all(float(row[1]) + float(row[2]) == pytest.approx(1, abs=1e-4) for row in rows)
 
 
@@ -241,12 +247,12 @@ def test_formats_by_their_endings_whatever_the_case(trained, here):
         assert len(Path("out.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_header_on_standard_input_is_no_text(trained):
+def test_a_header_on_standard_input_is_no_text(trained, command):
     for given in ("id,sentence\n1,a\n", "sentence\tid\na\t1\n", '{"sentence": "a"}\n'):
-        done = command(f"model_dir={trained}/short/model", given=given)
-        assert done.returncode == 2 and "set predict.input_format=" in done.stderr and not done.stdout
-    done = command(f"model_dir={trained}/short/model", "predict.input_format=csv", given="id,sentence\n1,a\n")
-    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
+        code, out, err = command(f"model_dir={trained}/short/model", given=given)
+        assert code == 2 and "set predict.input_format=" in err and not out
+    code, out, _ = command(f"model_dir={trained}/short/model", "predict.input_format=csv", given="id,sentence\n1,a\n")
+    assert code == 0 and len(out.splitlines()) == 1
 
 
 def test_who_reads_goes_away_while_it_waits_for_more(trained):
@@ -318,7 +324,7 @@ def test_int8_of_openvino_is_calibrated_on_training_texts_or_refused(trained, he
     own = ["input=in.txt", "engine=openvino", "precision=int8"]
     assert dispatch(["predict", "model_dir=foreign", *own]) == 2
     said = capfd.readouterr().err
-    assert "is calibrated on training texts" in said and "checkpoint=foreign task.data_dir=FOLDER" in said
+    assert "is calibrated on training texts" in said and "model_dir=foreign task.data_dir=FOLDER" in said
     given = {}
 
     def caught(engine, name, model, precision, place):

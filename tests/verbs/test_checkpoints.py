@@ -85,10 +85,10 @@ def changed(name, **changes):
 def test_a_checkpoint_of_another_order_is_refused(folder, capfd):
     save("model", make_host())
     changed("model", id2label={"0": "neg", "1": "pos"}, label2id={"neg": 0, "pos": 1})
-    own = ["checkpoint=model", "retention.lengths=[9,5,2]", "task.label_names=[pos,neg]", "retrain.epochs=0"]
+    own = ["model_dir=model", "retention.lengths=[9,5,2]", "task.label_names=[pos,neg]", "retrain.epochs=0"]
     assert dispatch(["retrain", *SMALL, *own]) == 2
-    assert "checkpoint=model: its classes are neg, pos in this order, the task's pos, neg" in capfd.readouterr().err
-    assert dispatch(["bench", *SMALL, "task.label_names=[pos,neg]", "checkpoint=model"]) == 2
+    assert "model_dir=model: its classes are neg, pos in this order, the task's pos, neg" in capfd.readouterr().err
+    assert dispatch(["bench", *SMALL, "task.label_names=[pos,neg]", "model_dir=model"]) == 2
 
 
 def test_a_checkpoint_that_names_no_problem_has_the_tasks_loss(folder):
@@ -99,7 +99,7 @@ def test_a_checkpoint_that_names_no_problem_has_the_tasks_loss(folder):
         Path(f"data/{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     save("model", make_host(num_labels=3))
     changed("model", problem_type=None)
-    own = ["task.kind=multi_label", "task.metric=f1", "task.label_names=[a,b,c]", "checkpoint=model"]
+    own = ["task.kind=multi_label", "task.metric=f1", "task.label_names=[a,b,c]", "model_dir=model"]
     assert dispatch(["retrain", *SMALL, *own, "retention.lengths=[9,5,2]"]) == 0
     model = max(Path("outputs/retrain").glob("*/*/model"))
     assert json.loads((model / "config.json").read_text())["problem_type"] == "multi_label_classification"

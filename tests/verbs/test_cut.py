@@ -6,9 +6,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from powerbert_cli.cli import conf_dir
-from powerbert_cli.settings import VERBS
 from powerbert_cli.settings.typed import typed
 from powerbert_cli.stages.context import Context
+from powerbert_cli.verbs import settings_of
 
 
 def said(tmp_path, caplog, words, seq_len):
@@ -17,7 +17,9 @@ def said(tmp_path, caplog, words, seq_len):
         (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}")
     given = ["task=custom", f"task.data_dir={tmp_path}", "task.label_names=[no,yes]", f"seq_len={seq_len}"]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        settings, _ = typed(compose("finetune", overrides=[*given, "task.text_columns=[text]"]), VERBS["finetune"])
+        settings, _ = typed(
+            compose("finetune", overrides=[*given, "task.text_columns=[text]"]), settings_of("finetune")
+        )
     with caplog.at_level("INFO"):
         Context(settings).material  # noqa: B018
     return [record for record in caplog.records if "cuts" in record.getMessage()]

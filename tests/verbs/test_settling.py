@@ -7,15 +7,15 @@ from hydra import compose, initialize_config_dir
 
 from powerbert_cli.cli import conf_dir
 from powerbert_cli.errors import PowerbertError
-from powerbert_cli.settings import VERBS
 from powerbert_cli.settings.typed import typed
+from powerbert_cli.verbs import settings_of
 from powerbert_cli.verbs.settling import settle_task
 
 
 def settled(folder, *overrides):
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("finetune", overrides=["task=custom", f"task.data_dir={folder}", *overrides])
-    settings, auto = typed(cfg, VERBS["finetune"])
+    settings, auto = typed(cfg, settings_of("finetune"))
     settle_task(cfg, settings, [name for name in auto if name.startswith("task.")])
     return cfg.task.text_columns, cfg.task.label_names
 
@@ -83,8 +83,8 @@ def test_the_names_of_a_classifier_go_before(tmp_path):
         config = BertConfig(id2label=dict(enumerate(names)), architectures=["BertForSequenceClassification"])
         config.save_pretrained(tmp_path / folder)
     assert settled(tmp_path, f"model.name_or_path={tmp_path / 'own'}")[1] == ["pos", "neg"]
-    assert settled(tmp_path, f"checkpoint={tmp_path / 'own'}")[1] == ["pos", "neg"]
-    assert settled(tmp_path, f"checkpoint={tmp_path / 'counted'}")[1] == ["neg", "pos"]
+    assert settled(tmp_path, f"model_dir={tmp_path / 'own'}")[1] == ["pos", "neg"]
+    assert settled(tmp_path, f"model_dir={tmp_path / 'counted'}")[1] == ["neg", "pos"]
     assert settled(tmp_path, f"model.name_or_path={tmp_path / 'other'}")[1] == ["neg", "pos"]
     rows(tmp_path, [0, 1])
-    assert settled(tmp_path, f"checkpoint={tmp_path / 'own'}")[1] == ["pos", "neg"]  # numbers are places
+    assert settled(tmp_path, f"model_dir={tmp_path / 'own'}")[1] == ["pos", "neg"]  # numbers are places

@@ -1,0 +1,11 @@
+"""The one small configuration of whole commands, whose fine-tune every test folder has from the beginning."""
+
+from pathlib import Path
+
+SMALL = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32", "model.config.num_hidden_layers=2"]
+QUICK = ["bench.rounds=3", "bench.examples=32", "bench.paddings=[sorted]", "bench.max_seconds=5"]
+
+
+def newest(verb: str, folder: Path = Path()) -> Path:
+    """The latest run directory of a verb."""
+    return max((folder / "outputs" / verb).glob("*/*"))
