@@ -28,7 +28,7 @@ class SweepReport(Callback):
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         from ..errors import PowerbertError
         from ..store.artifacts import write_json
-        from .study import go_on
+        from .optuna_study import go_on
 
         self.folder = Path(config.hydra.sweep.dir)
         try:
