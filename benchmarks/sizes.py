@@ -13,8 +13,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, BertCon
 from powerbert_cli.encoder.families import family_of_config
 from powerbert_cli.encoder.quantising import bake, linear_layers, quantise_weights
 from powerbert_cli.encoder.removing import keep_neurons, open_blocks, set_width
+from powerbert_cli.models.packed_file import NAME, write_packed
 from powerbert_cli.store.compression_file import Compression
-from powerbert_cli.store.packed_file import NAME, write_packed
 
 KINDS = (  # name, bits, 2:4, share of the feed-forward neurons, embeddings in 8 bits
     ("8 bits, embeddings too", 8, False, 1.0, True),

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from powerbert_cli.models.model_dir import load_plain
+from powerbert_cli.models.packed_file import NAME, write_packed
 from powerbert_cli.store.artifacts import read_json
-from powerbert_cli.store.model_dir import load_plain
-from powerbert_cli.store.packed_file import NAME, write_packed
 
 
 def file_mb(model: Path, int8: bool) -> float:

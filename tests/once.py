@@ -14,7 +14,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from powerbert_cli.store import onnx_file
+from powerbert_cli.models import onnx_file
 
 PLAIN = int | float | str | bool | tuple | type(None)
 _export = onnx_file.export_onnx

@@ -14,7 +14,7 @@ from hosts import make_host
 from small import QUICK, SMALL
 
 from powerbert_cli.cli import dispatch
-from powerbert_cli.store.model_dir import save_model_dir
+from powerbert_cli.models.model_dir import save_model_dir
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
 ROOT = Path(__file__).parents[1]

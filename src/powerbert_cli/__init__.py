@@ -8,7 +8,7 @@ __all__ = ["PowerBertForMultipleChoice", "PowerBertForSequenceClassification", "
 def __getattr__(name: str) -> Any:
     # Loaded on first use, so that the command line answers without importing torch.
     if name in __all__:
-        from .store import shipped
+        from .models import shipped
 
         return getattr(shipped, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

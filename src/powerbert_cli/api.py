@@ -9,6 +9,7 @@ from . import processes, usage
 from .answering.predict import Done, predict
 from .bench.timing import Told, silent
 from .cli import conf_dir
+from .models.shipped import load_shortened
 from .overrides import meant
 from .recipes import bench as timing
 from .recipes import study as studies
@@ -18,7 +19,6 @@ from .settings import PredictSettings, SettingsError
 from .settings.composed import RetrainedSettings, TimedSettings
 from .settings.typed import from_config
 from .stages.run import Run
-from .store.shipped import load_shortened
 from .store.stages import Stage
 from .verbs import VERBS, settings_of
 from .verbs import compress as compressing

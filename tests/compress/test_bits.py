@@ -20,9 +20,9 @@ from powerbert_cli.encoder.quantising import (
 )
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.quantisation import levels_of
+from powerbert_cli.models.model_dir import load_plain, save_model_dir
+from powerbert_cli.models.onnx_file import export_onnx
 from powerbert_cli.store.compression_file import Compression
-from powerbert_cli.store.model_dir import load_plain, save_model_dir
-from powerbert_cli.store.onnx_file import export_onnx
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification
 from powerbert_cli.compress.layers import patient_states, taken
 from powerbert_cli.encoder.families import layers_of
 from powerbert_cli.encoder.removing import NotRemovable, host_of_sizes, keep_layers
-from powerbert_cli.store.model_dir import save_model_dir
+from powerbert_cli.models.model_dir import save_model_dir
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
 

@@ -12,7 +12,7 @@ from powerbert_cli.compress.neurons import How, fewer_neurons
 from powerbert_cli.encoder import removing
 from powerbert_cli.encoder.removing import NotRemovable, host_of_sizes, open_blocks
 from powerbert_cli.method import pruning
-from powerbert_cli.store.model_dir import save_model_dir
+from powerbert_cli.models.model_dir import save_model_dir
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
 SHARED_OR_GATED = ("albert", "modernbert")

@@ -9,11 +9,11 @@ import pytest
 from hosts import make_host
 
 from powerbert_cli import api
+from powerbert_cli.models.model_dir import fingerprint, name_classes, save_model_dir
 from powerbert_cli.stages import compress, finetune, retrain, search_bisected, teacher, tested
 from powerbert_cli.stages.inputs import Given, Inputs
 from powerbert_cli.stages.run import Run
 from powerbert_cli.store import environment
-from powerbert_cli.store.model_dir import fingerprint, name_classes, save_model_dir
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
 SMALL = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32", "model.config.num_hidden_layers=2"]

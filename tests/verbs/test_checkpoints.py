@@ -10,8 +10,9 @@ from hosts import make_host
 from transformers import AutoModel, AutoModelForSequenceClassification, RobertaConfig, RobertaModel
 
 from powerbert_cli.cli import dispatch
-from powerbert_cli.encoder.loading import ModelError, check_classes
-from powerbert_cli.store.model_dir import save_model_dir
+from powerbert_cli.models.classes import check_classes
+from powerbert_cli.models.model_dir import save_model_dir
+from powerbert_cli.models.weights import ModelError
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
 SMALL = ["task=custom", "task.data_dir=data", "epochs=1", "batch_size=8", "seq_len=16"]

@@ -7,8 +7,8 @@ import pytest
 from hosts import described, make_host
 
 from powerbert_cli.cli import dispatch
+from powerbert_cli.models.model_dir import save_model_dir
 from powerbert_cli.store.artifacts import digests
-from powerbert_cli.store.model_dir import save_model_dir
 from powerbert_cli.store.retention_file import RetentionFile
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 

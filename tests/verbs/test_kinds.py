@@ -11,9 +11,9 @@ from hydra import compose, initialize_config_dir
 from small import QUICK, SMALL, newest
 
 from powerbert_cli.cli import conf_dir, dispatch
+from powerbert_cli.models.model_dir import fingerprint
 from powerbert_cli.settings.typed import from_config
 from powerbert_cli.stages.tested import _as_in_the_file
-from powerbert_cli.store.model_dir import fingerprint
 from powerbert_cli.verbs import settings_of
 
 TINY = ["epochs=1", "batch_size=8", "model.config.num_hidden_layers=2", "seq_len=32", "runtime.log_seconds=60"]

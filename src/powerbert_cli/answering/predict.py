@@ -18,13 +18,14 @@ from ..bench.engines import DTYPES, Place, Runner, Unavailable, runner
 from ..bench.int8 import CALIBRATED_ON
 from ..encoder.driven import is_choice_model
 from ..encoder.families import layers_of, usable_positions
-from ..encoder.loading import check_fits, fit_tokenizer, own_tokenizer
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import plain
+from ..models.loading import check_fits
+from ..models.model_dir import RETENTION, load_plain
+from ..models.shipped import load_shortened
+from ..models.tokenizers import fit_tokenizer, own_tokenizer
 from ..settings import STANDARD, PredictSettings, TaskSettings
-from ..store.model_dir import RETENTION, load_plain
-from ..store.shipped import load_shortened
 from ..store.task_file import read_task
 from ..tasks.answer_rows import answer_fields, writing_rows
 from ..tasks.batches import Batch, choose_rows, make_batches

@@ -22,8 +22,8 @@ from ..encoder.quantising import clips_of
 from ..encoder.removing import fits_config
 from ..errors import PowerbertError
 from ..method.retention import Thresholds
+from ..models.onnx_file import export_onnx, input_names, quantize_onnx
 from ..settings import ENGINE_PRECISIONS
-from ..store.onnx_file import export_onnx, input_names, quantize_onnx
 from ..tasks.batches import Batch
 from .ctranslate import COMPUTE, NotConverted, ctranslate2_runner
 from .int8 import dynamic_int8, static_int8, without_telemetry

@@ -16,14 +16,14 @@ from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import plain
+from ..models.model_dir import RETENTION, save_tokenizer
+from ..models.onnx_file import compare_onnx
+from ..models.packed_file import NAME as PACKED
+from ..models.packed_file import load_packed, write_packed
 from ..report.card import card
 from ..stages.run import Run
 from ..store.artifacts import write_json, write_text
 from ..store.compression_file import Compression
-from ..store.model_dir import RETENTION, save_tokenizer
-from ..store.onnx_file import compare_onnx
-from ..store.packed_file import NAME as PACKED
-from ..store.packed_file import load_packed, write_packed
 from ..store.retention_file import RetentionFile
 from ..tasks.batches import answers
 from .bench import calibration_inputs

@@ -6,11 +6,12 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from ..encoder.loading import host_config
 from ..encoder.removing import host_of_sizes
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.retention import Thresholds
+from ..models.loading import host_config
+from ..models.shipped import load_shortened
 from ..settings.composed import TimedSettings
 from ..stages.graph import given_retention
 from ..stages.inputs import Inputs
@@ -18,7 +19,6 @@ from ..stages.run import Run
 from ..store.compression_file import read_compression
 from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
-from ..store.shipped import load_shortened
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from ..compress.neurons import How, fewer_neurons
 from ..compress.sizes import Sizes
 from ..encoder.removing import fits_config, keep_layers, sizes_of
 from ..errors import PowerbertError
+from ..models.model_dir import save_model_dir
 from ..settings import CompressOptions
 from ..store.compression_file import Compression
-from ..store.model_dir import save_model_dir
 from ..tasks.batches import Batch, draw_rows, make_batches
 from .context import Context
 from .inputs import Given, Inputs, Making, Source

@@ -12,13 +12,15 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from ..encoder.families import usable_positions
-from ..encoder.loading import PROBLEMS, build_host, host_config, load_tokenizer, tokenizer_digest
 from ..encoder.shortened import ShortenedModel
+from ..models.classes import PROBLEMS
+from ..models.loading import build_host, host_config
+from ..models.model_dir import CONFIG, load_plain, name_classes
+from ..models.tokenizers import load_tokenizer, tokenizer_digest
 from ..settings import StageSettings
 from ..settings.common import Common
 from ..settings.composed import TrainedSettings
 from ..store.environment import versions
-from ..store.model_dir import CONFIG, load_plain, name_classes
 from ..store.task_file import of_settings
 from ..tasks.batches import Answers, Material, answers
 from ..tasks.sources import TaskData, load_task

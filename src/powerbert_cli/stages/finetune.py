@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..encoder.families import layers_of
-from ..encoder.loading import host_config, other_head
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
+from ..models.loading import host_config, other_head
+from ..models.model_dir import fingerprint
 from ..settings import ModelSettings, StageSettings
-from ..store.model_dir import fingerprint
 from .context import Context
 from .inputs import Making, MeasuredInputs
 from .trained import train

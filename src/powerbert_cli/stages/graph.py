@@ -11,10 +11,10 @@ import torch
 from ..compress.layers import patient_states
 from ..compress.sizes import layers_for
 from ..encoder.families import layers_of
-from ..encoder.loading import host_config
 from ..errors import PowerbertError
 from ..method.elimination import Elimination, draw_random_order, from_keys, plain
 from ..method.retention import RetentionError
+from ..models.loading import host_config
 from ..settings import RetrainStage, TargetSettings
 from ..settings.composed import CompressedSettings, RetrainedSettings, SearchedSettings
 from ..store import retention_file

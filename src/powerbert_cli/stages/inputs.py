@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from transformers import PreTrainedModel
 
 from ..method.elimination import Elimination, to_keys
-from ..store.model_dir import fingerprint
+from ..models.model_dir import fingerprint
 from ..store.retention_file import RetentionFile
 from ..store.stages import Stage, identity_of
 

@@ -15,9 +15,9 @@ from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 from ..method.retention import Fractions, Lengths, Thresholds, fractions_from_masses, lengths_from_masses
 from ..method.soft_extract import learning_rates, reach
+from ..models.model_dir import save_model_dir
 from ..settings import StageSettings
 from ..store.artifacts import write_csv
-from ..store.model_dir import save_model_dir
 from ..training.soft_search import Searched, mean_kept, search_retention, search_steps
 from ..training.trainer import Plan
 from .context import Context

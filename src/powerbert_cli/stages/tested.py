@@ -14,10 +14,10 @@ from .. import processes
 from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
+from ..models.model_dir import RETENTION, load_plain
+from ..models.shipped import load_shortened
 from ..settings import TaskSettings
 from ..store.artifacts import whole_file, write_json
-from ..store.model_dir import RETENTION, load_plain
-from ..store.shipped import load_shortened
 from ..store.stages import Stage
 from ..tasks.metrics import predictions_of
 from ..tasks.sources import Rows

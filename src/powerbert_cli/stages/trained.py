@@ -10,9 +10,9 @@ from ..encoder.families import layers_of
 from ..encoder.quantising import bake
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
+from ..models.model_dir import save_model_dir
 from ..settings import RetrainStage, StageSettings, TaskSettings
 from ..store.artifacts import write_csv, write_json
-from ..store.model_dir import save_model_dir
 from ..store.retention_file import RetentionFile
 from ..tasks.batches import Answers
 from ..tasks.metrics import all_scores, interval, predictions_of

@@ -11,18 +11,20 @@ from .. import processes
 from ..compress.sizes import check_compressible
 from ..encoder.driven import is_multiple_choice
 from ..encoder.families import UnsupportedModelError, family_of_config
-from ..encoder.loading import ModelError, check_classes, check_fits, host_config
 from ..errors import PowerbertError
 from ..method.kernels import triton_kernels
 from ..method.quantisation import GROUP
+from ..models.classes import check_classes
+from ..models.loading import check_fits, host_config
+from ..models.model_dir import RETENTION
+from ..models.onnx_file import check_exportable
+from ..models.weights import ModelError
 from ..report.tracking import check_tracker
 from ..settings.composed import TrainedSettings
 from ..stages.graph import given_retention
 from ..stages.run import Run
 from ..store.compression_file import read_compression
 from ..store.environment import cpu_flags
-from ..store.model_dir import RETENTION
-from ..store.onnx_file import check_exportable
 from ..store.retention_file import read as read_retention
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 
 from .. import processes
 from ..encoder.families import usable_positions
-from ..encoder.loading import host_config
 from ..method.kernels import use_kernel
 from ..method.soft_extract import learning_rate_for_reach
+from ..models.loading import host_config
 from ..recipes.joint import settled_ffn
 from ..report.following import Following
 from ..settings import SettingsError

@@ -37,10 +37,10 @@ def run(cfg: Any) -> float:
 
 
 def _one(job: Run[Settings], run_dir: Path) -> float:
+    from ..models.shipped import load_shortened
     from ..recipes.words import write_words
     from ..report.tables import say_compression, say_metrics, say_retention, say_test_metrics
     from ..stages.tested import write_test_metrics, write_test_predictions
-    from ..store.shipped import load_shortened
     from .prepare import leave
 
     stage = job.made(goals(job)[0], job.settings.fresh)

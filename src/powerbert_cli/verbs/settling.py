@@ -4,7 +4,9 @@ import logging
 from typing import Any
 from unicodedata import normalize
 
-from ..encoder.loading import ModelError, host_config, named_classes
+from ..models.classes import named_classes
+from ..models.loading import host_config
+from ..models.weights import ModelError
 from ..settings import SettingsError, TaskSettings
 from ..tasks.columns import guessed
 from ..tasks.labels import number_of

@@ -102,13 +102,13 @@ def _result_of(cfg: Any, target: str | None) -> dict[str, Any]:
 
     from ..bench.choice import as_result
     from ..bench.table import by_padding
+    from ..models.shipped import load_shortened
     from ..recipes.bench import time_model
     from ..recipes.timed_models import whole_of
     from ..recipes.words import write_words
     from ..report.progress import TimingProgress
     from ..report.tables import say_metrics, say_retention, say_timing
     from ..stages.retrain import drop_of
-    from ..store.shipped import load_shortened
     from .prepare import begin, leave
 
     job, run_dir = begin(cfg, Settings)

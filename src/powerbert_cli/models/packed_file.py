@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification, PreTrainedModel
 
 from ..encoder.driven import is_multiple_choice
-from ..encoder.loading import ModelError
 from ..encoder.quantising import linear_layers, quantise_inputs, without_clips
 from ..encoder.removing import strip
 from ..method.bit_packing import int8_rows, is_2_4, on_levels, pack_2_4, pack_codes, unpack_2_4, unpack_codes
-from .artifacts import whole_file
-from .compression_file import Compression
+from ..store.artifacts import whole_file
+from ..store.compression_file import Compression
+from .weights import ModelError
 
 NAME, FORMAT, VERSION = "model.packed.safetensors", "powerbert/packed", "1"
 CODES, PLACES, STEP = ".codes", ".places", ".step"

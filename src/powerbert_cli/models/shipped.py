@@ -10,13 +10,13 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto import modeling_auto
 
 from ..encoder.driven import is_multiple_choice
-from ..encoder.loading import ModelError
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 from ..method.retention import RetentionError
+from ..store.retention_file import RetentionFile
+from ..store.retention_file import read as read_retention
 from .model_dir import RETENTION, WHERE, found_file, load_host, save_host
-from .retention_file import RetentionFile
-from .retention_file import read as read_retention
+from .weights import ModelError
 
 ADAPTER = "adapter_config.json"
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..encoder.driven import EliminationModel, is_choice_model
 from ..errors import PowerbertError
-from .artifacts import whole_file
+from ..store.artifacts import whole_file
 
 
 class OnnxError(PowerbertError):

@@ -7,10 +7,10 @@ from hosts import FAMILIES, described, make_host
 from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification
 
 from powerbert_cli import load_shortened
-from powerbert_cli.encoder.loading import ModelError
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import draw_random_order
-from powerbert_cli.store.model_dir import fingerprint, save_model_dir
+from powerbert_cli.models.model_dir import fingerprint, save_model_dir
+from powerbert_cli.models.weights import ModelError
 from powerbert_cli.store.retention_file import RetentionFile, RetentionFileError
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 

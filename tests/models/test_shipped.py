@@ -10,9 +10,9 @@ from hosts import described, make_host
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments, pipeline
 
 from powerbert_cli import PowerBertForMultipleChoice, PowerBertForSequenceClassification, load_shortened
-from powerbert_cli.encoder.loading import ModelError
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.store.model_dir import save_model_dir
+from powerbert_cli.models.model_dir import save_model_dir
+from powerbert_cli.models.weights import ModelError
 from powerbert_cli.store.retention_file import RetentionFile
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
@@ -121,7 +121,7 @@ def test_devices(folder, batch, monkeypatch):
     assert torch.equal(Accelerator(cpu=True).prepare(placed)(**batch).logits, expected)
     spread = make_host()
     spread.hf_device_map = {"bert": 0, "classifier": "cpu"}
-    monkeypatch.setattr("powerbert_cli.store.shipped.load_host", lambda *_, **__: spread)
+    monkeypatch.setattr("powerbert_cli.models.shipped.load_host", lambda *_, **__: spread)
     with pytest.raises(ModelError, match="spreads it over 0, cpu; this encoder runs on one device"):
         PowerBertForSequenceClassification.from_pretrained(folder, device_map="auto")
 

@@ -4,7 +4,7 @@ from hosts import FAMILIES, described, make_host
 
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination, draw_random_order
-from powerbert_cli.store.onnx_file import OnnxError, compare_onnx, export_onnx
+from powerbert_cli.models.onnx_file import OnnxError, compare_onnx, export_onnx
 
 pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")

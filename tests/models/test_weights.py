@@ -9,9 +9,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForMaskedLM
 
 from powerbert_cli import load_shortened
-from powerbert_cli.encoder.loading import ModelError, build_host
+from powerbert_cli.models.loading import build_host
+from powerbert_cli.models.model_dir import load_plain, save_model_dir
+from powerbert_cli.models.weights import ModelError
 from powerbert_cli.settings import ModelSettings
-from powerbert_cli.store.model_dir import load_plain, save_model_dir
 from powerbert_cli.store.retention_file import RetentionFile
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 

@@ -8,13 +8,13 @@ import torch
 from hosts import FAMILIES, logits_of, make_host, ours
 
 from powerbert_cli.compress.heads import keep_heads
-from powerbert_cli.encoder.loading import ModelError
 from powerbert_cli.encoder.quantising import bake, linear_layers, quantise_weights
 from powerbert_cli.encoder.removing import keep_neurons, open_blocks, sizes_of
 from powerbert_cli.method.bit_packing import int8_rows
+from powerbert_cli.models.model_dir import load_plain
+from powerbert_cli.models.packed_file import NAME, write_packed
+from powerbert_cli.models.weights import ModelError
 from powerbert_cli.store.compression_file import Compression
-from powerbert_cli.store.model_dir import load_plain
-from powerbert_cli.store.packed_file import NAME, write_packed
 
 
 def few_bits(family="bert", bits=4, sparse=True, scales="tensor"):

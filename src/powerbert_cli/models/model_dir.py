@@ -19,15 +19,15 @@ from transformers.utils import cached_file
 from ..encoder.driven import is_multiple_choice
 from ..encoder.quantising import NotQuantisable, clips_of, quantise_inputs, without_clips
 from ..encoder.removing import NotRemovable, filled, strip
-from ..encoder.weights import UNREADABLE, ModelError, check_config, check_finite_weights, load
-from .artifacts import write_json
-from .compression_file import NAME as COMPRESSION
-from .compression_file import Compression, parsed
+from ..store.artifacts import write_json
+from ..store.compression_file import NAME as COMPRESSION
+from ..store.compression_file import Compression, parsed
+from ..store.retention_file import RetentionFile
+from ..store.task_file import LOCAL as TASK_LOCAL
+from ..store.task_file import NAME as TASK
 from .packed_file import NAME as PACKED
 from .packed_file import load_packed
-from .retention_file import RetentionFile
-from .task_file import LOCAL as TASK_LOCAL
-from .task_file import NAME as TASK
+from .weights import UNREADABLE, ModelError, check_config, check_finite_weights, load
 
 RETENTION, CONFIG = "retention.json", "config.json"
 # options of from_pretrained that say where files are

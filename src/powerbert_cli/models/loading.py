@@ -1,0 +1,141 @@
+"""Host models and their tokenizers: from the hub, a folder, or with random weights."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForMultipleChoice,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as hf_logging
+
+from ..encoder.families import check_supported, counts_from_padding, usable_positions
+from ..settings import ModelSettings
+from .classes import PROBLEMS, check_classes
+from .weights import UNREADABLE, ModelError, check_config, load
+
+log = logging.getLogger(__name__)
+hf_logging.set_verbosity_error()
+hf_logging.disable_progress_bar()
+
+
+def unreachable(name: str, what: str, error: Exception) -> ModelError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if Path(name).expanduser().is_dir():
+        return ModelError(f"{name}: {what} cannot be loaded: {reason}")
+    return ModelError(
+        f"model.name_or_path={name}: {what} cannot be loaded ({reason}); download it where there is a network with "
+        f"'hf download {name} --local-dir FOLDER', put the folder on this machine and set model.name_or_path=FOLDER"
+    )
+
+
+def source_of(name: str) -> str:
+    """A local folder as it is; a hub name stays one. A path that isn't there is named as such."""
+    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
+        raise ModelError(f"model.name_or_path={name} is no folder on this machine")
+    return str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
+
+
+def host_config(model: ModelSettings, vocab_size: int | None = None) -> Any:
+    """The transformers config of a model, without its weights.
+
+    Raises:
+        ModelError: if it cannot be had.
+        UnsupportedModelError: for a family that the shortened encoder does not serve.
+    """
+    if model.name_or_path:
+        try:
+            config = AutoConfig.from_pretrained(
+                source_of(model.name_or_path), trust_remote_code=model.trust_remote_code
+            )
+        except (OSError, ValueError) as error:
+            raise unreachable(model.name_or_path, "its config", error) from error
+    else:
+        assert model.config is not None
+        options = dict(model.config)
+        if vocab_size is not None:
+            options["vocab_size"] = vocab_size
+        config = AutoConfig.for_model(options.pop("model_type"), **options)
+    check_supported(config.model_type)
+    check_config(f"model.name_or_path={model.name_or_path}" if model.name_or_path else "model.config", config)
+    return config
+
+
+def check_fits(config: Any, seq_len: int) -> None:
+    """Raises ModelError if inputs of seq_len have no position embeddings, or none can be counted."""
+    if counts_from_padding(config) and config.pad_token_id is None:
+        raise ModelError(
+            f"config.json of this {config.model_type} has no pad_token_id, from which its positions count; set it "
+            "there to what the model was trained with (1 in most of this family)"
+        )
+    positions = usable_positions(config)
+    if seq_len > positions:
+        raise ModelError(f"seq_len={seq_len} exceeds the {positions} positions of the model; set seq_len ≤ {positions}")
+
+
+def build_host(
+    model: ModelSettings, tokenizer: PreTrainedTokenizerBase, kind: str, label_names: list[str] | None, seed: int
+) -> PreTrainedModel:
+    """A classifier: pretrained where there is something to load, else random.
+
+    Args:
+        model: where the weights come from.
+        tokenizer: gives the vocabulary's size and the padding id of random models.
+        kind: classification, regression, multiple_choice or multi_label.
+        label_names: classes; None for a regression of one value.
+        seed: of the new head, and of all weights of a random model.
+    """
+    choice = kind == "multiple_choice"
+    auto = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
+    classes = ["choice"] if choice else label_names or ["value"]
+    labels = {
+        "num_labels": len(classes),
+        "id2label": dict(enumerate(classes)),
+        "label2id": {name: i for i, name in enumerate(classes)},
+        "problem_type": PROBLEMS[kind],
+    }
+    torch.manual_seed(seed)
+    if model.name_or_path is None:
+        config = host_config(model, vocab_size=max(len(tokenizer), (model.config or {}).get("vocab_size", 0)))
+        config.update({**labels, "pad_token_id": tokenizer.pad_token_id})
+        return auto.from_config(config)
+    other = other_head(model, kind, label_names)
+    try:
+        host = load(
+            auto,
+            source_of(model.name_or_path),
+            whole=False,
+            trust_remote_code=model.trust_remote_code,
+            dtype=torch.float32,
+            **labels,
+        )
+    except ModelError as error:
+        raise ModelError(f"model.name_or_path={error}") from error
+    except UNREADABLE as error:
+        raise unreachable(model.name_or_path, "its weights in safetensors", error) from error
+    if other is None:
+        return host
+    log.warning("model.name_or_path=%s: %s; its head is made anew", model.name_or_path, other)
+    torch.manual_seed(seed)
+    fresh = auto.from_config(host.config)
+    fresh.base_model.load_state_dict(host.base_model.state_dict())
+    return fresh
+
+
+def other_head(model: ModelSettings, kind: str, label_names: list[str] | None) -> str | None:
+    """Why the head of a classifier to start from is not one for this task; None if it is, or there is no head."""
+    config = host_config(model)
+    if not (model.name_or_path and any("ForSequenceClassification" in name for name in config.architectures or ())):
+        return None
+    if kind == "multiple_choice":
+        return "it is a classifier, the task a multiple choice"
+    try:
+        check_classes(config, kind, label_names)
+    except ModelError as error:
+        return str(error)
+    return None
