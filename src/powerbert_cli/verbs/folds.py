@@ -1,7 +1,7 @@
 """Cross-validation: a verb's run once for each fold, and what the folds say together."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,14 +36,24 @@ def run(cfg: Any, cls: type[S], one: Callable[[Run[S], Path], float]) -> float:
         value = one(job, run_dir)
         say_run_dir(run_dir)
         return value
-    for fold in range(task.folds):
-        log.info("fold %d of %d", fold + 1, task.folds)
-        one(Run(replace(job.settings, task=replace(task, fold=fold)), job.context.events), run_dir / f"fold-{fold}")
+    for fold, (name, of_fold) in enumerate(each_fold(job), 1):
+        log.info("fold %d of %d", fold, task.folds)
+        one(of_fold, run_dir / name)
     write_folds(run_dir, task.folds)
     write_classes(run_dir, task.kind, task.label_names)
     value = say_metrics(run_dir / "metrics.json", f"mean of {task.folds} folds")
     say_run_dir(run_dir)
     return value
+
+
+def each_fold(job: Run[S]) -> Iterator[tuple[str, Run[S]]]:
+    """Each fold, with the name of its folder, where the settings have several; else the settings as they are."""
+    task = job.settings.task
+    if task.folds is None or task.fold is not None:
+        yield "", job
+        return
+    for fold in range(task.folds):
+        yield f"fold-{fold}", Run(replace(job.settings, task=replace(task, fold=fold)), job.context.events)
 
 
 def write_folds(run_dir: Path, folds: int) -> None:
