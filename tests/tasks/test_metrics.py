@@ -15,7 +15,6 @@ from powerbert_cli.tasks.metrics import (
     spread,
 )
 
-
 LABELS = np.array([1, 1, 1, 0, 0, 0, 1, 0])
 GUESSES = np.array([1, 1, 0, 0, 0, 1, 1, 0])
 
