@@ -25,7 +25,7 @@ def key_of(model: torch.nn.Module) -> str:
     digest = hashlib.sha256(f"{model!r} {model.config.to_json_string()} {getattr(model, 'elimination', '')}".encode())
     for name, module in model.named_modules():
         own = {key: value for key, value in sorted(vars(module).items()) if isinstance(value, PLAIN)}
-        digest.update(f"{name} {own | {'training': None}}".encode())
+        digest.update(f"{name} {own | {'training': None, '_is_torch_compile': None}}".encode())
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes() if tensor.dim() else b"")
