@@ -105,6 +105,20 @@ def test_what_reaches_a_share_of_the_flops(verb, given, flops):
     assert settings.compress.flops == flops  # as it was
 
 
+def test_a_target_that_two_could_reach_is_refused():
+    """Word-vectors would reach it, and what the method removes would stay."""
+    stack = ["method=kcm", "retention=searched"]
+    with pytest.raises(
+        SettingsError, match="is reached by word-vectors here, and compress.by=ffn has nothing to reach"
+    ):
+        made("retrain", *stack)
+    settings = made("retrain", *stack, "compress.ffn=0.4")
+    assert settings.compress.narrows and settings.compress.flops is None and settings.target.flops == 0.6
+    assert made("retrain", "method=first", "retention=searched", "target.flops=0.3").compress.layers == 6
+    with pytest.raises(SettingsError, match="compress.by=heads has nothing to reach"):
+        made("search", "compress.by=heads", "target.flops=0.5")
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_is_composed_of_parts_and_builds_on_no_other_verb(verb):
     below = set(VERBS[verb].__mro__[1:])

@@ -59,11 +59,15 @@ class CompressVerb(Making, Compressing, ModelDir, Trained):
 
 @dataclass(kw_only=True)
 class CheckVerb(Checking, Retention, Searching, Compressing, ModelDir, Trained):
-    pass
+    def verify(self) -> None:
+        self.check_stack(self.compress)
 
 
 @dataclass(kw_only=True)
 class SearchVerb(Making, Retention, Searching, Compressing, ModelDir, Trained):
+    def verify(self) -> None:
+        self.check_stack(self.compress)
+
     @property
     def weights_do(self) -> bool:
         return self.searcher != "soft"  # one model for many budgets
@@ -74,12 +78,14 @@ class RetrainVerb(Answering, Making, Retraining, Searching, Compressing, ModelDi
     def verify(self) -> None:
         self.check_answers(self.task)
         self.check_strategy(self.strategy)
+        self.check_stack(self.compress)
 
 
 @dataclass(kw_only=True)
 class StudyVerb(Studying, Retraining, Searching, Compressing, ModelDir, Trained):
     def verify(self) -> None:
         self.check_strategy(self.strategy)
+        self.check_stack(self.compress)
 
 
 @dataclass(kw_only=True)
@@ -89,6 +95,7 @@ class BenchVerb(Benching, Retraining, Searching, Compressing, ModelDir, Trained)
 
     def verify(self) -> None:
         self.check_strategy(self.strategy)
+        self.check_stack(self.compress)
         self.check_lengths(self.seq_len)
         if self.shortened_dir is not None and (self.removes or self.quantises):
             raise SettingsError(
@@ -108,6 +115,7 @@ class SweepVerb(Benching, Retraining, Searching, Compressing, ModelDir, Trained)
 
     def verify(self) -> None:
         self.check_strategy(self.strategy)
+        self.check_stack(self.compress)
         self.check_lengths(self.seq_len)
 
 
