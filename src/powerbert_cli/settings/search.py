@@ -241,10 +241,10 @@ class Searching(Part):
         """Raises a SettingsError where the target is meant for what is removed, and word-vectors would reach it."""
         by = compress.by
         if by is not None and getattr(compress, by) is None and self.target.flops and not self.keeps_word_vectors:
+            left = "6" if by == "layers" else "0.6"
             raise SettingsError(
-                f"target.flops={self.target.flops:g} is reached by word-vectors here, and compress.by={by} has nothing to "
-                f"reach: set retention=full, or say how much is left, for example compress.{by}="
-                + ("6" if by == "layers" else "0.6")
+                f"target.flops={self.target.flops:g} is reached by word-vectors here, and compress.by={by} has nothing "
+                f"to reach: set retention=full, or say how much is left, for example compress.{by}={left}"
             )
 
     @property
