@@ -75,10 +75,10 @@ def test_a_target_is_for_what_the_method_removes(method, axis):
     """The share of the whole model, whatever reaches it."""
     given = ["target.flops=0.8"] if axis else ["target.flops=0.8", "searcher=calibrate"]
     settings = from_config(composed("sweep", f"method={method}", *given), settings_of("sweep"))
-    assert (settings.compress.flops, settings.compress.by) == ((0.8, axis) if axis else (None, "ffn"))
+    assert (settings.compress.flops, settings.compress.reached_by) == ((0.8, axis) if axis else (None, "ffn"))
     assert settings.compress.layers is None and settings.compress.ffn is None
     full = from_config(composed("sweep", "retention=full", "target.flops=0.8"), settings_of("sweep"))
-    assert (full.compress.flops, full.compress.by) == (0.8, "ffn")
+    assert (full.compress.flops, full.compress.reached_by) == (0.8, "ffn")
     with pytest.raises(SettingsError, match="compress.ffn and target.flops are given; give one of them"):
         from_config(composed("sweep", "retention=full", "target.flops=0.8", "compress.ffn=0.5"), settings_of("sweep"))
     assert settings.target.flops == 0.8

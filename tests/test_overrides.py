@@ -179,7 +179,7 @@ def test_task_files_are_read_back_and_name_no_home(tmp_path, monkeypatch):
 
 def test_compress_takes_a_method(tmp_path):
     assert meant("compress", "method=kcm", "target.flops=0.7") == [
-        'compress.score="r2d2"', 'compress.tune="scale"', "target.flops=0.6", "target.flops=0.7",
+        'compress.by="ffn"', 'compress.score="r2d2"', 'compress.tune="scale"', "target.flops=0.6", "target.flops=0.7",
     ]  # fmt: skip
     with pytest.raises(PowerbertError, match=r"method=kmc is none of .* \(did you mean 'kcm'\?\)"):
         meant("compress", "method=kmc")

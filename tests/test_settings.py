@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 
 from powerbert_cli.cli import conf_dir
 from powerbert_cli.settings import SettingsError
+from powerbert_cli.settings.common import Common
 from powerbert_cli.settings.rules import Part
 from powerbert_cli.settings.typed import from_config
 from powerbert_cli.verbs import VERBS, settings_of
@@ -106,12 +107,26 @@ def test_what_reaches_a_share_of_the_flops(verb, given, flops):
     assert settings.compress.flops == flops  # as it was
 
 
+def test_a_target_that_two_could_reach_is_refused():
+    """Word-vectors would reach it, and what the method removes would stay."""
+    stack = ["method=kcm", "retention=searched"]
+    with pytest.raises(
+        SettingsError, match="is reached by word-vectors here, and compress.by=ffn has nothing to reach"
+    ):
+        made("retrain", *stack)
+    settings = made("retrain", *stack, "compress.ffn=0.4")
+    assert settings.compress.narrows and settings.compress.flops is None and settings.target.flops == 0.6
+    assert made("retrain", "method=first", "retention=searched", "target.flops=0.3").compress.layers == 6
+    with pytest.raises(SettingsError, match="compress.by=heads has nothing to reach"):
+        made("search", "compress.by=heads", "target.flops=0.5")
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_is_composed_of_parts_and_builds_on_no_other_verb(verb):
     below = set(settings_of(verb).__mro__[1:])
-    assert not below & set(VERBS.values())
+    assert not below & set(map(settings_of, VERBS))
     if verb != "predict":
-        assert Part in below and len(settings_of(verb).__bases__) > 1
+        assert Part in below and issubclass(settings_of(verb), Common)
 
 
 def test_settings_are_checked_without_torch(tmp_path):

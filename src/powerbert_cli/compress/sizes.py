@@ -147,7 +147,7 @@ class Sizes:
         most = self.neurons_of_all(options)
         if options.ffn is not None:
             return max(self.multiple, round(options.ffn * most / self.multiple) * self.multiple)
-        if options.flops is None or options.by != "ffn":
+        if options.flops is None or options.reached_by != "ffn":
             return most
         try:
             return min(most, self.within(options.flops, options))

@@ -58,7 +58,7 @@ def contender_model(job: Run[TimedSettings]) -> tuple[ShortenedModel, RetentionF
     if isinstance(given.elimination.retention, Thresholds):
         raise PowerbertError(
             "strategy=threshold: how many word-vectors reach a threshold, and so the speed, depends on the weights; "
-            "give trained ones with model_dir=RUN/model, or leave the retention configuration out"
+            "give trained ones with model_dir=MODEL, or leave the retention configuration out"
         )
     log.info("the weights of %s are not trained for this: speed does not depend on them", settings.model.label)
     return ShortenedModel(job.context.new_host(), given.elimination), given, None

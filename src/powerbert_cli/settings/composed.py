@@ -33,6 +33,9 @@ class CompressedSettings(Compressing, ModelDir, TrainedSettings):
 class SearchedSettings(Searching, CompressedSettings):
     """Of verbs that look for a retention configuration."""
 
+    def verify(self) -> None:
+        self.check_stack(self.compress)
+
 
 @dataclass(kw_only=True)
 class RetrainedSettings(Retraining, SearchedSettings):

@@ -78,7 +78,9 @@ class CompressOptions(BitsOptions):
     )
     # target.flops, where what `by` names reaches it, see `reaching`
     flops: float | None = field(default=None, metadata={"omegaconf_ignore": True})
-    by: str = key("what target.flops is reached by where all word-vectors are kept: ffn, heads or layers")
+    by: str | None = key(
+        "what target.flops is reached by where all word-vectors are kept: ffn, heads or layers; null: ffn"
+    )
     widths: str = key(
         "uniform: each layer keeps as many neurons, so that any program loads the model really smaller; layer: the "
         "best of all layers, which plain transformers loads filled up with zeros"
@@ -99,7 +101,7 @@ class CompressOptions(BitsOptions):
 
     def __post_init__(self) -> None:
         self.check()
-        one_of("compress.by", self.by, AXES)
+        one_of("compress.by", self.reached_by, AXES)
         for name in ("heads", "ffn"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
@@ -118,6 +120,11 @@ class CompressOptions(BitsOptions):
         at_least_one("compress.examples", self.examples)
 
     @property
+    def reached_by(self) -> str:
+        """What reaches a share of the FLOPs."""
+        return self.by or "ffn"
+
+    @property
     def given(self) -> bool:
         """Whether anything is removed."""
         return self.cuts or self.narrows or self.removes_heads
@@ -125,17 +132,17 @@ class CompressOptions(BitsOptions):
     @property
     def cuts(self) -> bool:
         """Whether layers are removed."""
-        return self.layers is not None or (self.flops is not None and self.by == "layers")
+        return self.layers is not None or (self.flops is not None and self.reached_by == "layers")
 
     @property
     def narrows(self) -> bool:
         """Whether feed-forward neurons are removed, which reads texts."""
-        return self.ffn is not None or (self.flops is not None and self.by == "ffn")
+        return self.ffn is not None or (self.flops is not None and self.reached_by == "ffn")
 
     @property
     def removes_heads(self) -> bool:
         """Whether attention heads are removed, which reads texts and labels."""
-        return self.heads is not None or (self.flops is not None and self.by == "heads")
+        return self.heads is not None or (self.flops is not None and self.reached_by == "heads")
 
     @property
     def axes(self) -> list[str]:
@@ -161,10 +168,10 @@ class CompressOptions(BitsOptions):
         """
         if flops is None:
             return replace(self, flops=None)
-        if self.by == "layers":
+        if self.reached_by == "layers":
             return replace(self, flops=flops, layers=None)
-        if getattr(self, self.by) is not None:
-            raise SettingsError(f"compress.{self.by} and target.flops are given; give one of them")
+        if getattr(self, self.reached_by) is not None:
+            raise SettingsError(f"compress.{self.reached_by} and target.flops are given; give one of them")
         return replace(self, flops=flops)
 
     def decides(self) -> dict[str, Any]:
@@ -178,7 +185,7 @@ class CompressOptions(BitsOptions):
             ("steps", "stop"): not self.narrows or self.score != "r2d2",
             ("examples",): not (self.narrows or self.removes_heads),
             ("widths",): not self.narrows or self.widths == "uniform",
-            ("by",): self.flops is None or self.by == "ffn",
+            ("by",): self.flops is None or self.reached_by == "ffn",
         }
         left_out = {name for names, without in off.items() if without for name in names}
         return {name: value for name, value in used.items() if name not in left_out}

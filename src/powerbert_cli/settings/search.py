@@ -6,7 +6,7 @@ from typing import Any
 
 from ..method.names import BY_ATTENTION, KINDS
 from ..method.names import STRATEGIES as ALL
-from .compress import FlopsTarget
+from .compress import CompressOptions, FlopsTarget
 from .rules import Part, SettingsError, at_least_one, fraction, key, one_of, positive
 from .training import StageSettings
 
@@ -246,6 +246,16 @@ class Searching(Part):
     @property
     def share_to_reach(self) -> float | None:
         return self.target.flops if self.keeps_word_vectors else None
+
+    def check_stack(self, compress: CompressOptions) -> None:
+        """Raises a SettingsError where the target is meant for what is removed, and word-vectors would reach it."""
+        by = compress.by
+        if by is not None and getattr(compress, by) is None and self.target.flops and not self.keeps_word_vectors:
+            left = "6" if by == "layers" else "0.6"
+            raise SettingsError(
+                f"target.flops={self.target.flops:g} is reached by word-vectors here, and compress.by={by} has nothing "
+                f"to reach: set retention=full, or say how much is left, for example compress.{by}={left}"
+            )
 
     @property
     def ranks_by_attention(self) -> bool:
