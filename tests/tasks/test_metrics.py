@@ -3,6 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import accuracy_score
 
 from powerbert_cli.tasks import metrics
 from powerbert_cli.tasks.metrics import (
@@ -94,3 +95,16 @@ def test_spread_over_seeds_by_hand():
     found = spread(np.array([1.0, 2.0, 3.0]))
     assert (found.mean, found.std) == (2.0, 1.0)
     assert abs(found.high - 2.0 - 4.303 / 3**0.5) < 1e-3
+
+
+def test_accuracy_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    for n in (1, 7, 200):
+        labels, predictions = rng.integers(0, 3, (2, n))
+        weights = rng.integers(1, 5, n)
+        several = rng.integers(0, 2, (2, n, 3))
+        accuracy = METRICS["accuracy"]
+        assert accuracy(labels, predictions) == accuracy_score(labels, predictions)
+        weighted = accuracy_score(labels, predictions, sample_weight=weights)
+        assert accuracy(labels, predictions, sample_weight=weights) == weighted
+        assert accuracy(*several) == accuracy_score(*several)
