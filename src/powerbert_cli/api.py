@@ -5,10 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from . import processes, usage
+from . import cli, processes, usage  # cli first: it says how OpenMP waits before anything imports PyTorch
 from .answering.predict import Done, predict
 from .bench.timing import Told, silent
-from .cli import conf_dir
 from .models.shipped import load_shortened
 from .overrides import meant
 from .recipes import bench as timing
@@ -59,12 +58,12 @@ def settings(verb: str, *overrides: str) -> Any:
     if verb not in VERBS:
         raise SettingsError(usage.unknown_verb(verb))
     processes.check()
-    given = meant(verb, list(overrides), conf_dir(), [])
+    given = meant(verb, list(overrides), cli.conf_dir(), [])
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
             composed = compose(verb, overrides=given)
     except (HydraException, OmegaConfBaseException) as error:
-        raise SettingsError(usage.explain_hydra(error, verb, given, conf_dir())) from error
+        raise SettingsError(usage.explain_hydra(error, verb, given, cli.conf_dir())) from error
     cls = settings_of(verb)
     return from_config(composed, cls) if issubclass(cls, PredictSettings) else prepared(composed, cls).settings
 

@@ -9,6 +9,7 @@ from small import QUICK, SMALL
 
 from powerbert_cli.cli import dispatch
 
+TASK = [given for given in SMALL if not given.startswith("model.")]  # export trains nothing
 KINDS = [("onnx", "fp32"), ("onnx", "int8"), ("openvino", "fp32"), ("openvino", "int8")]
 
 
@@ -26,7 +27,7 @@ def test_the_directory_is_whole_and_its_card_runs(engine, precision, few_bits, t
     pytest.importorskip({"onnx": "onnxruntime"}.get(engine, "nncf" if precision == "int8" else engine))
     monkeypatch.chdir(tmp_path)
     own = [f"model_dir={few_bits}", f"engine={engine}", f"precision={precision}"]
-    assert dispatch(["export", *SMALL, *own]) == 0
+    assert dispatch(["export", *TASK, *own]) == 0
     assert "of the answers differ" in capfd.readouterr().out
     folder = next(Path("outputs/export").glob("*/*")) / "model"
     about = json.loads((folder / "export.json").read_text())
@@ -53,7 +54,7 @@ def test_a_packed_model_is_small_and_answers_as_before(few_bits, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     for embeddings in ("fp32", "int8"):
         own = [f"model_dir={few_bits}", "format=packed", f"embeddings={embeddings}", f"hydra.run.dir={embeddings}"]
-        assert dispatch(["export", *SMALL, *own]) == 0
+        assert dispatch(["export", *TASK, *own]) == 0
         about = json.loads(Path(embeddings, "model/export.json").read_text())
         assert (about["logits_differ"] == 0) == (embeddings == "fp32") and about["value"] == about["value_fp32"]
     packed = Path("int8/model/model.packed.safetensors")

@@ -95,7 +95,7 @@ FOREIGN_RETENTION = {
 @pytest.mark.parametrize("foreign", FOREIGN_RETENTION)
 def test_foreign_retention_configuration(model, capfd, foreign):
     change, message = FOREIGN_RETENTION[foreign]
-    path = model / "retention.json"
+    path = model.parent / "retention.json"
     RetentionFile(described((8, 5, 2), 16)).write(path)
     path.write_text(change(json.loads(path.read_text())))
     given = ["retrain", f"model_dir={model}", f"retention.path={path}", "retrain.epochs=0"]

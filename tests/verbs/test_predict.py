@@ -370,12 +370,10 @@ def test_it_leaves_no_page_where_it_is_run(trained, monkeypatch, tmp_path):
 
 
 def test_a_full_disk_names_the_output_and_the_way_out(trained, monkeypatch, tmp_path, capfd):
-    from powerbert_cli.verbs import predict
-
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(predict, "predict", full)
+    monkeypatch.setattr("powerbert_cli.answering.predict.predict", full)
     monkeypatch.chdir(tmp_path)
     Path("texts.txt").write_text("a b\n")
     assert dispatch(["predict", f"model_dir={trained}/plain/model", "input=texts.txt", "output=answers.tsv"]) == 2

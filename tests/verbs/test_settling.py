@@ -12,10 +12,10 @@ from powerbert_cli.verbs import settings_of
 from powerbert_cli.verbs.settling import settle_task
 
 
-def settled(folder, *overrides):
+def settled(folder, *overrides, verb="search"):
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("finetune", overrides=["task=custom", f"task.data_dir={folder}", *overrides])
-    settings, auto = typed(cfg, settings_of("finetune"))
+        cfg = compose(verb, overrides=["task=custom", f"task.data_dir={folder}", *overrides])
+    settings, auto = typed(cfg, settings_of(verb))
     settle_task(cfg, settings, [name for name in auto if name.startswith("task.")])
     return cfg.task.text_columns, cfg.task.label_names
 

@@ -33,6 +33,7 @@ FORMER_VALUES = {("strategy", "none"): "retention=full"}
 INSTEAD = {
     ("finetune", "model_dir"): "finetune makes a model directory, it takes none: start from a model with "
     "model.name_or_path=FOLDER, or a name on the hub",
+    ("search", "retention"): "search finds a retention configuration, it takes none: give it to retrain",
 }
 _PACKAGE = re.compile(r"^\s*#\s*@package\s+(\S+)", re.MULTILINE)
 
