@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import accuracy_score
+from sklearn import metrics as sk
 
 from powerbert_cli.tasks import metrics
 from powerbert_cli.tasks.metrics import (
@@ -97,14 +97,21 @@ def test_spread_over_seeds_by_hand():
     assert abs(found.high - 2.0 - 4.303 / 3**0.5) < 1e-3
 
 
-def test_accuracy_is_that_of_scikit_learn():
+def test_metrics_of_classes_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
-    for n in (1, 7, 200):
-        labels, predictions = rng.integers(0, 3, (2, n))
+    theirs = {"accuracy": sk.accuracy_score, "f1": sk.f1_score, "matthews": sk.matthews_corrcoef}
+    for n, classes in ((2, 2), (7, 2), (200, 2), (60, 4)):
+        labels, predictions = rng.integers(0, classes, (2, n))
         weights = rng.integers(1, 5, n)
         several = rng.integers(0, 2, (2, n, 3))
-        accuracy = METRICS["accuracy"]
-        assert accuracy(labels, predictions) == accuracy_score(labels, predictions)
-        weighted = accuracy_score(labels, predictions, sample_weight=weights)
-        assert accuracy(labels, predictions, sample_weight=weights) == weighted
-        assert accuracy(*several) == accuracy_score(*several)
+        assert METRICS["accuracy"](*several) == sk.accuracy_score(*several)
+        assert METRICS["f1"](*several) == pytest.approx(sk.f1_score(*several, average="micro"), abs=1e-12)
+        for name in theirs:
+            options = {"zero_division": 0} if name == "f1" else {}
+            if name == "f1" and classes > 2:
+                continue
+            assert METRICS[name](labels, predictions) == pytest.approx(
+                theirs[name](labels, predictions, **options), abs=1e-12
+            )
+            weighted = theirs[name](labels, predictions, sample_weight=weights, **options)
+            assert METRICS[name](labels, predictions, sample_weight=weights) == pytest.approx(weighted, abs=1e-12)
