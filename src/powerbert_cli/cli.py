@@ -19,10 +19,9 @@ from . import foreign, overrides, processes, shell, usage
 from .errors import PowerbertError, Terminated
 from .settings import former
 from .store.home import with_home
-from .verbs import PLAIN, VERBS, module_of, settings_of
+from .verbs import PLAIN, VERBS, module_of, plan, settings_of
 
 shell.wait_without_spinning()  # before anything imports PyTorch, also from `api`
-PLAN = "--plan"
 USER_ERROR = 2
 FAILED = 1
 INTERRUPTED = 130
@@ -102,37 +101,26 @@ def _plain(name: str, args: list[str]) -> int:
 
 
 def run_verb(verb: str, args: list[str]) -> int:
-    """Composes the verb's config with Hydra and runs its recipe."""
+    """Composes the verb's config with Hydra and runs the verb, or shows its plan."""
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     # shipped launcher settings are meant to stand in place of the plugins' own of the same name
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/", UserWarning)
     logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here and not to Hydra's own printer
-    planning = PLAN in args
-    planned = [name for name in VERBS if hasattr(module_of(name), "goals")]
-    if planning and verb not in planned:
-        return _complain(f"{verb} {PLAN}: it runs no stages; those that do: {', '.join(planned)}")
-    args = [arg for arg in args if arg != PLAN]
-    args = [with_home(arg) for arg in args]  # first, so that what is checked is what is used
+    planning, args = plan.FLAG in args, [with_home(arg) for arg in args if arg != plan.FLAG]
     try:
-        processes.check()
-        foreign.check_flags(args)
-        foreign.check_folders(args, conf_dir())
-        folders = list(map(str, foreign.named_folders(args)))
-        former.check_folders(folders)
-        overrides.check_names(folders, verb)
-        args = overrides.meant(verb, args, conf_dir(), folders)
+        if planning:
+            plan.check(verb)
+        args = _meant(verb, args)
     except PowerbertError as error:
         return _complain(str(error))
     if processes.count() > 1 and verb not in TOGETHER:
         return _complain(f"{verb} runs in one process; under torchrun: {', '.join(TOGETHER)}")
-    task = plan_function if planning else task_function
+    task = plan.task_function if planning else task_function
     app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)
     try:
-        with _sigterm_ends(), shell.left_out(), _nowhere(verb) if planning else _own_place() as place:
+        with _sigterm_ends(), shell.left_out(), plan.nowhere(verb) if planning else _own_place() as place:
             sys.argv = [sys.argv[0], *foreign.overrides_first([*args, *place])]
             app()
     except KeyboardInterrupt as error:
@@ -141,27 +129,43 @@ def run_verb(verb: str, args: list[str]) -> int:
         return _complain(f"SIGTERM: {_kept(verb, str(error))}", TERMINATED)
     except PowerbertError as error:
         return _complain(str(error), error.exit_code)
-    except (HydraException, OmegaConfBaseException) as error:
-        return _complain(usage.explain_hydra(error, verb, args, conf_dir()))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}; output_dir=FOLDER writes elsewhere")
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else FAILED
     except Exception as error:
-        if plugin := usage.missing_plugin(error):
-            return _complain(plugin)
-        # a fault of ours: one line here, the traceback in the run's log
-        logging.getLogger(__name__).debug("unexpected error", exc_info=True)
-        if os.environ.get("POWERBERT_TRACEBACK"):
-            raise
-        reason = (str(error).splitlines() or [""])[0]
-        return _complain(
-            f"unexpected {type(error).__name__}: {reason} (traceback in the run's log, "
-            "or on the screen with POWERBERT_TRACEBACK=1)",
-            FAILED,
-        )
+        return _complain(*_explained(error, verb, args))
     return 0
+
+
+def _meant(verb: str, args: list[str]) -> list[str]:
+    """The command line as it is meant, when all that it names has been looked at."""
+    processes.check()
+    foreign.check_flags(args)
+    foreign.check_folders(args, conf_dir())
+    folders = list(map(str, foreign.named_folders(args)))
+    former.check_folders(folders)
+    overrides.check_names(folders, verb)
+    return overrides.meant(verb, args, conf_dir(), folders)
+
+
+def _explained(error: Exception, verb: str, args: list[str]) -> tuple[str, int]:
+    """What to say of an error that is not ours, and the exit code."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return usage.explain_hydra(error, verb, args, conf_dir()), USER_ERROR
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}; output_dir=FOLDER writes elsewhere", USER_ERROR
+    if plugin := usage.missing_plugin(error):
+        return plugin, USER_ERROR
+    # a fault of ours: one line here, the traceback in the run's log
+    logging.getLogger(__name__).debug("unexpected error", exc_info=error)
+    if os.environ.get("POWERBERT_TRACEBACK"):
+        raise error
+    reason = (str(error).splitlines() or [""])[0]
+    where = "(traceback in the run's log, or on the screen with POWERBERT_TRACEBACK=1)"
+    return f"unexpected {type(error).__name__}: {reason} {where}", FAILED
 
 
 def _kept(verb: str, said: str) -> str:
@@ -186,16 +190,6 @@ def _own_place() -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def _nowhere(verb: str) -> Iterator[list[str]]:
-    """Overrides under which a command leaves nothing."""
-    callbacks = ["failed_jobs", *(["sweep_report"] if verb == "sweep" else [])]
-    with tempfile.TemporaryDirectory() as folder:
-        places = [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
-        without = [f"~hydra.callbacks.{name}" for name in callbacks]
-        yield [*places, "hydra/job_logging=screen", "hydra/launcher=basic", *without]
-
-
-@contextlib.contextmanager
 def _sigterm_ends() -> Iterator[None]:
     """SIGTERM ends the work at once; a training takes the signal itself while it runs, and saves."""
 
@@ -210,23 +204,6 @@ def _sigterm_ends() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def plan_function(cfg: Any) -> None:
-    """What Hydra runs for each job of a command with --plan."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    from .verbs.plan import plan
-
-    hydra = HydraConfig.get()
-    if not hydra.sweeper._target_.endswith(".BasicSweeper"):
-        raise SystemExit(_complain(f"{PLAN}: this sweeper chooses each job by those before it; there is no plan"))
-    swept = hydra.job.override_dirname if hydra.mode == RunMode.MULTIRUN else None
-    try:
-        plan(cfg, hydra.job.name, swept)
-    except PowerbertError as error:
-        raise SystemExit(_complain(str(error), error.exit_code)) from error
 
 
 def task_function(cfg: Any) -> Any:

@@ -19,15 +19,12 @@ class Step(Protocol):
     def seconds(self) -> float | None: ...
 
 
-def say_plan(steps: Sequence[Step], job: str | None) -> None:
-    """
-    Args:
-        job: of a multirun, what sets it apart.
-    """
+def say_plan(steps: Sequence[Step], title: str) -> None:
+    """Prints each stage, whether it is finished, and how long the process took that finished it."""
     if not steps:
         console.print("no stage runs: the model is there already")
         return
-    shown = plain_table(job or "plan", {"stage": "left", "": "left", "took": "right"})
+    shown = plain_table(title, {"stage": "left", "": "left", "took": "right"})
     for step in steps:
         state = "finished" if step.finished else "to be made"
         shown.add_row(str(shown_path(step.folder)), state, "" if step.seconds is None else f"{step.seconds:.1f} s")

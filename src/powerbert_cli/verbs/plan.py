@@ -1,23 +1,61 @@
 """powerbert VERB --plan: the stages of a command, finished or to be made; nothing runs."""
 
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
-from ..report.plan_table import say_plan
-from . import module_of
-from .folds import each_fold
-from .prepare import prepared
+from ..errors import PowerbertError
+from . import VERBS, module_of
+
+FLAG = "--plan"
 
 
-def plan(cfg: Any, verb: str, job: str | None) -> None:
-    """Prints the plan of a composed config, of each fold where there are several.
-
-    Args:
-        job: of a multirun, what sets it apart.
-
-    Raises:
-        PowerbertError: whatever the verb itself would refuse before it begins.
+def check(verb: str) -> None:
     """
-    module = module_of(verb)
+    Raises:
+        PowerbertError: the verb runs no stages.
+    """
+    planned = [name for name in VERBS if hasattr(module_of(name), "goals")]
+    if verb not in planned:
+        raise PowerbertError(f"{verb} {FLAG}: it runs no stages; those that do: {', '.join(planned)}")
+
+
+@contextlib.contextmanager
+def nowhere(verb: str) -> Iterator[list[str]]:
+    """Overrides under which a command leaves nothing."""
+    callbacks = ["failed_jobs", *(["sweep_report"] if verb == "sweep" else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        places = [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
+        without = [f"~hydra.callbacks.{name}" for name in callbacks]
+        yield [*places, "hydra/job_logging=screen", "hydra/launcher=basic", *without]
+
+
+def task_function(cfg: Any) -> None:
+    """What Hydra runs for each job of such a command. What the verb itself would refuse ends it."""
+    try:
+        _say(cfg)
+    except PowerbertError as error:
+        # past Hydra, which would announce an ordinary exception with lines of its own
+        print(f"powerbert: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
+
+
+def _say(cfg: Any) -> None:
+    """Prints the plan of a composed config, of each fold where there are several."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from ..report.plan_table import say_plan
+    from .folds import each_fold
+    from .prepare import prepared
+
+    hydra = HydraConfig.get()
+    if not hydra.sweeper._target_.endswith(".BasicSweeper"):
+        raise PowerbertError(f"{FLAG}: this sweeper chooses each job by those before it; there is no plan")
+    module, job = module_of(hydra.job.name), hydra.job.override_dirname if hydra.mode == RunMode.MULTIRUN else ""
     run = prepared(cfg, module.Settings, may_run=False)
-    for name, one in each_fold(run):
-        say_plan(one.runner.plan(module.goals(one)), " ".join(text for text in (job, name) if text) or None)
+    for fold, one in each_fold(run):
+        title = " ".join(text for text in (job, fold) if text)
+        say_plan(one.runner.plan(module.goals(one)), title or "plan")
