@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from small import SMALL
 
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.extras
 def test_wheel_from_another_directory(tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", str(tmp_path), str(ROOT)]

@@ -14,7 +14,8 @@ from small import QUICK, SMALL
 PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit_local": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
 
 
-LAUNCHERS = [pytest.param(name, marks=pytest.mark.slow) if name == "submitit_local" else name for name in PLUGINS]
+MARKS = {"submitit_local": pytest.mark.slow, "joblib": pytest.mark.extras, "ray": pytest.mark.extras}
+LAUNCHERS = [pytest.param(name, marks=mark) for name, mark in MARKS.items()]
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

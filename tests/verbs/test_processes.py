@@ -54,6 +54,7 @@ def alone(tmp_path_factory):
     return folder
 
 
+@pytest.mark.extras
 def test_two_processes_do_what_one_does(alone, tmp_path):
     output = done(start(2, *RETRAIN, f"output_dir={tmp_path}"))
     assert output.count("retention configuration") == 1  # the second one is quiet

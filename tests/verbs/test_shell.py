@@ -116,7 +116,10 @@ assert os.environ["MPLBACKEND"] == sys.argv[2]
 """
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.no_such", "svg", "nonsense"])
+BACKENDS = ["module://matplotlib_inline.no_such", *(pytest.param(one, marks=pytest.mark.slow) for one in ("svg", "x"))]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_pictures_are_drawn_by_agg(tmp_path, backend):
     """In a process of its own, as matplotlib reads the variable once, where it is imported."""
     picture = tmp_path / "x.png"
