@@ -54,3 +54,16 @@ def test_what_has_no_plan(here, capfd, args, message):
     found = said(capfd, *args, code=2)
     assert message in found and "Error executing" not in found and "Traceback" not in found
     assert os.listdir("outputs") == ["stages"]
+
+
+def test_what_the_verb_would_make_anew_or_refuse(here, capfd):
+    assert said(capfd, "finetune", *SMALL) == [("finetune", "finished")]
+    assert said(capfd, "finetune", *SMALL, "fresh=true") == [("finetune", "to be made")]
+    assert "this verb takes one: set task.fold=0" in said(capfd, "search", *SMALL, "task.folds=3", code=2)
+    assert said(capfd, "finetune", *SMALL, "output_dir=nowhere") == [("finetune", "to be made")]
+    assert not Path("nowhere").exists()
+
+
+def test_trials_are_said(here, capfd):
+    assert dispatch(["search", *SMALL, "target.max_drop=0.1", "lambda=1e-2", "--plan"]) == 0
+    assert "it also makes its trials, up to target.trials" in capfd.readouterr().out

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import logging
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -32,7 +33,8 @@ class Compress(Inputs):
     Attributes:
         start: the fine-tuned model.
         options: what is removed and how.
-        train: content of the texts that are seen, with their labels where those are read; empty where no text is.
+        train: content of the texts that are seen, with their labels where those are read, and under a share of FLOPs
+            the lengths of all; empty where no text is read.
     """
 
     STAGE: ClassVar[str] = "compress"
@@ -47,6 +49,9 @@ class Compress(Inputs):
             rows = _seen(context, options)
             seen = [rows["input_ids"][:], *([rows["labels"][:]] if options.reads_labels else [])]
             texts = hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+        if options.flops is not None:  # how much a share leaves depends on the lengths of all rows
+            lengths = sorted(Counter(context.material.train["length"]).items())
+            texts += hashlib.sha256(repr(lengths).encode()).hexdigest()[:16]
         return cls(**{**context.common(), "train": texts}, start=start, options=options)
 
     def make(self, making: Making) -> None:

@@ -46,6 +46,7 @@ class Inputs(ABC):
     """
 
     STAGE: ClassVar[str]
+    NOTE: ClassVar[str] = ""  # what a plan says of it
 
     versions: dict[str, str | None]
     train: str

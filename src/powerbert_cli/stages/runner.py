@@ -1,7 +1,7 @@
 """Runs stages in their order: the only caller of the store, which keeps what is finished."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,11 @@ class Step:
     folder: Path
     finished: bool
     seconds: float | None
+
+    @property
+    def note(self) -> str:
+        """What else there is to say of it."""
+        return self.inputs.NOTE
 
 
 class Runner:
@@ -52,11 +57,17 @@ class Runner:
         """Of a model that was given, or of a stage, which is made if it is not finished."""
         return source.model_dir if isinstance(source, Given) else self.run(source).model_dir
 
-    def plan(self, goals: Iterable[Inputs]) -> list[Step]:
-        """What there is and what would be made, in order; nothing runs."""
+    def plan(self, goals: Sequence[Inputs], fresh: bool = False) -> list[Step]:
+        """What there is and what would be made, in order; nothing runs.
+
+        Args:
+            fresh: the first goal is made anew in any case.
+        """
         steps: dict[str, Step] = {}
         for goal in goals:
             self._plan(goal, steps)
+            if fresh and goal is goals[0]:
+                steps[goal.identity] = replace(steps[goal.identity], finished=False)
         return list(steps.values())
 
     def _plan(self, goal: Inputs, steps: dict[str, Step]) -> Step:

@@ -4,7 +4,7 @@ import logging
 import math
 import shutil
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import PowerbertError
 from ..settings import TargetSettings
@@ -56,6 +56,8 @@ class BisectedSearch(Search):
     Attributes:
         plain, longer: the plain model as it is, and trained on as long.
     """
+
+    NOTE: ClassVar[str] = "it also makes its trials, up to target.trials, each a search and a re-training"
 
     plain: Inputs
     longer: Inputs

@@ -4,8 +4,10 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from .. import processes
 from ..errors import PowerbertError
 from . import VERBS, module_of
 
@@ -17,6 +19,8 @@ def check(verb: str) -> None:
     Raises:
         PowerbertError: the verb runs no stages.
     """
+    if processes.count() > 1:
+        raise PowerbertError(f"{FLAG} is for one process: leave torchrun out")
     planned = [name for name in VERBS if hasattr(module_of(name), "goals")]
     if verb not in planned:
         raise PowerbertError(f"{verb} {FLAG}: it runs no stages; those that do: {', '.join(planned)}")
@@ -49,13 +53,21 @@ def _say(cfg: Any) -> None:
 
     from ..report.plan_table import say_plan
     from .folds import each_fold
-    from .prepare import prepared
+    from .prepare import check_meant, prepared
 
     hydra = HydraConfig.get()
     if not hydra.sweeper._target_.endswith(".BasicSweeper"):
         raise PowerbertError(f"{FLAG}: this sweeper chooses each job by those before it; there is no plan")
     module, job = module_of(hydra.job.name), hydra.job.override_dirname if hydra.mode == RunMode.MULTIRUN else ""
-    run = prepared(cfg, module.Settings, may_run=False)
+    output_dir = Path(cfg.output_dir)
+    there = output_dir.exists()
+    try:
+        run = prepared(cfg, module.Settings, may_run=False)
+    finally:
+        if not there:  # that it can be made was tried
+            with contextlib.suppress(OSError):
+                output_dir.rmdir()
+    check_meant(run.settings, may_fold=module.__name__.endswith(("finetune", "retrain")))
     for fold, one in each_fold(run):
         title = " ".join(text for text in (job, fold) if text)
-        say_plan(one.runner.plan(module.goals(one)), title or "plan")
+        say_plan(one.runner.plan(module.goals(one), getattr(one.settings, "fresh", False)), title or "plan")

@@ -46,13 +46,7 @@ REACH = {"loss": 3.0, "decoupled": 10.0}
 def begin(cfg: Any, cls: type[S], may_fold: bool = False) -> tuple[Run[S], Path]:
     """Prepares what a verb runs; writes config.yaml and environment.json into the run directory."""
     job = prepared(cfg, cls)
-    task = job.settings.task
-    if task.folds and task.fold is None and not may_fold:
-        raise SettingsError(
-            f"task.folds={task.folds}: finetune and retrain go over all folds, this verb takes one: set task.fold=0; "
-            f"a sweep goes over them with task.fold={','.join(map(str, range(task.folds)))}"
-        )
-    _check_task_is_meant(job.settings)
+    check_meant(job.settings, may_fold)
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     for path in (*(run_dir / ".hydra").glob("*.yaml"), Path(HydraConfig.get().sweep.dir) / "multirun.yaml"):
         if path.is_file():  # Hydra's own records
@@ -69,12 +63,21 @@ def leave(job: Run[Any], stage: Stage, run_dir: Path) -> None:
     write_classes(run_dir, job.settings.task.kind, job.settings.task.label_names)
 
 
-def _check_task_is_meant(settings: Common) -> None:
-    """No model that a file names is measured on the generated task, unless the command line says so.
+def check_meant(settings: Common, may_fold: bool) -> None:
+    """Whether a command means what it says: one fold, and no model measured on the generated task by default.
+
+    Args:
+        may_fold: the verb goes over all folds where none is named.
 
     Raises:
         SettingsError
     """
+    task = settings.task
+    if task.folds and task.fold is None and not may_fold:
+        raise SettingsError(
+            f"task.folds={task.folds}: finetune and retrain go over all folds, this verb takes one: set task.fold=0; "
+            f"a sweep goes over them with task.fold={','.join(map(str, range(task.folds)))}"
+        )
     hydra = HydraConfig.get()
     given = any(override.lstrip("+").startswith("task=") for override in hydra.overrides.task)
     model = getattr(settings, "model_dir", None)

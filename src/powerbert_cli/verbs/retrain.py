@@ -57,4 +57,8 @@ def _one(job: Run[Settings], run_dir: Path) -> float:
 
 
 def goals(job: Run[Settings]) -> list[Inputs]:
-    return job.graph.to_make(job.graph.retrained)
+    """The model first."""
+    from ..stages.tested import Tested
+
+    model = job.graph.retrained
+    return [*job.graph.to_make(model), *([Tested.of(job.context, model)] if job.context.data.tests else [])]

@@ -115,7 +115,7 @@ def _result_of(cfg: Any, target: str | None) -> dict[str, Any]:
     settings, goal = job.settings, job.graph.retrained
     plain, baseline = max(((one, job.made(one)) for one in job.graph.baselines), key=lambda both: both[1].value)
     stage = job.made(goal)
-    retention = stage.retention
+    retention = job.retention()
     leave(job, stage, run_dir)
     say_retention(retention)
     value = say_metrics(run_dir / "metrics.json", target or f"λ={settings.regularizer_weight:g}")
