@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-SMALL = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32", "model.config.num_hidden_layers=2"]
+TASK = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32"]  # what verbs have that train nothing
+SMALL = [*TASK, "model.config.num_hidden_layers=2"]
 QUICK = ["bench.rounds=3", "bench.examples=32", "bench.paddings=[sorted]", "bench.max_seconds=5"]
 
 

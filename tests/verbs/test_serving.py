@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from small import SMALL
+from small import TASK
 
 from powerbert_cli import load_shortened
 from powerbert_cli.cli import dispatch
@@ -30,7 +30,7 @@ def exported(tmp_path_factory, few_bits):
     folder = tmp_path_factory.mktemp("serving")
     for engine in ("onnx", "openvino"):
         own = [f"model_dir={few_bits}", f"engine={engine}", f"hydra.run.dir={folder}/{engine}"]
-        assert dispatch(["export", *SMALL, *own, f"output_dir={folder}/outputs"]) == 0
+        assert dispatch(["export", *TASK, *own, f"output_dir={folder}/outputs"]) == 0
     return folder
 
 
