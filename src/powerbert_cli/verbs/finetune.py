@@ -31,17 +31,9 @@ def run(cfg: Any) -> float:
 
 
 def _one(job: Run[Settings], run_dir: Path) -> float:
-    from ..report.tables import say_metrics, say_test_metrics
-    from ..stages.tested import write_test_metrics, write_test_predictions
-    from .prepare import leave
+    from .folds import made
 
-    stage = job.made(goals(job)[0], job.settings.fresh)
-    leave(job, stage, run_dir)
-    if job.settings.predict_test:
-        write_test_predictions(job.context, stage.model_dir, run_dir)
-    value = say_metrics(run_dir / "metrics.json", "fine-tuned")
-    say_test_metrics(write_test_metrics(job.runner, job.graph.finetuned, run_dir))
-    return value
+    return made(job, goals(job)[0], run_dir, "fine-tuned")[1]
 
 
 def goals(job: Run[Settings]) -> list[Inputs]:

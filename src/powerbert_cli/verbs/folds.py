@@ -9,13 +9,16 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from ..report.tables import say_metrics, say_run_dir
+from ..report.tables import say_metrics, say_run_dir, say_test_metrics
 from ..settings.composed import TrainedSettings
+from ..stages.inputs import Inputs
 from ..stages.run import Run
+from ..stages.tested import write_test_metrics, write_test_predictions
 from ..store.artifacts import read_json, write_csv, write_json
+from ..store.stages import Stage
 from ..tasks.metrics import spread
 from .classes_file import write_classes
-from .prepare import begin
+from .prepare import begin, leave
 
 log = logging.getLogger(__name__)
 S = TypeVar("S", bound=TrainedSettings)
@@ -44,6 +47,24 @@ def run(cfg: Any, cls: type[S], one: Callable[[Run[S], Path], float]) -> float:
     value = say_metrics(run_dir / "metrics.json", f"mean of {task.folds} folds")
     say_run_dir(run_dir)
     return value
+
+
+def made(job: Run[Any], goal: Inputs, run_dir: Path, done: str) -> tuple[Stage, float]:
+    """Has a model made, puts it into a folder with its answers on the test split, and says its metrics.
+
+    Args:
+        done: what was done, in words.
+
+    Returns:
+        The stage, and the headline metric.
+    """
+    stage = job.made(goal, job.settings.fresh)
+    leave(job, stage, run_dir)
+    if job.settings.predict_test:
+        write_test_predictions(job.context, stage.model_dir, run_dir)
+    value = say_metrics(run_dir / "metrics.json", done)
+    say_test_metrics(write_test_metrics(job.runner, goal, run_dir))
+    return stage, value
 
 
 def each_fold(job: Run[S]) -> Iterator[tuple[str, Run[S]]]:

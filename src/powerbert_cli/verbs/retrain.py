@@ -39,17 +39,11 @@ def run(cfg: Any) -> float:
 def _one(job: Run[Settings], run_dir: Path) -> float:
     from ..models.shipped import load_shortened
     from ..recipes.words import write_words
-    from ..report.tables import say_compression, say_metrics, say_retention, say_test_metrics
-    from ..stages.tested import write_test_metrics, write_test_predictions
-    from .prepare import leave
+    from ..report.tables import say_compression, say_retention
+    from .folds import made
 
-    stage = job.made(goals(job)[0], job.settings.fresh)
-    leave(job, stage, run_dir)
-    if job.settings.predict_test:
-        write_test_predictions(job.context, stage.model_dir, run_dir)
     done = "shortened and re-trained" if job.settings.retrain.epochs else "shortened, not re-trained"
-    value = say_metrics(run_dir / "metrics.json", done)
-    say_test_metrics(write_test_metrics(job.runner, job.graph.retrained, run_dir))
+    stage, value = made(job, goals(job)[0], run_dir, done)
     say_retention(stage.retention)
     say_compression(stage.model_dir)
     write_words(job.context, load_shortened(stage.model_dir), run_dir)
