@@ -23,9 +23,11 @@ LAYERS = [  # an import goes from a row to a lower one only; tests/test_docs.py 
     [
         ("usage", "help from typed settings"),
         ("overrides", "names as written, a model's task"),
+    ],
+    [
+        ("verbs", "one file each: its settings, its texts, what it does"),
         ("foreign", "configs from elsewhere set, they do not run"),
     ],
-    [("verbs", "one file each: its settings, its texts, what it does")],
     [("jobs", "of a multirun: gathered, failed, gone on with")],
     [("recipes", "what verbs do beside the stages")],
     [

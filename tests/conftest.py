@@ -12,25 +12,21 @@ if os.environ.get("PYTEST_XDIST_WORKER"):  # workers share the cores, and so do 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-import torch
-from hosts import make_host
-from once import once, pytest_collection_finish, pytest_unconfigure  # noqa: F401  # hooks and fixtures of all tests
 from small import SMALL
-from trainings import make_material
-from transformers import PreTrainedModel
-
-from powerbert_cli.cli import dispatch
 
 # Files that take long: with these first no worker is left alone with one at the end.
 LONG = ("test_kinds", "test_readme", "test_compress", "test_verbs", "test_onnx_file", "test_engines", "test_export")
 
 
-def pytest_configure() -> None:
-    """Keeps absl, which tensorboard brings, from closing pytest's own capture of stderr.
+def pytest_configure(config: pytest.Config) -> None:
+    """What tests share is imported where tests run: the process that only hands them out starts at once.
 
-    Its handler holds the stderr of its import, and closes it at `logging.shutdown` unless it is the present one. Hydra
-    calls that at the beginning of each job, which in a test with capfd has another stderr.
+    absl, which tensorboard brings, is kept from closing pytest's own capture of stderr: its handler holds the stderr of
+    its import, and closes it at `logging.shutdown` unless it is the present one. Hydra calls that at the beginning of
+    each job, which in a test with capfd has another stderr.
     """
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        config.pluginmanager.import_plugin("once")
     if find_spec("absl"):
         from absl import logging
 
@@ -42,13 +38,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def host() -> PreTrainedModel:
+def host():
+    from hosts import make_host
+
     return make_host()
 
 
 @pytest.fixture
-def batch() -> dict[str, torch.Tensor]:
+def batch():
     """Four inputs of 16, 9, 3 and 12 word-pieces, padded to 16."""
+    import torch
+
     generator = torch.Generator().manual_seed(1)
     lengths = torch.tensor([16, 9, 3, 12])
     mask = (torch.arange(16) < lengths[:, None]).long()
@@ -67,12 +67,16 @@ def real_data() -> Path:
 
 @pytest.fixture
 def material():
+    from trainings import make_material
+
     return make_material()
 
 
 @pytest.fixture(scope="session")
 def finetuned(tmp_path_factory):
     """The finished stage of `finetune` with SMALL."""
+    from powerbert_cli.cli import dispatch
+
     folder = tmp_path_factory.mktemp("finetuned")
     assert dispatch(["finetune", *SMALL, f"output_dir={folder}"]) == 0
     return next(path for path in folder.glob("stages/finetune-*") if path.is_dir())
@@ -81,6 +85,8 @@ def finetuned(tmp_path_factory):
 @pytest.fixture(scope="session")
 def few_bits(tmp_path_factory, finetuned):
     """A shortened model directory whose layers have few bits."""
+    from powerbert_cli.cli import dispatch
+
     folder = tmp_path_factory.mktemp("few_bits")
     shutil.copytree(finetuned, folder / "outputs" / "stages" / finetuned.name)
     own = ["retention.lengths=[12,5]", "compress.bits=4", "compress.act_bits=8", "compress.sparsity='2:4'"]

@@ -3,6 +3,7 @@
 The real code does all of it, the first time.
 """
 
+import copy
 import functools
 import gc
 import hashlib
@@ -12,7 +13,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from filelock import FileLock
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from powerbert_cli.models import onnx_file
 
@@ -22,10 +28,12 @@ _export = onnx_file.export_onnx
 
 def key_of(model: torch.nn.Module) -> str:
     """A digest of all that decides what a model answers: its modules, what is set of them, and their tensors."""
-    digest = hashlib.sha256(f"{model!r} {model.config.to_json_string()} {getattr(model, 'elimination', '')}".encode())
+    modules = repr(model).partition("(")[2]  # whatever its own class is called
+    config = {name: value for name, value in model.config.to_dict().items() if name != "_name_or_path"}
+    digest = hashlib.sha256(f"{modules} {sorted(config.items())} {getattr(model, 'elimination', '')}".encode())
     for name, module in model.named_modules():
         own = {key: value for key, value in sorted(vars(module).items()) if isinstance(value, PLAIN)}
-        digest.update(f"{name} {own | {'training': None, '_is_torch_compile': None}}".encode())
+        digest.update(f"{name} {own | dict.fromkeys(('training', '_is_torch_compile', 'name_or_path'))}".encode())
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes() if tensor.dim() else b"")
@@ -46,6 +54,44 @@ def export_once(model: torch.nn.Module, path: Path) -> None:
 
 
 onnx_file.export_onnx = export_once  # before tests and engines import it
+
+_compose = ConfigLoaderImpl._load_configuration_impl
+_composed: tuple[str, DictConfig] = ("", DictConfig({}))
+
+
+def compose_once(self: ConfigLoaderImpl, overrides: list[str], run_mode: RunMode, **how: object) -> DictConfig:
+    """Hydra's composing. A command composes twice, to know its mode and then to run in it: all else is the same."""
+    global _composed
+    *given, last = overrides or [""]
+    key = repr((self.config_search_path.get_path(), how["config_name"], os.getcwd()))
+    if not last.startswith("hydra.mode=") or f"{key} {given}" != _composed[0]:
+        found = _compose(self, overrides=overrides, run_mode=run_mode, **how)
+        _composed = (f"{key} {overrides}", copy.deepcopy(found))
+        return found
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    self.validate_sweep_overrides_legal(parsed, run_mode, bool(how.get("from_shell", True)))
+    found = copy.deepcopy(_composed[1])
+    found.hydra.mode = run_mode
+    found.hydra.overrides.hydra.append(last)
+    return found
+
+
+ConfigLoaderImpl._load_configuration_impl = compose_once
+_parse = yaml.load
+_parsed: dict[str, object] = {}
+
+
+def parse_once(stream, Loader):
+    """`yaml.load` for OmegaConf, which copies what it gets, of the same few configs again and again."""
+    if not Loader.__module__.startswith("omegaconf"):
+        return _parse(stream, Loader=Loader)
+    text = stream if isinstance(stream, str) else stream.read()
+    if text not in _parsed:
+        _parsed[text] = _parse(text, Loader=Loader)
+    return _parsed[text]
+
+
+yaml.load = parse_once
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,11 +114,16 @@ def once(tmp_path_factory, worker_id):
         yield
 
 
+_collect = gc.collect
+
+
 def pytest_collection_finish() -> None:
-    """What was imported stays: the collector, which the Trainer starts, passes over it."""
-    gc.collect()
+    """What was imported stays: the collector passes over it, and looks at the youngest alone."""
+    _collect()
     gc.freeze()
+    gc.collect = lambda generation=0: _collect(0)
 
 
 def pytest_unconfigure() -> None:
+    gc.collect = _collect
     gc.unfreeze()

@@ -96,7 +96,8 @@ def test_the_first_screen_works_as_printed_on_a_model_of_others(tmp_path, monkey
     small = {
         "check": ["seq_len=16", "batch_size=8"],
         "sweep": ["seq_len=16", "batch_size=8", "bench.examples=16", "bench.max_seconds=5", "bench.paddings=[sorted]"],
-        "bench": ["batch_size=8", *QUICK, "bench.models=[plain,shortened]"],
+        # the files of other engines are those of test_export
+        "bench": ["batch_size=8", *QUICK, "bench.models=[plain,shortened]", "bench.engines=[eager]"],
         "predict": [],
     }
     for line in first_screen():

@@ -1,8 +1,6 @@
 """Settings of parts: which model a folder is, what reaches a target, what a verb answers."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -127,13 +125,3 @@ def test_a_verb_is_composed_of_parts_and_builds_on_no_other_verb(verb):
     assert not below & set(map(settings_of, VERBS))
     if verb != "predict":
         assert Part in below and issubclass(settings_of(verb), Common)
-
-
-def test_settings_are_checked_without_torch(tmp_path):
-    script = (
-        "import sys\nfrom powerbert_cli.cli import dispatch\n"
-        "code = dispatch(['search', '-m', 'lambda=-1,-2', 'hydra.sweep.dir=sweep'])\n"
-        "print(code, 'torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "1 False", done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """What a command imports: nothing that it does not use."""
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -20,40 +21,50 @@ HEAVY = {
     "onnxruntime",
 }
 CODE = """
-import contextlib, io, json, sys
-from powerbert_cli.cli import dispatch
-with contextlib.redirect_stdout(io.StringIO()):
-    code = dispatch(sys.argv[1:])
-assert code in (0, 2), code
-print(json.dumps([name for name in sys.modules if "." not in name]))
+import json, os, sys
+from powerbert_cli import cli
+found = []
+commands, answer = map(str, sys.argv[1:])
+for args in json.loads(commands):
+    sys.argv[1:] = args
+    try:
+        cli.main()
+    except SystemExit as leave:
+        found.append([leave.code, [name for name in sys.modules if "." not in name], os.listdir()])
+with open(answer, "w") as file:
+    json.dump(found, file)
 """
 
 
-def imported(folder, *args):
-    done = subprocess.run(
-        [sys.executable, "-c", CODE, *args], cwd=folder, capture_output=True, text=True, timeout=280, check=True
-    )
-    return HEAVY & set(json.loads(done.stdout.splitlines()[-1]))
+def imported(folder, *commands):
+    """Of each command, one after the other in a new process: its exit code, what is imported, what is in the folder.
+
+    The process starts with its output closed.
+    """
+    command = shlex.join([sys.executable, "-c", CODE, json.dumps(commands), str(folder.with_suffix(".json"))])
+    subprocess.run(f"{command} >&- 2>&-", shell=True, cwd=folder, timeout=280, check=True)
+    found = json.loads(folder.with_suffix(".json").read_text())
+    return [(code, HEAVY & set(names), files) for code, names, files in found]
 
 
-@pytest.mark.parametrize("args", [["--help"], ["sweep", "--help"], ["--version"]])
-def test_help_imports_nothing_heavy(args, tmp_path):
-    assert imported(tmp_path, *args) == set()
+def test_help_imports_nothing_heavy_and_composing_hydra_alone(tmp_path):
+    found = imported(tmp_path, ["--help"], ["sweep", "--help"], ["--version"], ["sweep", "--cfg", "job"])
+    assert found == [(0, set(), [])] * 3 + [(0, {"hydra"}, [])]
 
 
-def test_composing_imports_hydra_alone(tmp_path):
-    assert imported(tmp_path, "sweep", "--cfg", "job") == {"hydra"}
+def test_a_wrong_value_is_refused_before_anything_heavy_is_imported(tmp_path):
+    """And leaves no empty folder; a sweep, which has jobs, leaves what it says of them."""
+    wrong = [["finetune", "epochs=abc"], ["bench", "device=gpu"], ["retrain", "model_dir=nowhere"]]
+    wrong += [["predict", "model_dir=nowhere"], ["finetune", "model.name_or_path=somewhere"]]
+    multirun = ["search", "-m", "lambda=-1,-2", "hydra.sweep.dir=sweep"]
+    found = imported(tmp_path, *wrong, ["sweep", "lr=-1"], multirun)
+    for args, (code, modules, files) in zip([*wrong, ["sweep"], ["search"]], found, strict=True):
+        assert code == (1 if args == ["search"] else 2), args
+        assert not modules & {"torch", "transformers", "datasets", "sklearn", "scipy"}, args
+        assert args[0] in ("sweep", "search") or not files, args
 
 
-@pytest.mark.parametrize(
-    "args",
-    [["finetune", "epochs=abc"], ["bench", "device=gpu"], ["retrain", "model_dir=nowhere"], ["sweep", "lr=-1"],
-     ["predict", "model_dir=nowhere"], ["finetune", "model.name_or_path=somewhere"]],
-)  # fmt: skip
-def test_a_wrong_value_is_refused_before_anything_heavy_is_imported(args, tmp_path):
-    assert not imported(tmp_path, *args) & {"torch", "transformers", "datasets", "sklearn", "scipy"}
-    assert args[0] == "sweep" or not list(tmp_path.iterdir())  # and it leaves no empty folder
-
-
+@pytest.mark.extras
 def test_finetune_imports_no_engine_and_no_plots(tmp_path):
-    assert not imported(tmp_path, "finetune", *SMALL) & {"matplotlib", "onnx", "onnxruntime"}
+    [(code, modules, _)] = imported(tmp_path, ["finetune", *SMALL])
+    assert code == 0 and not modules & {"matplotlib", "onnx", "onnxruntime"}

@@ -17,7 +17,6 @@ from typing import Any
 
 from . import foreign, overrides, processes, shell, usage
 from .errors import PowerbertError, Terminated
-from .settings import former
 from .store.home import with_home
 from .verbs import PLAIN, VERBS, module_of, plan, settings_of
 
@@ -142,7 +141,6 @@ def _meant(verb: str, args: list[str]) -> list[str]:
     foreign.check_flags(args)
     foreign.check_folders(args, conf_dir())
     folders = list(map(str, foreign.named_folders(args)))
-    former.check_folders(folders)
     overrides.check_names(folders, verb)
     return overrides.meant(verb, args, conf_dir(), folders)
 

@@ -7,7 +7,7 @@ plain references. Hydra's own settings stand on the command line.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,8 @@ def check_folders(args: list[str], shipped: Path | None = None) -> None:
     try:
         folders = list(named_folders(args))
         for folder in folders:
-            for path in _files(folder):
-                if path.suffix.lower() in (".yaml", ".yml"):
-                    _check_file(path)
+            for path in _configs(folder):
+                _check_file(path)
     except OSError as error:  # what cannot be listed may still be opened
         raise PowerbertError(f"{error.filename}: {error.strerror}") from error
     roots = [*folders, *([shipped] if shipped else [])]
@@ -132,14 +131,30 @@ def _files(folder: Path) -> Iterator[Path]:
             raise _refused(path, "is a link or a device, not a file or a folder")
 
 
-def _check_file(path: Path) -> None:
+def entries(folders: Iterable[str | Path]) -> Iterator[tuple[Path, str, Any]]:
+    """Every key's node of the configs below folders: (file, key, node of YAML)."""
+    for folder in folders:
+        for path in _configs(Path(folder)):
+            yield from ((path, key, node) for key, node, _ in _nodes(_read(path)[1]))
+
+
+def _configs(folder: Path) -> Iterator[Path]:
+    return (path for path in _files(folder) if path.suffix.lower() in (".yaml", ".yml"))
+
+
+def _read(path: Path) -> tuple[str, Any]:
+    """A config's text, and its root node."""
     import yaml
 
     try:
         text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        return text, yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PowerbertError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
+
+
+def _check_file(path: Path) -> None:
+    text, root = _read(path)
     for line in text.splitlines():
         if re.match(r"\s*#\s*@", line) and (_of_hydra(line) or "$" in line):
             raise _refused(path, f"{line.strip()}: names Hydra's own node")
@@ -161,7 +176,7 @@ def _nodes(root: Any) -> Iterator[tuple[str, Any, bool]]:
         seen.add((id(node), key, in_defaults))
         yield key, node, in_defaults
         if isinstance(node, yaml.SequenceNode):
-            waiting += [(key, one, in_defaults) for one in node.value]
+            waiting += [(key, one, in_defaults) for one in reversed(node.value)]
         elif isinstance(node, yaml.MappingNode):
             for name, value in node.value:
                 yield str(name.value), name, in_defaults

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+from . import foreign
 from .errors import PowerbertError, nearest
-from .settings import former
 from .settings.keys import keys_in
 from .store.task_file import read_task
 from .verbs import VERBS, settings_of
@@ -27,7 +27,6 @@ def meant(verb: str, args: list[str], conf: Path, folders: list[str]) -> list[st
     Raises:
         PowerbertError
     """
-    former.check(verb, args)
     return with_task(verb, with_method(verb, as_written(verb, args), conf), conf, folders)
 
 
@@ -79,38 +78,14 @@ def check_names(folders: list[str], verb: str) -> None:
     Raises:
         PowerbertError: names the file, the key and the quotes that keep it.
     """
-    import yaml
-
     last = {key.rpartition(".")[2] for key in _text_keys(settings_of(verb))}
-    for folder in folders:
-        for path in sorted(Path(folder).rglob("*.y*ml")):
-            try:
-                node = yaml.compose(path.read_text(encoding="utf-8"))
-            except (OSError, UnicodeDecodeError, yaml.YAMLError):
-                continue  # is named elsewhere
-            for key, scalar in _scalars(node, "", set()):
-                if key in last and scalar.style is None and _is_other(scalar.value):
-                    raise PowerbertError(
-                        f"{path}: {key}: YAML reads {scalar.value} as a number, {_as_yaml(scalar.value)}; put it into "
-                        f"quotes: '{scalar.value}'"
-                    )
-
-
-def _scalars(node: Any, key: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Every scalar with the key that it stands under."""
-    import yaml
-
-    if id(node) in seen:  # a node may be within itself
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            yield from _scalars(value, str(name.value), seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _scalars(value, key, seen)
-    elif isinstance(node, yaml.ScalarNode):
-        yield key, node
+    for path, key, node in foreign.entries(folders):
+        # of scalars those without quotes have no style
+        if key in last and isinstance(node.value, str) and node.style is None and _is_other(node.value):
+            raise PowerbertError(
+                f"{path}: {key}: YAML reads {node.value} as a number, {_as_yaml(node.value)}; put it into quotes: "
+                f"'{node.value}'"
+            )
 
 
 def _as_yaml(text: str) -> Any:
@@ -169,7 +144,8 @@ def with_task(verb: str, args: list[str], conf: Path, folders: list[str]) -> lis
     chooses, own = _of_experiment(given.get("experiment", ""), [conf, *map(Path, folders)])
     if "task" in given or chooses:
         return args
-    named = given.get("model_dir", "null").strip("'\"")
+    takes_model = "model_dir" in {key.name for key in keys_in(settings_of(verb))}
+    named = given.get("model_dir", "null").strip("'\"") if takes_model else "null"
     named = "" if named == "null" else named
     implied: list[str] = []
     if named:

@@ -196,10 +196,12 @@ def explain_hydra(error: Exception, verb: str, args: list[str], conf: Path) -> s
     text = str(error)
     missing_key = re.search(r"Key '([^']+)' is not in struct", text) or re.search(r"Could not override '([^']+)'", text)
     if missing_key:
-        name = missing_key.group(1)
-        full = next((arg.split("=")[0] for arg in args if arg.split("=")[0].lstrip("+~").split(".")[-1] == name), name)
-        for one in (full, str(getattr(error, "full_key", None)), name):
-            if said := former.now_called(one.lstrip("+~")) or former.INSTEAD.get((verb, one.lstrip("+~"))):
+        within = getattr(error.__cause__, "full_key", None)  # of KEY={…} the key inside
+        name = within or missing_key.group(1)
+        given = [arg.partition("=")[0].lstrip("+~") for arg in args]
+        full = next((key for key in given if key.split(".")[-1] == name or key.startswith(f"{name}.")), name)
+        for one in (full, name):
+            if said := former.now_called(one) or former.INSTEAD.get((verb, one)):
                 return said
         known = [key.name for key in keys_in(settings_of(verb))]
         by_last = {key.rpartition(".")[2]: key for key in known}

@@ -47,6 +47,7 @@ def test_engines_answer_as_eager_does(engine, host, rows, files):
     answers_as_eager(engine, host, rows, files)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs g++")
 def test_a_compiled_model_answers_as_eager_does(rows, files):
     """The C++ of one graph takes most of the time: two layers, of which the first drops word-vectors, and one batch."""
@@ -60,6 +61,7 @@ def test_compiled_models_answer_as_eager_does(host, rows, files):
     answers_as_eager("compile", host, rows, files)
 
 
+@pytest.mark.extras
 def test_signals_reach_the_process_after_openvino(host, files):
     """In a process of its own, as a mistake here is a crash."""
     pytest.importorskip("openvino")

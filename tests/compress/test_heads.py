@@ -82,7 +82,8 @@ def test_a_layer_without_heads_cannot_eliminate():
     assert logits_of(ours(host, (9, 9, 2))).isfinite().all()
 
 
-@pytest.mark.parametrize("left", [((0, 2), ()), pytest.param(LEFT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("left", [((0, 2), ()), LEFT])
 def test_the_file_for_other_engines_has_the_real_sizes(left, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     sizes = {"num_hidden_layers": len(left), "type_vocab_size": 1}

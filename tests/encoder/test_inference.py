@@ -81,7 +81,10 @@ def test_autocast_answers_with_few_rows(host, batch):
             assert torch.allclose(model(**batch).logits.float(), expected, atol=0.08)
 
 
-@pytest.mark.parametrize(("strategy", "padded"), [("attention", True), ("head", False), ("merge", True)])
+@pytest.mark.parametrize(
+    ("strategy", "padded"),
+    [("attention", True), *(pytest.param(*one, marks=pytest.mark.slow) for one in (("head", False), ("merge", True)))],
+)
 def test_compiles_as_one_graph_for_each_shape(strategy, padded, batch):
     """fullgraph raises where a graph breaks; a second batch of the same shape compiles nothing."""
     model = ShortenedModel(make_host(), described(LENGTHS, 16, strategy)).eval()

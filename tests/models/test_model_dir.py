@@ -34,6 +34,7 @@ def saved(tmp_path, host):
     return tmp_path / "model"
 
 
+@pytest.mark.extras
 def test_loads_elsewhere_with_the_same_logits(saved, tmp_path, host, batch):
     """Plain transformers gives the unshortened model, load_shortened the shortened one."""
     from safetensors.torch import load_file, save_file

@@ -65,6 +65,7 @@ def test_file_answers_as_the_model_for_any_batch_and_length(family, strategy, tm
     assert compare_onnx(tmp_path / "model.onnx", model) < 1e-4
 
 
+@pytest.mark.slow
 def test_file_of_a_model_whose_head_reads_all_word_vectors(tmp_path):
     """And whose second layer drops none: which are kept, and in what order, is found out in the first alone."""
     few = described(None, 16, kind="relative", fractions=(0.6, 0.6), layers=2)

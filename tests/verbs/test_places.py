@@ -32,17 +32,12 @@ def test_a_test_file_that_is_missing_or_wrong_is_found_first(folder, capfd):
     assert "predict_test=true answers every test row" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("encoding, args", [("ascii", ["search", "--help"]), ("cp1252", ["finetune", *SMALL])])
-def test_terminals_that_do_not_show_every_letter(folder, encoding, args):
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_terminals_that_do_not_show_every_letter(folder, encoding):
     env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
-    done = subprocess.run([sys.executable, "-m", "powerbert_cli", *args], env=env, capture_output=True)
+    done = subprocess.run([sys.executable, "-m", "powerbert_cli", "search", "--help"], env=env, capture_output=True)
     assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
-    done.stdout.decode(encoding)
-
-
-def test_output_that_is_closed(folder):
-    command = f"{sys.executable} -m powerbert_cli finetune {' '.join(SMALL)} >&- 2>&-"
-    assert subprocess.run(["bash", "-c", command]).returncode == 0
+    assert "?" in done.stdout.decode(encoding)  # in place of λ
 
 
 def test_a_user_without_a_home(folder, monkeypatch):

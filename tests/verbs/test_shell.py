@@ -109,9 +109,8 @@ def test_other_lines_say_who_speaks_whatever_the_variables_say(monkeypatch, capf
 
 DRAW = """
 import os, sys
-from powerbert_cli.report.check_report import draw_lengths
-from pathlib import Path
-draw_lengths([1, 2, 3], 4, "x", Path(sys.argv[1]))
+from powerbert_cli.report.agg import new_figure
+new_figure(2, 1).savefig(sys.argv[1])
 assert os.environ["MPLBACKEND"] == sys.argv[2]
 """
 

@@ -29,8 +29,17 @@ class Key:
     research: bool
 
 
-def keys_in(cls: type, within: tuple[str, ...] = (), research: bool = False) -> Iterator[Key]:
+_known: dict[type, tuple[Key, ...]] = {}
+
+
+def keys_in(cls: type) -> tuple[Key, ...]:
     """Of a settings class its own keys, then those of the nodes below it. Nodes without a text are not among them."""
+    if cls not in _known:
+        _known[cls] = tuple(_keys(cls))
+    return _known[cls]
+
+
+def _keys(cls: type, within: tuple[str, ...] = (), research: bool = False) -> Iterator[Key]:
     hints = get_type_hints(cls)
     nested = []
     for field in fields(cls):  # type: ignore[arg-type]
@@ -50,4 +59,4 @@ def keys_in(cls: type, within: tuple[str, ...] = (), research: bool = False) -> 
     for found in nested:
         if found.doc:
             yield found
-        yield from keys_in(found.kind, found.path, found.research)
+        yield from _keys(found.kind, found.path, found.research)

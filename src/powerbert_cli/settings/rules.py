@@ -5,6 +5,7 @@ from dataclasses import field
 from typing import Any
 
 from ..errors import PowerbertError, nearest
+from .former import FORMER_VALUES
 
 
 class SettingsError(PowerbertError):
@@ -51,6 +52,8 @@ _ELSEWHERE = {"gpu": "cuda", "float32": "fp32", "half": "fp16", "float16": "fp16
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if instead := FORMER_VALUES.get((name, value)):
+        raise SettingsError(f"{name}={value} is now {instead}")
     if value not in allowed:
         meant = _ELSEWHERE.get(value.partition(":")[0])
         close = f" (did you mean '{meant}'?)" if meant in allowed else nearest(value, allowed)
