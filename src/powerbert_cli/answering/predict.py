@@ -25,7 +25,7 @@ from ..models.loading import check_fits
 from ..models.model_dir import RETENTION, load_plain
 from ..models.shipped import load_shortened
 from ..models.tokenizers import fit_tokenizer, own_tokenizer
-from ..settings import STANDARD, PredictSettings, TaskSettings
+from ..settings import CALIBRATED, STANDARD, PredictSettings, TaskSettings
 from ..store.task_file import read_task
 from ..tasks.answer_rows import answer_fields, writing_rows
 from ..tasks.batches import Batch, choose_rows, make_batches
@@ -191,7 +191,7 @@ class Predictor:
     def _runner(self) -> Runner:
         if self._run is None:
             settings, engine = self.settings, self.settings.engine
-            inputs = self._calibration() if (engine, settings.precision) == ("openvino", "int8") else []
+            inputs = self._calibration() if settings.precision == "int8" and engine in CALIBRATED else []
             place = Place(self.device, torch.get_num_threads(), self.files, inputs)
             ((name, model),) = prepared({"shortened": self.model}, engine, settings.precision, self.device)
             try:
@@ -206,11 +206,11 @@ class Predictor:
         if not any(task.get(name) for name in ("data_dir", "hub_path", "synthetic")):
             given = self.settings.model_dir
             raise PowerbertError(
-                "engine=openvino precision=int8 is calibrated on training texts, and the model directory does not say "
-                "where they are; set precision=fp32 or bf16, or write the file: powerbert export "
+                f"engine={self.settings.engine} precision=int8 is calibrated on training texts, and the model "
+                "directory does not say where they are; set precision=fp32, or write a file: powerbert export "
                 f"model_dir={given} task.data_dir=FOLDER engine=openvino precision=int8"
             )
-        train = load_task(TaskSettings(**task)).train.rows
+        train = load_task(TaskSettings(**{"data_dir": None, **task})).train.rows
         few = train.select(choose_rows(len(train), CALIBRATED_ON, 1, 0)).remove_columns("label")
         return [self._batch([row]) for row in tokenize(few, self.tokenizer, self.seq_len).remove_columns("length")]
 

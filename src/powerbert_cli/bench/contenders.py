@@ -23,7 +23,7 @@ from .timing import Contender
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 TORCH_ENGINES = ("eager", "compile")
 PACKING_ENGINES = ("eager", "onnx", "openvino")  # of this encoder's models; a compiled graph has static shapes
-PACKS_BY_ITSELF = "ctranslate2"
+PACK_BY_THEMSELVES = ("ctranslate2", "native")  # whatever model they run
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def build_contenders(
                 skipped.append(Skipped(name, engine, precision, "out of memory"))
                 continue
             for padding in field.paddings:
-                packs = engine == PACKS_BY_ITSELF or (engine in PACKING_ENGINES and name != "plain")
+                packs = engine in PACK_BY_THEMSELVES or (engine in PACKING_ENGINES and name != "plain")
                 if padding == "packed" and not packs:
                     continue
                 if name == "packed" and padding != "packed":
@@ -135,7 +135,7 @@ def batch_cost(batch: Batch, model: nn.Module, engine: str = "eager") -> list[di
     shape = shape_of(model.host if isinstance(model, ShortenedModel) else model)
     ids = batch["input_ids"]
     n, inputs = ids.shape[-1], math.prod(ids.shape[:-1])
-    packs = engine == PACKS_BY_ITSELF
+    packs = engine in PACK_BY_THEMSELVES
     if isinstance(model, ShortenedModel):
         packs = packs or (engine in PACKING_ENGINES and not model.elimination.pad_queries)
     sizes = (

@@ -1,4 +1,4 @@
-"""The ways to run a classifier that contend: PyTorch, compiled, ONNX Runtime, OpenVINO, CTranslate2.
+"""The ways to run a classifier that contend: PyTorch, compiled, our own kernels, ONNX Runtime, OpenVINO, CTranslate2.
 
 A runner is called with the tensors of a batch and answers with logits or an output that has
 them. What cannot run here is `Unavailable`, with the reason.
@@ -18,11 +18,18 @@ import torch
 from torch import nn
 
 from ..encoder.driven import EliminationModel, is_choice_model
+from ..encoder.families import layers_of, usable_positions
 from ..encoder.quantising import clips_of
 from ..encoder.removing import fits_config
+from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
+from ..method.elimination import plain
 from ..method.retention import Thresholds
 from ..models.onnx_file import export_onnx, input_names, quantize_onnx
+from ..native.calibration import calibrated
+from ..native.layers import NotNative
+from ..native.library import NoLibrary
+from ..native.model import NativeModel
 from ..settings import ENGINE_PRECISIONS
 from ..tasks.batches import Batch
 from .ctranslate import COMPUTE, NotConverted, ctranslate2_runner
@@ -67,6 +74,7 @@ def runner(engine: str, name: str, model: nn.Module, precision: str, place: Plac
     run = {
         "eager": _eager,
         "compile": _compiled,
+        "native": _native,
         "onnx": _onnx,
         "openvino": _openvino,
         "ctranslate2": _ctranslate2,
@@ -102,6 +110,19 @@ def _compiled(name: str, model: nn.Module, precision: str, place: Place) -> Runn
     torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)  # one for each bucket
     options: Any = {"triton.cudagraphs": True} if place.device == "cuda" else {"freezing": True}
     return torch.compile(model, dynamic=False, fullgraph=True, options=options)
+
+
+def _native(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
+    _only("native", place, precision, ("fp32", "int8"))
+    if precision == "int8" and not place.inputs:
+        raise Unavailable("native's int8 is calibrated on inputs, and there are none")
+    host: Any = model
+    if not isinstance(model, ShortenedModel):
+        host = ShortenedModel(host, plain(usable_positions(host.config), layers_of(host.config))).eval()
+    try:
+        return NativeModel(host) if precision == "fp32" else calibrated(host, place.inputs)
+    except (NotNative, NoLibrary) as error:
+        raise Unavailable(str(error)) from error
 
 
 def _onnx(name: str, model: nn.Module, precision: str, place: Place) -> Runner:

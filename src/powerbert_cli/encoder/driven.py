@@ -39,7 +39,7 @@ def is_multiple_choice(config: Any) -> bool:
     return any(name.endswith("ForMultipleChoice") for name in config.architectures or ())
 
 
-def _real_mask(attention_mask: Tensor | None) -> Tensor | None:
+def real_mask(attention_mask: Tensor | None) -> Tensor | None:
     """The mask as bool, or None if it is known that nothing is padded.
 
     An input without any word-piece, as servers fill up batches with, counts as one of its first: it has an answer
@@ -62,7 +62,7 @@ def _real_mask(attention_mask: Tensor | None) -> Tensor | None:
     return mask
 
 
-def _flat(given: Any) -> Any:
+def flat(given: Any) -> Any:
     """(B, C, N) of a multiple choice → (B · C, N); all else as it is."""
     return given.flatten(0, 1) if given is not None and given.dim() == 3 else given
 
@@ -74,6 +74,7 @@ class EliminationModel(nn.Module, ABC):
     loop. Subclasses say what happens in the attention half of each block.
 
     Attributes:
+        reads_first: the head reads [CLS] alone.
         ends_in_first: the last layer answers for [CLS] only, as the head reads nothing else (exact).
         attention_dropout: in training, in place of the host's own; None for that.
     """
@@ -90,9 +91,9 @@ class EliminationModel(nn.Module, ABC):
         self._views = Views(host, self._family.blocks)
         choice = is_choice_model(host)
         self._head = self._family.choice_head if choice else self._family.head
-        self._reads_first = self._family.reads_first_only(host.config, choice)
+        self.reads_first = self._family.reads_first_only(host.config, choice)
         # In the last layer the others are then not needed: merging puts none of them into [CLS].
-        self.ends_in_first = self._reads_first and elimination.protected > 0
+        self.ends_in_first = self.reads_first and elimination.protected > 0
         priority = elimination.ranking.priority if isinstance(elimination.ranking, ByPosition) else None
         self.register_buffer("_priority", priority, persistent=False)
         blocks = self.blocks()
@@ -102,6 +103,30 @@ class EliminationModel(nn.Module, ABC):
     @property
     def seq_len(self) -> int:
         return self.elimination.seq_len
+
+    def views(self) -> tuple[Block, ...]:
+        """Of the host's blocks, as they are."""
+        return self._views.blocks()
+
+    def check_length(self, input_ids: Tensor) -> None:
+        """
+        Raises:
+            ValueError: inputs longer than ℓ.
+        """
+        n = input_ids.shape[1]
+        if not isinstance(n, torch.SymInt) and n > self.seq_len:
+            raise ValueError(
+                f"input_ids: {n} word-pieces exceed ℓ={self.seq_len} of this model; cut inputs with truncation=True, "
+                f"max_length={self.seq_len}"
+            )
+
+    def embedded(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+        """(B, N) → (B, N, D)."""
+        return self._family.embed(self.host, input_ids, token_type_ids)
+
+    def logits_of(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """What the head says of the last hidden states (B, K, D), of which the mask (B, K) says how far each counts."""
+        return self._head(self.host, hidden, mask)
 
     def refresh(self) -> None:
         """Has the next answer read all weights anew.
@@ -163,14 +188,10 @@ class EliminationModel(nn.Module, ABC):
         track: bool = False,
     ) -> Rows:
         """The embedded word-vectors as rows."""
+        self.check_length(input_ids)
         n = input_ids.shape[1]
-        if not isinstance(n, torch.SymInt) and n > self.seq_len:
-            raise ValueError(
-                f"input_ids: {n} word-pieces exceed ℓ={self.seq_len} of this model; cut inputs with truncation=True, "
-                f"max_length={self.seq_len}"
-            )
         # a traced graph is told that both have one shape
-        mask = _real_mask(None if attention_mask is None else attention_mask.expand(input_ids.shape))
+        mask = real_mask(None if attention_mask is None else attention_mask.expand(input_ids.shape))
         padding_counts = self.elimination.pad_queries and mask is not None
         if torch.compiler.is_compiling() or padding_counts:
             inputs = input_ids.shape[0]
@@ -182,7 +203,7 @@ class EliminationModel(nn.Module, ABC):
             if mask is not None:
                 input_ids, mask = input_ids[chosen], mask[chosen]
                 token_type_ids = None if token_type_ids is None else token_type_ids[chosen]
-        vectors = self._family.embed(self.host, input_ids, token_type_ids)
+        vectors = self.embedded(input_ids, token_type_ids)
         positions = None
         if track or self._tracks:
             positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
@@ -233,11 +254,11 @@ class EliminationModel(nn.Module, ABC):
 
     def _logits(self, rows: Rows) -> Tensor:
         packing = rows.packing
-        if not self._reads_first:
-            return self._head(self.host, *self._whole(rows))
+        if not self.reads_first:
+            return self.logits_of(*self._whole(rows))
         starts, _ = packing.bounds(rows.vectors.device)
         first = packing.in_batch_order(rows.vectors.index_select(0, starts[:-1]))
-        return self._head(self.host, first.unsqueeze(1), None)
+        return self.logits_of(first.unsqueeze(1), None)
 
     def forward(
         self,
@@ -264,7 +285,7 @@ class EliminationModel(nn.Module, ABC):
             states.append(rows.packing.whole(rows.vectors)[0])
 
         with part("embed"):
-            start = self.start(*(_flat(given) for given in (input_ids, attention_mask, token_type_ids)))
+            start = self.start(*(flat(given) for given in (input_ids, attention_mask, token_type_ids)))
         if output_hidden_states:
             see(start)
         rows = self._encode(start, see if output_hidden_states else None)

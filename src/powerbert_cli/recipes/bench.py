@@ -27,6 +27,7 @@ from ..bench.timing import Contender, Told, measure, probe, silent, warm_up
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import to_keys
+from ..settings import CALIBRATED
 from ..settings.composed import TimedSettings
 from ..stages.run import Run
 from ..store.artifacts import write_csv, write_json
@@ -97,7 +98,7 @@ def time_model(
     random_plain = job.settings.shortened_dir is not None and whole is not None
     with_weights = {name: one for name, one in models.items() if not (random_plain and name in ("plain", "packed"))}
     measured = Answered(job, with_weights) if trained else None
-    inputs = calibration_inputs(job) if "int8" in options.precisions and "openvino" in options.engines else []
+    inputs = calibration_inputs(job) if "int8" in options.precisions and {*CALIBRATED} & {*options.engines} else []
     seq_lens, sizes = options.seq_lens or [job.settings.seq_len], options.batch_sizes or [job.settings.batch_size]
     allowance = Allowance(options.max_seconds, len(options.threads or [before]) * len(seq_lens) * len(sizes))
     with tempfile.TemporaryDirectory() as files:

@@ -4,7 +4,7 @@ A field's `key` says what help prints of it; defaults stand in `conf/` alone. Wh
 config itself is refused here. A verb's class is composed of parts, one for each concern; it stands in `verbs/`.
 """
 
-from .bench import BENCH_MODELS, ENGINE_PRECISIONS
+from .bench import BENCH_MODELS, CALIBRATED, ENGINE_PRECISIONS
 from .compress import CompressOptions
 from .predict import STANDARD, PredictSettings
 from .rules import SettingsError
@@ -17,6 +17,7 @@ AUTO = "auto"  # seq_len and lr_soft: settled from the data before the settings 
 __all__ = [
     "AUTO",
     "BENCH_MODELS",
+    "CALIBRATED",
     "ENGINE_PRECISIONS",
     "STANDARD",
     "CompressOptions",

@@ -7,7 +7,8 @@ from .common import PRECISIONS
 from .rules import Part, SettingsError, at_least_one, key, one_of
 
 PADDINGS = ("max", "longest", "sorted", "packed")
-ENGINES = ("eager", "compile", "onnx", "openvino", "ctranslate2")
+ENGINES = ("eager", "compile", "native", "onnx", "openvino", "ctranslate2")
+CALIBRATED = ("native", "openvino")  # engines whose int8 needs scales from training texts
 BENCH_PRECISIONS = (*PRECISIONS, "int8")
 ENGINE_PRECISIONS = {"onnx": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8")}  # of those that load files
 BENCH_MODELS = ("plain", "full", "shortened")
@@ -19,9 +20,11 @@ class BenchOptions:
     precisions: list[str] = key("precisions of timing: fp32, bf16, fp16, int8", " (not in compile)", common=True)
     models: list[str] = key("plain (transformers' own), full (this encoder with everything kept), shortened")
     engines: list[str] = key(
-        "how models are run: eager, compile, onnx, openvino, ctranslate2",
-        "; compile: torch.compile, one graph for each batch size and length; onnx: ONNX Runtime; ctranslate2: plain "
-        "models only, removes padding by itself; what is not installed or cannot run here is skipped, with the reason",
+        "how models are run: eager, compile, native, onnx, openvino, ctranslate2",
+        "; compile: torch.compile, one graph for each batch size and length; native: powerbert's own kernels for a "
+        "CPU, in fp32 and int8, compiled at first use by g++ or clang++; onnx: ONNX Runtime; ctranslate2: plain models "
+        "only; native and ctranslate2 remove padding by themselves; what is not installed or cannot run here is "
+        "skipped, with the reason",
         common=True,
     )
     paddings: list[str] = key(
@@ -68,7 +71,9 @@ class BenchOptions:
                 "bench.paddings=[packed]: packed rows stand against transformers' model in other batches; add sorted"
             )
         if "int8" in self.precisions and self.engines == ["compile"]:
-            raise SettingsError("bench.precisions: int8 does not run in engine compile; add eager, onnx or openvino")
+            raise SettingsError(
+                "bench.precisions: int8 does not run in engine compile; add eager, native, onnx or openvino"
+            )
         for name in ("batch_sizes", "seq_lens", "threads"):
             for value in getattr(self, name) or ():
                 at_least_one(f"bench.{name}", value)

@@ -1,0 +1,213 @@
+"""A shortened model, run by the native engine.
+
+Legend: T rows, B inputs, N word-vectors of the longest, D hidden, A numbers of all heads together.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from ..encoder.driven import EliminationModel, flat, real_mask
+from ..encoder.shortened import ShortenedModel
+from ..method.elimination import ByPosition, shield_of
+from ..method.retention import Thresholds
+from .kernels import Scale, activate, add_norm, attend
+from .layers import Layer, Norm, NotNative, layer_of
+from .library import library
+from .plan import Step, steps
+from .products import ByteProduct
+
+PRODUCTS = ("qkv", "output", "up", "down")
+_ROUNDED = 32  # rows of a product: oneDNN makes a primitive for each shape, and remembers only so many
+
+
+class NativeModel:
+    """Answers as the model does, in float32 or in int8; called with the same tensors.
+
+    It holds copies of the weights, arranged for its products: a model that changes afterwards needs another one.
+
+    Attributes:
+        watch: hears, of each product, its layer, its name and what it is given.
+
+    Args:
+        model: in evaluation mode, on the CPU, in float32.
+
+    Raises:
+        NotNative: the model is of a kind that it does not run; says which.
+        NoLibrary: the kernels cannot be had.
+    """
+
+    def __init__(self, model: ShortenedModel) -> None:
+        check_native(model)
+        library()
+        self.model, self.config, self.seq_len = model, model.config, model.seq_len
+        self.watch: Callable[[int, str, Tensor], None] | None = None
+        known: dict[int, Layer] = {}  # ALBERT's layers share theirs
+        self._layers: list[Layer] = []
+        for block in model.views():
+            key = id(getattr(block, "up", block))
+            if key not in known:
+                known[key] = layer_of(block, model.seq_len)
+            self._layers.append(known[key])
+        elimination = model.elimination
+        ranking = elimination.ranking
+        self._priority = ranking.priority.float() if isinstance(ranking, ByPosition) else None
+        self._numbers = {"protected_": elimination.protected, "diagonal": int(getattr(ranking, "diagonal", True))}
+        self._placed = self._priority is not None or any(layer.tables or layer.window for layer in self._layers)
+
+    def in_int8(self, scales: Mapping[tuple[int, str], Scale]) -> None:
+        """Has products take bytes.
+
+        Args:
+            scales: by layer and product; products without one stay in float32.
+        """
+        for j, layer in enumerate(self._layers):
+            given = {name: scale for name in PRODUCTS if (scale := scales.get((j, name)))}
+            quantised: Any = {name: ByteProduct(getattr(layer, name), scale) for name, scale in given.items()}
+            self._layers[j] = replace(layer, **quantised)
+
+    @torch.inference_mode()
+    def __call__(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> SequenceClassifierOutput:
+        """Logits (B, C); see `EliminationModel.forward`."""
+        ids, mask, types = (flat(given) for given in (input_ids, attention_mask, token_type_ids))
+        self.model.check_length(ids)
+        mask = real_mask(None if mask is None else mask.expand(ids.shape))
+        sizes = torch.full((len(ids),), ids.shape[1]) if mask is None else mask.sum(dim=-1)
+        plan = steps(self.model.elimination, sizes, len(self._layers), self.model.ends_in_first)
+        vectors = self.model.embedded(ids, types).flatten(0, 1)
+        shield = shield_of(ids, self.model.elimination.protected_tokens)
+        places = torch.arange(ids.shape[1], dtype=torch.int32).expand(ids.shape) if self._placed else None
+        real = None if mask is None else mask.flatten().nonzero().squeeze(1)
+
+        def rows(table: Tensor | None) -> Tensor | None:
+            if table is None:
+                return None
+            return table.flatten().contiguous() if real is None else table.flatten().index_select(0, real)
+
+        about = {"positions": rows(places), "shield": None if shield is None else rows(shield.to(torch.uint8))}
+        count = int(plan[0].starts[-1])
+        x = _room(count, vectors.shape[1], vectors.dtype)
+        if real is None:
+            x[:count] = vectors
+        else:
+            torch.index_select(vectors, 0, real, out=x[:count])
+        x = self._encode(x, plan, about)
+        logits = self.model.logits_of(*self._read(x, plan[-1]))
+        return SequenceClassifierOutput(logits=logits.view(input_ids.shape[:2]) if input_ids.dim() == 3 else logits)
+
+    def _encode(self, x: Tensor, plan: list[Step], about: dict[str, Tensor | None]) -> Tensor:
+        given = x
+        if self._layers[0].leads and self._layers[0].norm1 is not None:
+            given = self._normed(x, None, None, self._layers[0].norm1, None, self._layers[0].qkv)[1]
+        elif self._layers[0].qkv.scale is not None:
+            given = _as_bytes(x, self._layers[0].qkv.scale)
+        for j, (layer, step) in enumerate(zip(self._layers, plan, strict=True)):
+            scale = layer.output.scale
+            if step.first_only and "cos" not in layer.tables:
+                rows, found = step.starts[:-1], layer.first_context(x, step.starts, about["positions"])
+                context = _room(len(rows), found.shape[1], x.dtype, scale)
+                context[: len(rows)] = found if scale is None else _as_bytes(found, scale)
+            else:
+                qkv = self._product(j, "qkv", given)
+                context = _room(int(step.kept[-1]), layer.heads * layer.size, x.dtype, scale)
+                places = {"first_only": int(step.first_only), "span": layer.span, "window": layer.window}
+                tables = {**about, **layer.tables, "priority": self._priority}
+                numbers = {**self._numbers, **places}
+                rows = attend(qkv, step.starts, step.kept, context, layer.size, tables, numbers, scale)
+            about = about if step.whole else {name: _taken(one, rows) for name, one in about.items()}
+            attended = self._product(j, "output", context)
+            if layer.leads:
+                x, given = self._normed(attended, x, rows, layer.norm2, "sum", layer.up)
+            else:
+                x, given = self._normed(attended, x, rows, layer.norm1, "norm", layer.up)
+            raised = self._product(j, "up", given)
+            active = torch.empty(len(raised), layer.neurons, dtype=_type(x.dtype, layer.down.scale))
+            activate(raised, layer.activation, active, layer.down.scale)
+            down = self._product(j, "down", active)
+            following = self._layers[j + 1] if j + 1 < len(self._layers) else None
+            norm = (following.norm1 if following else None) if layer.leads else layer.norm2
+            keeps = "sum" if layer.leads else "norm"
+            x, given = self._normed(down, x, None, norm, keeps, following.qkv if following else None)
+        return x
+
+    def _product(self, j: int, name: str, given: Tensor) -> Tensor:
+        if self.watch is not None:
+            self.watch(j, name, given)
+        return getattr(self._layers[j], name)(given)
+
+    def _normed(
+        self, x: Tensor, residual: Tensor | None, at: Tensor | None, norm: Norm | None, keeps: str | None, to: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Of x, whose first rows have a residual at `at` (None: all have theirs), what goes on and what `to` is given.
+
+        Args:
+            keeps: whether the sum goes on or its norm; None for x as it is.
+            to: the product that is given the norm, as it takes it; None for none.
+        """
+        count = len(x) if at is None else len(at)
+        wanted = to is not None and norm is not None
+        total = torch.empty_like(x) if keeps == "sum" else None
+        as_bytes = wanted and to.scale is not None
+        normed = torch.empty_like(x) if keeps == "norm" or (wanted and not as_bytes) else None
+        octets = torch.empty(x.shape, dtype=torch.uint8) if as_bytes else None
+        for one in (total, normed, octets):
+            if one is not None:
+                one[count:] = 0
+        add_norm(x[:count], residual, at, norm, (total, normed, octets), to.scale if as_bytes else None)
+        stays = {"sum": total, "norm": normed, None: x}[keeps]
+        following = octets if as_bytes else normed if normed is not None else stays
+        assert stays is not None and following is not None
+        return stays, following
+
+    def _read(self, x: Tensor, last: Step) -> tuple[Tensor, Tensor | None]:
+        """What the head reads: (B, K, D), and how far each word-vector counts (B, K)."""
+        starts = last.kept
+        if self.model.reads_first:
+            return x.index_select(0, starts[:-1]).unsqueeze(1), None
+        counts = starts.diff()
+        table = pad_sequence(list(x[: int(starts[-1])].split(counts.tolist())), batch_first=True)
+        mask = torch.arange(table.shape[1]) < counts.unsqueeze(-1)
+        return table, None if bool(mask.all()) else mask
+
+
+def check_native(model: Any) -> None:
+    """
+    Raises:
+        NotNative: for what the model does with its word-vectors.
+    """
+    if not isinstance(model, EliminationModel):
+        raise NotNative("it runs models of this encoder")
+    elimination = model.elimination
+    if isinstance(elimination.retention, Thresholds):
+        raise NotNative("strategy=threshold keeps numbers of word-vectors that only scores say")
+    if elimination.merges:
+        raise NotNative("strategy=merge makes new word-vectors of those that are dropped")
+    if elimination.pad_queries:
+        raise NotNative("padding counts in significance")
+
+
+def _room(rows: int, width: int, dtype: torch.dtype, scale: Scale | None = None) -> Tensor:
+    """(at least so many rows, width); those beyond are zeros."""
+    rounded = -(-rows // _ROUNDED) * _ROUNDED
+    made = torch.empty(rounded, width, dtype=_type(dtype, scale))
+    made[rows:] = 0
+    return made
+
+
+def _type(dtype: torch.dtype, scale: Scale | None) -> torch.dtype:
+    return dtype if scale is None else torch.uint8
+
+
+def _as_bytes(x: Tensor, scale: Scale) -> Tensor:
+    return (x / scale.step + scale.zero).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _taken(values: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if values is None else values.index_select(0, rows)

@@ -1,0 +1,135 @@
+"""The native engine answers as the present encoder does: all families, retentions and shapes."""
+
+import pytest
+import torch
+from hosts import FAMILIES, described, logits_of, make_host, ours, texts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.method.elimination import draw_random_order
+from powerbert_cli.native import library
+from powerbert_cli.native.calibration import calibrated
+from powerbert_cli.native.kernels import activate, add_norm
+from powerbert_cli.native.layers import NotNative
+from powerbert_cli.native.model import NativeModel
+
+try:
+    library.library()
+except library.NoLibrary as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+HOW = {
+    "absolute": described((9, 5, 2), 16),
+    "relative": described(None, 16, kind="relative", fractions=(0.7, 0.4, 0.2)),
+    "all": described((16, 16, 16), 16),
+    "late": described((16, 16, 3), 16),
+    "shielded": described((9, 5, 2), 16, protected_tokens=(7, 11, 23, 42)),
+    "no diagonal": described((9, 5, 2), 16, diagonal=False),
+    "head": described((9, 5, 2), 16, "head"),
+    "random": described((9, 5, 2), 16, "random", random_order=draw_random_order(16, 0)),
+    "unprotected": described((9, 5, 2), 16, protected=0),
+}
+
+
+def answers(model, batches):
+    with torch.inference_mode():
+        return torch.cat([model(**batch).logits for batch in batches])
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_answers_as_the_encoder_does(family, how):
+    model = ShortenedModel(make_host(family), HOW[how]).eval()
+    batches = texts(labels=False)
+    batches += [{"input_ids": batches[1]["input_ids"][:1]}, {"input_ids": batches[1]["input_ids"][:2, :1]}]
+    native = NativeModel(model)
+    assert torch.allclose(answers(native, batches), answers(model, batches), atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert", "mpnet"])
+def test_whole_of_transformers_own_answers(family):
+    host = make_host(family)
+    assert torch.allclose(answers(NativeModel(ours(host)), texts(labels=False)), logits_of(host), atol=1e-5)
+
+
+def test_a_head_that_reads_all_word_vectors():
+    model = ShortenedModel(make_host("modernbert", classifier_pooling="mean"), HOW["relative"]).eval()
+    assert torch.allclose(answers(NativeModel(model), texts(False)), answers(model, texts(False)), atol=1e-5)
+
+
+@pytest.mark.parametrize("act", ["gelu", "gelu_new", "relu", "silu", "gelu_pytorch_tanh"])
+def test_activations(act):
+    model = ours(make_host(hidden_act=act), (9, 5, 2))
+    assert torch.allclose(answers(NativeModel(model), texts(False)), answers(model, texts(False)), atol=1e-5)
+
+
+def test_multiple_choice():
+    model = ours(make_host(choice=True), (9, 5, 2))
+    ids = torch.randint(5, 90, (3, 4, 9), generator=torch.Generator().manual_seed(1))
+    found = answers(NativeModel(model), [{"input_ids": ids}])
+    assert found.shape == (3, 4) and torch.allclose(found, answers(model, [{"input_ids": ids}]), atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_one_input_and_many_by_several_threads(threads):
+    model = ours(make_host(), (9, 5, 2))
+    ids = torch.randint(5, 90, (7, 13), generator=torch.Generator().manual_seed(1))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for inputs in (1, 7):
+            batch = [{"input_ids": ids[:inputs]}]
+            assert torch.allclose(answers(NativeModel(model), batch), answers(model, batch), atol=1e-5)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_long_inputs_of_larger_heads():
+    host = make_host(max_position_embeddings=512, hidden_size=96, num_attention_heads=2, initializer_range=0.05)
+    model = ShortenedModel(host, described((300, 40, 7), 512)).eval()
+    lengths = torch.tensor([512, 17, 301, 64])
+    mask = (torch.arange(512) < lengths[:, None]).long()
+    ids = torch.randint(5, 90, (4, 512), generator=torch.Generator().manual_seed(2))
+    batch = [{"input_ids": ids, "attention_mask": mask}]
+    assert torch.allclose(answers(NativeModel(model), batch), answers(model, batch), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: ShortenedModel(make_host(), described(None, 16, "threshold", (0.5,) * 3)), "strategy=threshold"),
+        (lambda: ShortenedModel(make_host(), described((9, 5, 2), 16, "merge")), "strategy=merge"),
+        (lambda: ShortenedModel(make_host(), described((9, 5, 2), 16, pad_queries=True)), "padding counts"),
+        (lambda: ours(make_host(hidden_act="tanh")), "its activation Tanh is none of"),
+        (make_host, "it runs models of this encoder"),
+    ],
+)
+def test_what_it_does_not_run_is_said(make, why):
+    with pytest.raises(NotNative, match=why):
+        NativeModel(make())
+
+
+def test_int8_is_near():
+    for family in ("bert", "modernbert", "albert"):
+        model = ours(make_host(family))
+        native = calibrated(model, texts(labels=False))
+        exact, found = answers(model, texts(False)), answers(native, texts(False))
+        assert 0 < (found - exact).abs().max() < 0.8
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(rows=st.integers(1, 40), width=st.integers(1, 70), seed=st.integers(0, 9))
+def test_the_kernels_of_rows_by_pytorch(rows, width, seed):
+    torch.manual_seed(seed)
+    x, other, gain, shift = torch.randn(rows, width), torch.randn(50, width), torch.randn(width), torch.randn(width)
+    at = torch.randint(0, 50, (rows,), dtype=torch.int32)
+    total, normed = torch.empty_like(x), torch.empty_like(x)
+    add_norm(x, other, at, (gain, shift, 1e-5), (total, normed, None))
+    expected = x + other[at.long()]
+    assert torch.equal(total, expected)
+    assert torch.allclose(normed, torch.nn.functional.layer_norm(expected, (width,), gain, shift, 1e-5), atol=1e-5)
+    gated, to = torch.randn(rows, 2 * width), torch.empty_like(x)
+    activate(gated, "gelu", to)
+    first, second = gated.chunk(2, dim=1)
+    assert torch.allclose(to, torch.nn.functional.gelu(first) * second, atol=2e-6)
