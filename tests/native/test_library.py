@@ -88,7 +88,7 @@ def test_bench_skips_it_with_the_reason(cache, monkeypatch, tmp_path):
     with pytest.raises(Unavailable, match=r"C\+\+ compiler"):
         runner("native", "plain", make_host(), "fp32", Place("cpu", 1, tmp_path))
     for precision, place, why in (
-        ("bf16", Place("cpu", 1, tmp_path), "has fp32 and int8, not bf16"),
+        ("fp16", Place("cpu", 1, tmp_path), "has fp32 and bf16 and int8, not fp16"),
         ("fp32", Place("cuda", 1, tmp_path), "on the CPU only"),
         ("int8", Place("cpu", 1, tmp_path), "calibrated on inputs"),
     ):

@@ -110,6 +110,15 @@ def test_what_it_does_not_run_is_said(make, why):
         NativeModel(make())
 
 
+@pytest.mark.parametrize("family", ["bert", "modernbert", "mpnet"])
+def test_bfloat16_is_as_near_as_the_encoders_own(family):
+    model = ShortenedModel(make_host(family), HOW["all"]).eval()
+    exact = answers(model, texts(False))
+    own = answers(ShortenedModel(make_host(family).bfloat16(), HOW["all"]).eval(), texts(False))
+    found = answers(NativeModel(model, torch.bfloat16), texts(False))
+    assert 0 < (found - exact).abs().max() < 2 * (own.float() - exact).abs().max()
+
+
 def test_int8_is_near():
     for family in ("bert", "modernbert", "albert"):
         model = ours(make_host(family))

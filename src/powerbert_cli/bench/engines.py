@@ -30,6 +30,7 @@ from ..native.calibration import calibrated
 from ..native.layers import NotNative
 from ..native.library import NoLibrary
 from ..native.model import NativeModel
+from ..native.products import has_bf16
 from ..settings import ENGINE_PRECISIONS
 from ..tasks.batches import Batch
 from .ctranslate import COMPUTE, NotConverted, ctranslate2_runner
@@ -113,14 +114,16 @@ def _compiled(name: str, model: nn.Module, precision: str, place: Place) -> Runn
 
 
 def _native(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
-    _only("native", place, precision, ("fp32", "int8"))
+    _only("native", place, precision, ("fp32", "bf16", "int8"))
+    if precision == "bf16" and not has_bf16():
+        raise Unavailable("this CPU has no bf16 of its own, which would take many times as long as fp32")
     if precision == "int8" and not place.inputs:
         raise Unavailable("native's int8 is calibrated on inputs, and there are none")
     host: Any = model
     if not isinstance(model, ShortenedModel):
         host = ShortenedModel(host, plain(usable_positions(host.config), layers_of(host.config))).eval()
     try:
-        return NativeModel(host) if precision == "fp32" else calibrated(host, place.inputs)
+        return calibrated(host, place.inputs) if precision == "int8" else NativeModel(host, DTYPES[precision])
     except (NotNative, NoLibrary) as error:
         raise Unavailable(str(error)) from error
 

@@ -13,6 +13,7 @@ from ..encoder.driven import is_multiple_choice
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 from ..method.retention import RetentionError
+from ..native.model import NativeModel
 from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
 from .model_dir import RETENTION, WHERE, found_file, load_host, save_host
@@ -163,13 +164,24 @@ class PowerBertForMultipleChoice(_PowerBertModel):
 modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES["powerbert"] = PowerBertForSequenceClassification.__name__
 
 
-def load_shortened(folder: str | Path) -> PowerBertForSequenceClassification | PowerBertForMultipleChoice:
+def load_shortened(folder: str | Path, engine: str = "eager") -> Any:
     """The shortened classifier of a directory on this machine, of either kind, in float32; see `from_pretrained`.
 
     Call it with what the directory's tokenizer gives (input_ids, attention_mask, token_type_ids), at most `seq_len`
     word-pieces long.
+
+    Args:
+        engine: eager for a `PowerBertForSequenceClassification` or a `PowerBertForMultipleChoice`, which PyTorch runs;
+            native for a `NativeModel`, which answers faster on a CPU and does nothing else.
+
+    Raises:
+        ModelError: another engine.
+        NotNative, NoLibrary: the native engine does not run this model, or not here.
     """
+    if engine not in ("eager", "native"):
+        raise ModelError(f"engine={engine} is none of eager, native; bench and predict have more")
     read_retention(Path(folder) / RETENTION)  # before the weights
     host = load_host(str(folder), local_files_only=True)
     cls = PowerBertForMultipleChoice if is_multiple_choice(host.config) else PowerBertForSequenceClassification
-    return cls._made(str(folder), host, {"local_files_only": True})
+    model = cls._made(str(folder), host, {"local_files_only": True})
+    return NativeModel(model) if engine == "native" else model

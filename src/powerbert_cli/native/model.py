@@ -27,7 +27,7 @@ _ROUNDED = 32  # rows of a product: oneDNN makes a primitive for each shape, and
 
 
 class NativeModel:
-    """Answers as the model does, in float32 or in int8; called with the same tensors.
+    """Answers as the model does, in float32, bfloat16 or int8; called with the same tensors.
 
     It holds copies of the weights, arranged for its products: a model that changes afterwards needs another one.
 
@@ -36,23 +36,27 @@ class NativeModel:
 
     Args:
         model: in evaluation mode, on the CPU, in float32.
+        dtype: float32 or bfloat16, of the rows.
 
     Raises:
         NotNative: the model is of a kind that it does not run; says which.
         NoLibrary: the kernels cannot be had.
     """
 
-    def __init__(self, model: ShortenedModel) -> None:
+    def __init__(self, model: ShortenedModel, dtype: torch.dtype = torch.float32) -> None:
         check_native(model)
         library()
         self.model, self.config, self.seq_len = model, model.config, model.seq_len
+        self.dtype = dtype
         self.watch: Callable[[int, str, Tensor], None] | None = None
         known: dict[int, Layer] = {}  # ALBERT's layers share theirs
         self._layers: list[Layer] = []
         for block in model.views():
             key = id(getattr(block, "up", block))
             if key not in known:
-                known[key] = layer_of(block, model.seq_len)
+                made = layer_of(block, model.seq_len)
+                in_dtype: Any = {name: getattr(made, name).to(dtype) for name in PRODUCTS}
+                known[key] = replace(made, **in_dtype)
             self._layers.append(known[key])
         elimination = model.elimination
         ranking = elimination.ranking
@@ -81,7 +85,7 @@ class NativeModel:
         mask = real_mask(None if mask is None else mask.expand(ids.shape))
         sizes = torch.full((len(ids),), ids.shape[1]) if mask is None else mask.sum(dim=-1)
         plan = steps(self.model.elimination, sizes, len(self._layers), self.model.ends_in_first)
-        vectors = self.model.embedded(ids, types).flatten(0, 1)
+        vectors = self.model.embedded(ids, types).flatten(0, 1).to(self.dtype)
         shield = shield_of(ids, self.model.elimination.protected_tokens)
         places = torch.arange(ids.shape[1], dtype=torch.int32).expand(ids.shape) if self._placed else None
         real = None if mask is None else mask.flatten().nonzero().squeeze(1)
@@ -111,9 +115,9 @@ class NativeModel:
         for j, (layer, step) in enumerate(zip(self._layers, plan, strict=True)):
             scale = layer.output.scale
             if step.first_only and "cos" not in layer.tables:
-                rows, found = step.starts[:-1], layer.first_context(x, step.starts, about["positions"])
+                rows, found = step.starts[:-1], layer.first_context(x.float(), step.starts, about["positions"])
                 context = _room(len(rows), found.shape[1], x.dtype, scale)
-                context[: len(rows)] = found if scale is None else _as_bytes(found, scale)
+                context[: len(rows)] = found if scale is None else _as_bytes(found, scale)  # cast to what it takes
             else:
                 qkv = self._product(j, "qkv", given)
                 context = _room(int(step.kept[-1]), layer.heads * layer.size, x.dtype, scale)
@@ -168,7 +172,7 @@ class NativeModel:
 
     def _read(self, x: Tensor, last: Step) -> tuple[Tensor, Tensor | None]:
         """What the head reads: (B, K, D), and how far each word-vector counts (B, K)."""
-        starts = last.kept
+        starts, x = last.kept, x.float()
         if self.model.reads_first:
             return x.index_select(0, starts[:-1]).unsqueeze(1), None
         counts = starts.diff()

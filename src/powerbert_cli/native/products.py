@@ -3,6 +3,7 @@
 Legend: R rows, I inputs and O outputs of a product.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,11 @@ from ..store.environment import cpu_flags
 from .kernels import Scale
 
 _VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
+
+
+def has_bf16() -> bool:
+    """Whether the CPU has bfloat16 of its own; else it would take many times as long as float32."""
+    return bool({"avx512_bf16", "amx_bf16"} & set(cpu_flags()))
 
 
 def _largest() -> int:
@@ -31,19 +37,29 @@ class Product(Protocol):
     scale: Scale | None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(R, I) → (R, O) float32."""
+        """(R, I) → (R, O), of bytes in float32."""
 
 
 class FloatProduct:
+    """In float32 or bfloat16."""
+
     scale: Scale | None = None
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         """weight: (O, I); bias: (O,), or None."""
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
-        self._arranged = ArrangedLinear(self.weight, self.bias)
+        self._arranged: Callable[[Tensor], Tensor] = ArrangedLinear(self.weight, self.bias)
+        if weight.dtype == torch.bfloat16 and has_bf16():
+            packed = torch.ops.mkldnn._reorder_linear_weight(self.weight)
+            self._arranged = lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, self.bias, "none", [], "")
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._arranged(x)
+
+    def to(self, dtype: torch.dtype) -> "FloatProduct":
+        if dtype == self.weight.dtype:
+            return self
+        return FloatProduct(self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
 
 
 @dataclass
