@@ -1,4 +1,4 @@
-"""nox -s tests extras lint types docs wheel minimums audit"""
+"""nox -s tests extras lint types docs wheel minimums audit kernels"""
 
 import re
 import tomllib
@@ -22,6 +22,20 @@ def extras(session: nox.Session) -> None:
     """The tests of trackers, the server, the site and the GPU kernels."""
     session.install(*CONSTRAINTS, "-e", ".[test-extras]")
     session.run("pytest", "-m", "extras", *session.posargs)
+
+
+@nox.session
+def kernels(session: nox.Session) -> None:
+    """The native engine's kernels: their format, and their tests under sanitizers of addresses and behaviour."""
+    session.install(*CONSTRAINTS, "-e", ".[test]", "clang-format")
+    session.run("clang-format", "--dry-run", "--Werror", "src/powerbert_cli/native/kernels.cpp")
+    library = session.run("g++", "-print-file-name=libasan.so", silent=True, external=True)
+    env = {
+        "CXXFLAGS": "-g -fsanitize=address,undefined -fno-sanitize-recover=all",
+        "LD_PRELOAD": str(library).strip(),
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }
+    session.run("pytest", "-n0", "tests/native/test_native.py", *session.posargs, env=env)
 
 
 @nox.session

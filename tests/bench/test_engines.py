@@ -186,6 +186,19 @@ def test_ctranslate2_packs_by_itself(host, rows, place):
     assert found["ctranslate2", "sorted"] == found["ctranslate2", "packed"] < found["eager", "sorted"]
 
 
+def test_natives_plain_model_is_this_encoder_with_everything_kept(host, rows, place):
+    """It packs rows, and its last layer answers for [CLS] alone: so it costs what full does."""
+    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
+    found, skipped = contenders_of(
+        model, rows, place, ("native",), ("fp32",), ("sorted", "packed"), models=("plain", "full", "shortened")
+    )
+    if skipped:
+        pytest.skip(skipped[0].reason)
+    flops = {(c.model, c.padding): c.flops for c in found}
+    assert len(found) == 6 and flops["plain", "sorted"] == flops["full", "sorted"] == flops["full", "packed"]
+    assert flops["shortened", "packed"] < flops["plain", "packed"]
+
+
 def test_what_cannot_run_is_skipped_with_the_reason(host, rows, place, monkeypatch):
     pytest.importorskip("onnxruntime")
     model = ShortenedModel(host, described(None, 16, "threshold", (0.5, 0.5, 0.5)))

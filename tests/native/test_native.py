@@ -6,6 +6,7 @@ from hosts import FAMILIES, described, logits_of, make_host, ours, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import draw_random_order
 from powerbert_cli.native import library
@@ -30,6 +31,8 @@ HOW = {
     "random": described((9, 5, 2), 16, "random", random_order=draw_random_order(16, 0)),
     "unprotected": described((9, 5, 2), 16, protected=0),
 }
+
+FAMILIES_IN_TURN = list(FAMILIES)
 
 
 def answers(model, batches):
@@ -95,6 +98,26 @@ def test_long_inputs_of_larger_heads():
     assert torch.allclose(answers(NativeModel(model), batch), answers(model, batch), atol=1e-5)
 
 
+@pytest.mark.parametrize("number", [60, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_batches_of_any_shape(number):
+    """All families in turn; lengths of inputs, how many there are and what is kept are drawn."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(low, high, count=1):
+        return torch.randint(low, high + 1, (count,), generator=generator).tolist()
+
+    hosts = {family: make_host(family) for family in FAMILIES}
+    for i in range(number):
+        lengths = drawn(1, 16, drawn(1, 9)[0])
+        kept = sorted(drawn(1, 16, 3), reverse=True)
+        model = ShortenedModel(hosts[FAMILIES_IN_TURN[i % len(hosts)]], described(tuple(kept), 16)).eval()
+        mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+        ids = torch.randint(5, 90, mask.shape, generator=generator)
+        batch = [{"input_ids": torch.where(mask.bool(), ids, 1), "attention_mask": mask}]
+        found, expected = answers(NativeModel(model), batch), answers(model, batch)
+        assert torch.allclose(found, expected, atol=1e-5), (i, lengths, kept)
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [
@@ -102,7 +125,8 @@ def test_long_inputs_of_larger_heads():
         (lambda: ShortenedModel(make_host(), described((9, 5, 2), 16, "merge")), "strategy=merge"),
         (lambda: ShortenedModel(make_host(), described((9, 5, 2), 16, pad_queries=True)), "padding counts"),
         (lambda: ours(make_host(hidden_act="tanh")), "its activation Tanh is none of"),
-        (make_host, "it runs models of this encoder"),
+        (make_host, "it runs shortened models of this encoder"),
+        (lambda: SoftExtractModel(make_host(), described(None, 16)), "it runs shortened models"),
     ],
 )
 def test_what_it_does_not_run_is_said(make, why):

@@ -17,7 +17,7 @@ from ..method.elimination import plain
 from ..method.retention import Thresholds
 from ..tasks.batches import Batch, make_batches
 from .cost import Cost, Peaks, encoder_cost, roofline_seconds, shape_of, together, total
-from .engines import DTYPES, Place, Unavailable, runner
+from .engines import DTYPES, Place, Unavailable, as_native, runner
 from .timing import Contender
 
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -108,7 +108,8 @@ def build_contenders(
                     continue
                 if name == "packed" and padding != "packed":
                     continue
-                layers = [batch_cost(batch, models[name], engine) for batch in batches[padding]]
+                runs = as_native(models[name]) if engine == "native" else models[name]
+                layers = [batch_cost(batch, runs, engine) for batch in batches[padding]]
                 flops = sum(total(layer).flops for batch in layers for layer in batch)
                 roofline = None
                 if precision in peaks:

@@ -119,13 +119,18 @@ def _native(name: str, model: nn.Module, precision: str, place: Place) -> Runner
         raise Unavailable("this CPU has no bf16 of its own, which would take many times as long as fp32")
     if precision == "int8" and not place.inputs:
         raise Unavailable("native's int8 is calibrated on inputs, and there are none")
-    host: Any = model
-    if not isinstance(model, ShortenedModel):
-        host = ShortenedModel(host, plain(usable_positions(host.config), layers_of(host.config))).eval()
+    runs = as_native(model)
     try:
-        return calibrated(host, place.inputs) if precision == "int8" else NativeModel(host, DTYPES[precision])
+        return calibrated(runs, place.inputs) if precision == "int8" else NativeModel(runs, DTYPES[precision])
     except (NotNative, NoLibrary) as error:
         raise Unavailable(str(error)) from error
+
+
+def as_native(model: Any) -> ShortenedModel:
+    """What the native engine runs: of a plain model this encoder with everything kept."""
+    if isinstance(model, ShortenedModel):
+        return model
+    return ShortenedModel(model, plain(usable_positions(model.config), layers_of(model.config))).eval()
 
 
 def _onnx(name: str, model: nn.Module, precision: str, place: Place) -> Runner:

@@ -145,7 +145,8 @@ static inline void product(const float *const *a, const float *b, int b_step, in
   }
 }
 
-static inline void product(int rows, const float *const *a, const float *b, int b_step, int depth, float *c, int c_step) {
+static inline void product(int rows, const float *const *a, const float *b, int b_step, int depth, float *c,
+                           int c_step) {
   switch (rows) {
   case 1:
     return product<1>(a, b, b_step, depth, c, c_step);
@@ -215,7 +216,8 @@ struct Buffers {
 
 thread_local Buffers own, shared;
 
-static inline void softmax(float *row, int step) {
+// In place; also added to `sums`, where there are any.
+static inline void softmax(float *row, int step, float *sums = nullptr) {
   vec most = load(row);
   for (int c = LANES; c < step; c += LANES) {
     vec x = load(row + c);
@@ -230,8 +232,12 @@ static inline void softmax(float *row, int step) {
     store(row + c, y);
   }
   float inverse = 1.0f / sum_of(sum);
-  for (int c = 0; c < step; c += LANES)
-    store(row + c, load(row + c) * inverse);
+  for (int c = 0; c < step; c += LANES) {
+    vec y = load(row + c) * inverse;
+    store(row + c, y);
+    if (sums)
+      store(sums + c, load(sums + c) + y);
+  }
 }
 
 template <typename T> class Attending {
@@ -257,9 +263,8 @@ public:
         ranked[j] = j < a.protected_ ? INFINITY : a.shield && a.shield[begin + j] ? FLT_MAX : own;
         order[j] = j;
       }
-      std::nth_element(order, order + k, order + n, [&](int x, int y) {
-        return ranked[x] > ranked[y] || (ranked[x] == ranked[y] && x < y);
-      });
+      std::nth_element(order, order + k, order + n,
+                       [&](int x, int y) { return ranked[x] > ranked[y] || (ranked[x] == ranked[y] && x < y); });
       std::sort(order, order + k);
     } else {
       for (int j = 0; j < k; j++)
@@ -304,13 +309,9 @@ public:
       if (a.bias || a.window)
         place(row, begin, query, n, h);
       std::fill(row + n, row + step, -INFINITY);
-      softmax(row, step);
-      if (!sums)
-        continue;
-      if (!a.diagonal)
+      softmax(row, step, sums);
+      if (sums && !a.diagonal)
         sums[query] -= row[query];
-      for (int c = 0; c < step; c += LANES)
-        store(sums + c, load(sums + c) + load(row + c));
     }
   }
 
@@ -528,9 +529,9 @@ void activate(const T *x, int64_t rows, int64_t width, int kind, bool gated, U *
   }
 }
 
-// Attention of each input's first word-vector without keys and values of the others: its score of x is its query through
-// the keys' weights times x, and what it reads is the values' weights times the mean of x. In `asked` (B, H, D) are these
-// queries, scaled; in `means` (B, H, D) go the means.
+// Attention of each input's first word-vector without keys and values of the others: its score of x is its query
+// through the keys' weights times x, and what it reads is the values' weights times the mean of x. In `asked` (B, H, D)
+// are these queries, scaled; in `means` (B, H, D) go the means.
 void attend_first(const float *x, const int32_t *starts, const float *asked, const int32_t *positions,
                   const float *bias, int span, int inputs, int heads, int hidden, float *means) {
   int wide = padded(hidden), across = padded(heads);
@@ -538,7 +539,8 @@ void attend_first(const float *x, const int32_t *starts, const float *asked, con
   for (int i = 0; i < inputs; i++) {
     int begin = starts[i], n = starts[i + 1] - begin, step = padded(n);
     const float *own_x = x + size_t(begin) * hidden, *query = asked + size_t(i) * heads * hidden;
-    float *buffer = own.take(size_t(n) * wide + size_t(hidden) * across + size_t(n) * across + size_t(heads) * (step + wide));
+    float *buffer =
+        own.take(size_t(n) * wide + size_t(hidden) * across + size_t(n) * across + size_t(heads) * (step + wide));
     float *rows = buffer, *turned = rows + size_t(n) * wide, *scores = turned + size_t(hidden) * across;
     float *weights = scores + size_t(n) * across, *found = weights + size_t(heads) * step;
     for (int j = 0; j < n; j++) {
@@ -614,8 +616,8 @@ int powerbert_add_norm(const void *x, const void *residual, const int32_t *at, c
     add_norm((const float *)x, (const float *)residual, at, gain, shift, epsilon, rows, hidden, (float *)sum,
              (float *)norm, octets, scale);
   else if (kind == BFLOAT)
-    add_norm((const half *)x, (const half *)residual, at, gain, shift, epsilon, rows, hidden, (half *)sum,
-             (half *)norm, octets, scale);
+    add_norm((const half *)x, (const half *)residual, at, gain, shift, epsilon, rows, hidden, (half *)sum, (half *)norm,
+             octets, scale);
   else
     return 1;
   return 0;

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -53,7 +54,7 @@ def compiled() -> Path:
     compiler = _compiler()
     if compiler is None:
         raise NoLibrary("engine=native needs a C++ compiler once: install g++ or clang++, or name one in CXX")
-    flags = (*FLAGS, *_target())
+    flags = (*FLAGS, *_target(), *shlex.split(os.environ.get("CXXFLAGS", "")))
     decides = (SOURCE.read_bytes(), repr((compiler, flags, cpu_flags())).encode())
     name = f"kernels-{hashlib.sha256(b''.join(decides)).hexdigest()[:16]}.so"
     path = _folder() / name
@@ -100,7 +101,7 @@ def _compile(compiler: str, flags: tuple[str, ...], path: Path) -> None:
         object_file, made = f"{folder}/kernels.o", f"{folder}/kernels.so"
         for command in (
             [compiler, *flags, "-c", str(SOURCE), "-o", object_file],
-            [compiler, "-shared", object_file, "-o", made],
+            [compiler, *(flag for flag in flags if flag.startswith("-fsanitize")), "-shared", object_file, "-o", made],
         ):
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=_ENOUGH_S)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from ..encoder.driven import EliminationModel, flat, real_mask
+from ..encoder.driven import flat, real_mask
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import ByPosition, shield_of
 from ..method.retention import Thresholds
@@ -186,8 +186,8 @@ def check_native(model: Any) -> None:
     Raises:
         NotNative: for what the model does with its word-vectors.
     """
-    if not isinstance(model, EliminationModel):
-        raise NotNative("it runs models of this encoder")
+    if not isinstance(model, ShortenedModel):
+        raise NotNative("it runs shortened models of this encoder")
     elimination = model.elimination
     if isinstance(elimination.retention, Thresholds):
         raise NotNative("strategy=threshold keeps numbers of word-vectors that only scores say")
