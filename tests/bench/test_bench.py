@@ -11,7 +11,7 @@ from powerbert_cli.bench.cost import Peaks, encoder_flops, shape_of
 from powerbert_cli.bench.profile import profile
 from powerbert_cli.bench.ratio import speedup
 from powerbert_cli.bench.table import compared, table
-from powerbert_cli.bench.timing import MIN_ROUNDS, measure, warm_up
+from powerbert_cli.bench.timing import MIN_ROUNDS, Contender, measure, warm_up
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.report.profile_table import draw_profile, say_profile
 from powerbert_cli.report.tables import say_timing
@@ -49,6 +49,22 @@ def test_choose_rows_draws_with_a_seed_and_repeats_where_there_are_too_few():
     drawn = [choose_rows(100, examples=9, batch_size=4, seed=seed) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2] and all(len(set(rows)) == 8 for rows in drawn)
     assert max(drawn[0]) > 8  # not the first ones
+
+
+def test_the_fastest_is_the_fastest_and_what_others_have_stands_beside_it():
+    """Also where the native engine's own plain model is the fastest that eliminates nothing."""
+
+    def timed(model, engine, seconds):
+        made = Contender(model, engine, "sorted", "fp32", None, [{}], 1.0)
+        made.calls = [[seconds]] * 3
+        return made
+
+    contenders = [timed("plain", "eager", 8.0), timed("plain", "native", 4.0), timed("shortened", "native", 2.0)]
+    timing = table(contenders, 2, 16).set_index("contender")
+    short = timing.loc["shortened/sorted/native/fp32"]
+    assert (short["speedup_vs_best"], short["speedup_vs_others"]) == pytest.approx((2.0, 4.0))
+    alone = table(contenders[1:], 2, 16)
+    assert alone["speedup_vs_others"].isna().all() and alone["speedup_vs_best"].tolist() == pytest.approx([1.0, 2.0])
 
 
 def test_table_compares_with_the_plain_contender_of_the_same_padding(host, rows, place):

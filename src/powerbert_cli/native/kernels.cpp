@@ -163,6 +163,18 @@ static inline void product(int rows, const float *const *a, const float *b, int 
   }
 }
 
+// C (rows, width) = A (rows, depth) B (depth, width); the width is whole blocks, and the steps of B and C.
+static inline void multiply(int rows, const float *a, size_t a_step, const float *b, int width, int depth, float *c) {
+  for (int r = 0; r < rows; r += ROWS) {
+    int count = std::min(ROWS, rows - r);
+    const float *of[ROWS];
+    for (int q = 0; q < count; q++)
+      of[q] = a + (r + q) * a_step;
+    for (int e = 0; e < width; e += BLOCK)
+      product(count, of, b + e, width, depth, c + size_t(r) * width + e, width);
+  }
+}
+
 // So many numbers, as they are in memory at `to`.
 template <typename U> static inline void put_all(U *to, const float *from, int64_t count, Scale scale) {
   int64_t e = 0;
@@ -295,14 +307,7 @@ public:
       for (int e = 0; e < d; e++)
         query[e] *= a.scale;
     }
-    for (int r = 0; r < count; r += ROWS) {
-      int rows = std::min(ROWS, count - r);
-      const float *of[ROWS];
-      for (int q = 0; q < rows; q++)
-        of[q] = queries + size_t(r + q) * d;
-      for (int c = 0; c < step; c += BLOCK)
-        product(rows, of, keys + c, step, d, w + size_t(r) * step + c, step);
-    }
+    multiply(count, queries, d, keys, step, d, w);
     for (int r = 0; r < count; r++) {
       float *row = w + size_t(r) * step;
       int query = at ? at[r] : r;
@@ -551,14 +556,7 @@ void attend_first(const float *x, const int32_t *starts, const float *asked, con
     for (int h = 0; h < heads; h++)
       for (int e = 0; e < hidden; e++)
         turned[size_t(e) * across + h] = query[size_t(h) * hidden + e];
-    const float *of[ROWS];
-    for (int r = 0; r < n; r += ROWS) {
-      int count = std::min(ROWS, n - r);
-      for (int q = 0; q < count; q++)
-        of[q] = rows + size_t(r + q) * wide;
-      for (int c = 0; c < across; c += BLOCK)
-        product(count, of, turned + c, across, hidden, scores + size_t(r) * across + c, across);
-    }
+    multiply(n, rows, wide, turned, across, hidden, scores);
     for (int h = 0; h < heads; h++) {
       float *row = weights + size_t(h) * step;
       for (int j = 0; j < n; j++) {
@@ -569,13 +567,7 @@ void attend_first(const float *x, const int32_t *starts, const float *asked, con
       std::fill(row + n, row + step, -INFINITY);
       softmax(row, step);
     }
-    for (int h = 0; h < heads; h += ROWS) {
-      int count = std::min(ROWS, heads - h);
-      for (int q = 0; q < count; q++)
-        of[q] = weights + size_t(h + q) * step;
-      for (int c = 0; c < wide; c += BLOCK)
-        product(count, of, rows + c, wide, n, found + size_t(h) * wide + c, wide);
-    }
+    multiply(heads, weights, step, rows, wide, n, found);
     for (int h = 0; h < heads; h++)
       std::memcpy(means + (size_t(i) * heads + h) * hidden, found + size_t(h) * wide, 4 * size_t(hidden));
   }

@@ -117,7 +117,7 @@ class NativeModel:
             if step.first_only and "cos" not in layer.tables:
                 rows, found = step.starts[:-1], layer.first_context(x.float(), step.starts, about["positions"])
                 context = _room(len(rows), found.shape[1], x.dtype, scale)
-                context[: len(rows)] = found if scale is None else _as_bytes(found, scale)  # cast to what it takes
+                context[: len(rows)] = found if scale is None else _as_bytes(found, scale)
             else:
                 qkv = self._product(j, "qkv", given)
                 context = _room(int(step.kept[-1]), layer.heads * layer.size, x.dtype, scale)

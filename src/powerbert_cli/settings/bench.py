@@ -22,8 +22,8 @@ class BenchOptions:
     engines: list[str] = key(
         "how models are run: eager, compile, native, onnx, openvino, ctranslate2",
         "; compile: torch.compile, one graph for each batch size and length; native: powerbert's own kernels for a "
-        "CPU, in fp32 and int8, compiled at first use by g++ or clang++; onnx: ONNX Runtime; ctranslate2: plain models "
-        "only; native and ctranslate2 remove padding by themselves; what is not installed or cannot run here is "
+        "CPU, in fp32, bf16 and int8, compiled at first use by g++ or clang++; onnx: ONNX Runtime; ctranslate2: plain "
+        "models only; native and ctranslate2 remove padding by themselves; what is not installed or cannot run here is "
         "skipped, with the reason",
         common=True,
     )
