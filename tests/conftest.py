@@ -17,16 +17,26 @@ from small import SMALL
 # Files that take long: with these first no worker is left alone with one at the end.
 LONG = ("test_kinds", "test_readme", "test_compress", "test_verbs", "test_onnx_file", "test_engines", "test_export")
 
+# Where coverage follows the lines: to follow a whole command's takes as long again as to run it.
+FOLLOWED = {"method", "encoder", "native", "models", "store", "tasks", "compress", "search", "training"}
 
-def pytest_configure(config: pytest.Config) -> None:
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
     """What tests share is imported where tests run: the process that only hands them out starts at once.
 
-    absl, which tensorboard brings, is kept from closing pytest's own capture of stderr: its handler holds the stderr of
-    its import, and closes it at `logging.shutdown` unless it is the present one. Hydra calls that at the beginning of
-    each job, which in a test with capfd has another stderr.
+    Not before pytest-cov follows the lines of a worker, or it misses those of what was imported.
     """
+    config = session.config
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         config.pluginmanager.import_plugin("once")
+
+
+def pytest_configure() -> None:
+    """absl, which tensorboard brings, is kept from closing pytest's own capture of stderr: its handler holds the stderr
+    of its import, and closes it at `logging.shutdown` unless it is the present one. Hydra calls that at the beginning of
+    each job, which in a test with capfd has another stderr.
+    """
     if find_spec("absl"):
         from absl import logging
 
@@ -35,6 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem not in LONG)
+    for item in items:
+        if item.path.parent.name not in FOLLOWED:
+            item.add_marker("no_cover")
 
 
 @pytest.fixture
