@@ -33,9 +33,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_configure() -> None:
-    """absl, which tensorboard brings, is kept from closing pytest's own capture of stderr: its handler holds the stderr
-    of its import, and closes it at `logging.shutdown` unless it is the present one. Hydra calls that at the beginning of
-    each job, which in a test with capfd has another stderr.
+    """absl, which tensorboard brings, is kept from closing pytest's own capture of stderr.
+
+    Its handler holds the stderr of its import, and closes it at `logging.shutdown` unless it is the present one. Hydra
+    calls that at the beginning of each job, which in a test with capfd has another stderr.
     """
     if find_spec("absl"):
         from absl import logging
