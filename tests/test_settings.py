@@ -76,7 +76,10 @@ def test_what_is_no_model_is_refused(verb, what, tmp_path):
         model_dir(folder, [9, 5], export=True, weights=False)
     elif what == "nothing":
         folder.mkdir()
-    said = "is an exported folder, which its engine loads" if what == "exported" else "is no model directory"
+    said = "is no model directory"
+    if what == "exported":
+        takes = verb in ("bench", "predict")
+        said = "is not as powerbert export writes it" if takes else "is an exported folder, which its engine loads"
     with pytest.raises(SettingsError, match=said):
         made(verb, f"model_dir={folder}")
 

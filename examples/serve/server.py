@@ -1,4 +1,4 @@
-"""Answers texts over HTTP with a directory that `powerbert export` wrote (ONNX Runtime or OpenVINO), served by Mosec.
+"""Answers texts over HTTP with a directory that `powerbert export` wrote (native, onnx, openvino), served by Mosec.
 
 MODEL=EXPORTED python server.py --port 8000      # all of Mosec's own options: python server.py --help
                                                  # it answers this machine alone; --address 0.0.0.0 opens it to others
@@ -47,8 +47,18 @@ class Classifier(Worker):
             "multi_label_classification"
         )
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        open_graph = {"onnx": self._onnx, "openvino": self._openvino}[about["engine"]]
-        open_graph(str(folder / about["file"]), threads, about["precision"])
+        open_model = {"native": self._native, "onnx": self._onnx, "openvino": self._openvino}[about["engine"]]
+        open_model(str(folder / about["file"]), threads, about["precision"])
+
+    def _native(self, file: str, threads: int, precision: str) -> None:
+        import torch
+
+        from powerbert_cli import load_shortened
+
+        torch.set_num_threads(threads)
+        model = load_shortened(Path(file).parent, engine="native")
+        self.inputs = self.tokenizer.model_input_names
+        self.logits = lambda batch: model(**{name: torch.from_numpy(value) for name, value in batch.items()}).logits
 
     def _onnx(self, graph: str, threads: int, precision: str) -> None:
         import onnxruntime

@@ -1,5 +1,6 @@
 """A shortened model in the hands of a transformers user."""
 
+import copy
 import json
 import os
 from types import SimpleNamespace
@@ -13,6 +14,8 @@ from powerbert_cli import PowerBertForMultipleChoice, PowerBertForSequenceClassi
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.models.model_dir import save_model_dir
 from powerbert_cli.models.weights import ModelError
+from powerbert_cli.native import library
+from powerbert_cli.native.model import NativeModel
 from powerbert_cli.store.retention_file import RetentionFile
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
@@ -54,7 +57,7 @@ def test_what_transformers_models_have(folder, batch):
         output = model.float()(**batch, output_hidden_states=True)
         assert [state.shape[1] for state in output.hidden_states] == [16, 8, 5, 1]
         logits, *_ = model(**batch, return_dict=False)
-        assert torch.equal(logits, output.logits)
+        assert torch.allclose(logits, output.logits, atol=1e-6)
     with pytest.raises(ValueError, match="inputs_embeds is not available in a shortened model"):
         model(**batch, inputs_embeds=torch.zeros(1))
 
@@ -62,7 +65,7 @@ def test_what_transformers_models_have(folder, batch):
 def test_saved_it_is_the_same_and_plain_transformers_loads_the_unshortened_one(folder, tmp_path, host, batch):
     model = PowerBertForSequenceClassification.from_pretrained(folder)
     model.save_pretrained(tmp_path / "again")
-    again = load_shortened(tmp_path / "again")
+    again = PowerBertForSequenceClassification.from_pretrained(tmp_path / "again")
     assert json.loads((tmp_path / "again/retention.json").read_text())["task"] == "rte"
     assert json.loads((tmp_path / "again/config.json").read_text())["architectures"] == [
         "BertForSequenceClassification"
@@ -151,3 +154,77 @@ def test_adapters_are_refused_until_they_are_merged(folder, tmp_path, batch):
         assert not torch.allclose(model(**batch).logits, before, atol=1e-3)  # it takes part at once
     with pytest.raises(ModelError, match="adapters that are not merged"):
         model.save_pretrained(tmp_path / "adapted")
+
+
+@pytest.fixture
+def natively(monkeypatch):
+    """What the native engine was asked: a batch each."""
+    try:
+        library.library()
+    except library.NoLibrary as error:
+        pytest.skip(str(error))
+    asked, answer = [], NativeModel.__call__
+    monkeypatch.setattr(NativeModel, "__call__", lambda self, *given: asked.append(given) or answer(self, *given))
+    return asked
+
+
+def test_inference_on_a_cpu_is_the_native_engines(folder, batch, natively):
+    model = PowerBertForSequenceClassification.from_pretrained(folder)
+    plain = load_shortened(folder)
+
+    def alike():
+        with torch.no_grad():
+            return torch.allclose(model(**batch).logits, plain(**batch).logits, atol=1e-5)
+
+    assert alike() and alike() and len(natively) == 2
+    with torch.no_grad():  # it sees what has changed
+        for one in (model, plain):
+            one.host.bert.encoder.layer[1].output.dense.weight.mul_(1.5)
+    assert alike() and len(natively) == 3
+    for one in (model, plain):
+        one.host.bert.encoder.layer[0].output.dense.weight.data.mul_(1.5)
+        one.refresh()
+    assert alike() and len(natively) == 4
+    hook = model.host.bert.encoder.layer[0].output.dense.register_forward_hook(lambda module, given, made: made * 0)
+    assert not alike() and len(natively) == 4
+    hook.remove()
+    assert alike() and len(natively) == 5
+    again = copy.deepcopy(model)
+    with torch.no_grad():
+        assert torch.equal(again(**batch).logits, model(**batch).logits) and len(natively) == 7
+    shorter = described((4, 3, 2), 16)
+    with model.eliminating(shorter), plain.eliminating(shorter):
+        assert alike() and len(natively) == 8
+
+
+def test_whatever_else_is_asked_pytorch_answers(folder, batch, natively, caplog):
+    model = PowerBertForSequenceClassification.from_pretrained(folder)
+    assert model(**batch).logits.requires_grad
+    labels = torch.zeros(4, dtype=torch.long)
+    with torch.no_grad():
+        assert model(**batch, labels=labels).loss is not None
+        assert len(model(**batch, output_hidden_states=True).hidden_states) == 4
+        with torch.autocast("cpu", torch.bfloat16):
+            model(**batch)
+        model.train()(**batch)
+        model.eval().engine = "eager"
+        model(**batch)
+        model.engine = "auto"
+        model.to(torch.bfloat16)(**batch)
+    assert not natively
+    with torch.no_grad():
+        logits = model.float()(**batch).logits
+    assert len(natively) == 1
+    (torch.nn.Linear(2, 1)(logits).sum()).backward()  # answers can be trained on
+
+
+def test_without_a_compiler_pytorch_answers(folder, batch, monkeypatch, caplog):
+    def missing(*args):
+        raise library.NoLibrary("engine=native needs a C++ compiler once")
+
+    monkeypatch.setattr("powerbert_cli.models.shipped.NativeModel", missing)
+    model = PowerBertForSequenceClassification.from_pretrained(folder)
+    with torch.no_grad(), caplog.at_level("INFO", "powerbert_cli"):
+        expected = load_shortened(folder)(**batch).logits
+        assert torch.equal(model(**batch).logits, expected) and torch.equal(model(**batch).logits, expected)
+    assert caplog.text.count("PyTorch answers, not the native engine: engine=native needs a C++ compiler") == 1

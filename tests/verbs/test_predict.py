@@ -346,7 +346,7 @@ def test_other_folders_are_called_what_they_are(trained, here, capfd):
     Path("adapter/adapter_config.json").write_text("{}")
     Path("in.txt").write_text("a\n")
     for folder, message in (
-        ("exported", "is an exported folder, which its engine loads"),
+        ("exported", "export.json: is not as powerbert export writes it"),
         ("adapter", "it holds a PEFT adapter, without the model; merge it"),
         (trained / "plain", f"no config.json in it, but in {trained / 'plain' / 'model'}"),
     ):

@@ -28,7 +28,7 @@ TEXTS = ["a b c", "d e f g h i j k", "l", "a a a a b"]
 def exported(tmp_path_factory, few_bits):
     """What export made of a shortened model for each engine."""
     folder = tmp_path_factory.mktemp("serving")
-    for engine in ("onnx", "openvino"):
+    for engine in ("native", "onnx", "openvino"):
         own = [f"model_dir={few_bits}", f"engine={engine}", f"hydra.run.dir={folder}/{engine}"]
         assert dispatch(["export", *TASK, *own, f"output_dir={folder}/outputs"]) == 0
     return folder
@@ -66,7 +66,7 @@ def serve():
         process.wait()
 
 
-@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.parametrize("engine", ["native", "onnx", "openvino"])
 def test_the_server_answers_as_the_model(engine, exported, few_bits, serve):
     model = load_shortened(few_bits)
     from transformers import AutoTokenizer

@@ -11,12 +11,12 @@ from typing import IO, Any
 
 import numpy as np
 import torch
-from transformers import DataCollatorWithPadding, PreTrainedModel
+from transformers import AutoConfig, DataCollatorWithPadding, PreTrainedModel
 
 from ..bench.contenders import TORCH_ENGINES, prepared
 from ..bench.engines import DTYPES, Place, Runner, Unavailable, runner
 from ..bench.int8 import CALIBRATED_ON
-from ..encoder.driven import is_choice_model
+from ..encoder.driven import is_multiple_choice
 from ..encoder.families import layers_of, usable_positions
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
@@ -26,6 +26,7 @@ from ..models.model_dir import RETENTION, load_plain
 from ..models.shipped import load_shortened
 from ..models.tokenizers import fit_tokenizer, own_tokenizer
 from ..settings import CALIBRATED, STANDARD, PredictSettings, TaskSettings
+from ..settings.folders import exported
 from ..store.task_file import read_task
 from ..tasks.answer_rows import answer_fields, writing_rows
 from ..tasks.batches import Batch, choose_rows, make_batches
@@ -54,6 +55,14 @@ class Done:
     skipped: int = 0
     seconds: float = 0.0
     model_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class NoWeights:
+    """A model of which an engine's file is all there is, and what is known of it."""
+
+    config: Any
+    seq_len: int
 
 
 @dataclass
@@ -164,40 +173,52 @@ class Predictor:
         self.settings, self.files = settings, files
         self.task = read_task(folder)
         self.tokenizer = own_tokenizer(str(folder), "copy those files beside the model")
-        if (folder / RETENTION).is_file():
-            self.model: ShortenedModel = load_shortened(folder)
+        self.exported = exported(folder)
+        self.model: ShortenedModel | NoWeights
+        if self.exported is not None and not self.exported.weights:
+            if settings.predict.survivors:
+                raise PowerbertError(
+                    f"predict.survivors=true needs the weights, and model_dir={folder} was exported for "
+                    f"{self.exported}; give the model directory that it was made of"
+                )
+            self.model = NoWeights(AutoConfig.from_pretrained(folder), self.exported.seq_len)
+        elif (folder / RETENTION).is_file():
+            self.model = load_shortened(folder)
         else:
             host, trained = load_plain(folder), None if self.task is None else self.task.seq_len
             self.model = _whole(host, self.tokenizer, settings.seq_len or trained)
-        self.host = self.model.host
-        fit_tokenizer(self.tokenizer, self.host.config, str(folder))
+        config = self.model.config
+        fit_tokenizer(self.tokenizer, config, str(folder))
         self.seq_len = min(settings.seq_len or self.model.seq_len, self.model.seq_len)
-        if is_choice_model(self.host):
+        if is_multiple_choice(config):
             raise PowerbertError(f"model_dir={folder}: is for multiple choice, and predict answers texts one by one")
-        config = self.host.config
         self.names = [str(name) for _, name in sorted((config.id2label or {}).items())]
         if len(set(self.names)) < len(self.names):
             raise PowerbertError(f"model_dir={folder}: its config.json calls two classes alike (id2label)")
         self.kind = "regression" if config.problem_type == "regression" or len(self.names) == 1 else "classes"
         if config.problem_type == "multi_label_classification":
             self.kind = "labels"
-        self.buckets = settings.engine == "compile"  # it compiles for each length
+        self.engine, self.precision = settings.runs
+        self.buckets = self.engine == "compile"  # it compiles for each length
         how = {"padding": "max_length", "max_length": self.seq_len} if self.buckets else {"padding": "longest"}
         self.pad = DataCollatorWithPadding(self.tokenizer, **how)
-        in_torch = settings.engine in TORCH_ENGINES and settings.precision in DTYPES
+        in_torch = self.engine in TORCH_ENGINES and self.precision in DTYPES
         self.device = resolve_device(settings.device) if in_torch else "cpu"
         self._run: Runner | None = None
 
     def _runner(self) -> Runner:
         if self._run is None:
-            settings, engine = self.settings, self.settings.engine
-            inputs = self._calibration() if settings.precision == "int8" and engine in CALIBRATED else []
-            place = Place(self.device, torch.get_num_threads(), self.files, inputs)
-            ((name, model),) = prepared({"shortened": self.model}, engine, settings.precision, self.device)
+            engine, precision = self.engine, self.precision
+            ready = self.exported is not None and (engine, precision) == self.exported.runs
+            calibrates = precision == "int8" and engine in CALIBRATED and not ready
+            inputs = self._calibration() if calibrates else []
+            place = Place(self.device, torch.get_num_threads(), self.files, inputs, self.exported)
+            models: dict[str, Any] = {"shortened": self.model}
+            ((name, model),) = prepared(models, engine, precision, self.device)
             try:
-                self._run = runner(engine, name, model, settings.precision, place)
+                self._run = runner(engine, name, model, precision, place)
             except Unavailable as error:
-                raise PowerbertError(f"engine={engine} precision={settings.precision}: {error}") from error
+                raise PowerbertError(f"engine={engine} precision={precision}: {error}") from error
         return self._run
 
     def _calibration(self) -> list[Batch]:
@@ -206,9 +227,9 @@ class Predictor:
         if not any(task.get(name) for name in ("data_dir", "hub_path", "synthetic")):
             given = self.settings.model_dir
             raise PowerbertError(
-                f"engine={self.settings.engine} precision=int8 is calibrated on training texts, and the model "
-                "directory does not say where they are; set precision=fp32, or write a file: powerbert export "
-                f"model_dir={given} task.data_dir=FOLDER engine=openvino precision=int8"
+                f"engine={self.engine} precision=int8 is calibrated on training texts, and the model "
+                "directory does not say where they are; set precision=fp32, or write a file once: powerbert export "
+                f"model_dir={given} task.data_dir=FOLDER engine={self.engine} precision=int8"
             )
         train = load_task(TaskSettings(**{"data_dir": None, **task})).train.rows
         few = train.select(choose_rows(len(train), CALIBRATED_ON, 1, 0)).remove_columns("label")
@@ -248,6 +269,7 @@ class Predictor:
             output = run(**batch)
             logits[index] = torch.as_tensor(getattr(output, "logits", output)).float().cpu().numpy()
             if self.settings.predict.survivors:
+                assert isinstance(self.model, ShortenedModel)
                 self.model.to(self.device)
                 for i, layers in zip(index, layers_left(self.model, batch), strict=True):
                     survivors[i] = words_of(chunk.encoding, i, chunk.texts[i], layers, self.tokenizer)

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from transformers import PreTrainedModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from ..encoder.families import family_of
+from ..store.artifacts import whole_file
 
+FOLDER = "ctranslate2"
 COMPUTE = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8_float32"}
 
 
@@ -43,9 +46,18 @@ def ctranslate2_runner(package: Any, host: PreTrainedModel, precision: str, thre
     """
     if COMPUTE[precision] not in package.get_supported_compute_types("cpu"):
         raise NotConverted(f"CTranslate2 has no {precision} on this CPU")
-    path = folder / "ctranslate2"
+    path = folder / FOLDER
     if not path.exists():
         _convert(package, host, folder, path)
+    return run_ctranslate2(package, host, precision, threads, path)
+
+
+def run_ctranslate2(package: Any, host: Any, precision: str, threads: int, path: Path) -> Any:
+    """Runs a converted encoder.
+
+    Args:
+        host: of which the head is run.
+    """
     encoder = package.Encoder(str(path), device="cpu", compute_type=COMPUTE[precision], intra_threads=threads)
     head, first_only = family_of(host).head, family_of(host).reads_first_only(host.config, False)
     view = package.StorageView.from_array
@@ -61,6 +73,24 @@ def ctranslate2_runner(package: Any, host: PreTrainedModel, precision: str, thre
         return head(host, hidden[:, :1], None) if first_only else head(host, hidden, mask.bool())
 
     return torch.inference_mode()(run)
+
+
+def save_head(host: PreTrainedModel, path: Path) -> None:
+    """Writes what PyTorch runs after the encoder: all weights but those of layers and of tables of embeddings."""
+    stack = family_of(host).stack
+    layers = set() if stack is None else {id(parameter) for parameter in stack(host).parameters()}
+    tables = {id(one.weight) for one in host.modules() if isinstance(one, nn.Embedding)}
+    kept = {name: one.detach() for name, one in host.named_parameters() if id(one) not in layers | tables}
+    with whole_file(path) as temporary:
+        save_file(kept, str(temporary), {"format": "pt"})
+
+
+def load_head(path: Path, config: Any) -> PreTrainedModel:
+    """A classifier of which the head can be run; of the rest there is no more than the shapes."""
+    with torch.device("meta"):
+        host = AutoModelForSequenceClassification.from_config(config).eval()
+    host.load_state_dict(load_file(str(path)), strict=False, assign=True)
+    return host  # type: ignore[no-any-return]
 
 
 def _convert(package: Any, host: PreTrainedModel, folder: Path, path: Path) -> None:

@@ -31,9 +31,11 @@ from ..native.layers import NotNative
 from ..native.library import NoLibrary
 from ..native.model import NativeModel
 from ..native.products import has_bf16
+from ..native.saved import native_of
 from ..settings import ENGINE_PRECISIONS
+from ..settings.folders import HEAD, Exported
 from ..tasks.batches import Batch
-from .ctranslate import COMPUTE, NotConverted, ctranslate2_runner
+from .ctranslate import NotConverted, ctranslate2_runner, load_head, run_ctranslate2
 from .int8 import dynamic_int8, static_int8, without_telemetry
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -53,12 +55,14 @@ class Place:
         threads: of a CPU, for engines that have their own.
         folder: for the files of engines that read the model from one.
         inputs: batches of one input each, on which int8 is calibrated where it has to be.
+        exported: what `export` wrote of the model called shortened.
     """
 
     device: str
     threads: int
     folder: Path
     inputs: Sequence[Batch] = ()
+    exported: Exported | None = None
 
 
 def runner(engine: str, name: str, model: nn.Module, precision: str, place: Place) -> Runner:
@@ -72,6 +76,11 @@ def runner(engine: str, name: str, model: nn.Module, precision: str, place: Plac
     Raises:
         Unavailable
     """
+    if place.exported is not None and name == "shortened":
+        if (engine, precision) == place.exported.runs:
+            return run_exported(place.exported, model, place.threads)
+        if not place.exported.weights:
+            raise Unavailable(f"{place.exported.folder} was exported for {place.exported}, and holds nothing else")
     run = {
         "eager": _eager,
         "compile": _compiled,
@@ -81,6 +90,34 @@ def runner(engine: str, name: str, model: nn.Module, precision: str, place: Plac
         "ctranslate2": _ctranslate2,
     }[engine]
     return run(name, model, precision, place)
+
+
+def run_exported(exported: Exported, model: Any, threads: int) -> Runner:
+    """What `export` wrote, as its engine runs it.
+
+    Args:
+        model: of it; where it holds no weights for PyTorch its config will do.
+
+    Raises:
+        Unavailable
+    """
+    engine, precision, file = exported.engine, exported.precision, exported.folder / exported.file
+    config = model.config
+    if engine == "native":
+        _check_native(precision)
+        try:
+            return native_of(model, exported.folder)
+        except (NotNative, NoLibrary) as error:
+            raise Unavailable(str(error)) from error
+    if engine == "onnx":
+        return run_onnx(file, config, threads)
+    if engine == "openvino":
+        return run_openvino(file, config, precision, threads)
+    package = _package("ctranslate2", "ctranslate2")
+    try:
+        return run_ctranslate2(package, load_head(exported.folder / HEAD, config), precision, threads, file)
+    except NotConverted as error:
+        raise Unavailable(str(error)) from error
 
 
 def _eager(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
@@ -114,9 +151,8 @@ def _compiled(name: str, model: nn.Module, precision: str, place: Place) -> Runn
 
 
 def _native(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
-    _only("native", place, precision, ("fp32", "bf16", "int8"))
-    if precision == "bf16" and not has_bf16():
-        raise Unavailable("this CPU has no bf16 of its own, which would take many times as long as fp32")
+    _only("native", place, precision, ENGINE_PRECISIONS["native"])
+    _check_native(precision)
     if precision == "int8" and not place.inputs:
         raise Unavailable("native's int8 is calibrated on inputs, and there are none")
     runs = as_native(model)
@@ -124,6 +160,11 @@ def _native(name: str, model: nn.Module, precision: str, place: Place) -> Runner
         return calibrated(runs, place.inputs) if precision == "int8" else NativeModel(runs, DTYPES[precision])
     except (NotNative, NoLibrary) as error:
         raise Unavailable(str(error)) from error
+
+
+def _check_native(precision: str) -> None:
+    if precision == "bf16" and not has_bf16():
+        raise Unavailable("this CPU has no bf16 of its own, which would take many times as long as fp32")
 
 
 def as_native(model: Any) -> ShortenedModel:
@@ -224,8 +265,21 @@ def _in_int8(core: Any, path: Path, config: Any, place: Place) -> Path:
 
 
 def _ctranslate2(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
-    """Of plain models, and of compressed ones that are plain models of a smaller size."""
-    _only("ctranslate2", place, precision, tuple(COMPUTE))
+    _only("ctranslate2", place, precision, ENGINE_PRECISIONS["ctranslate2"])
+    host, folder = ctranslate2_host(name, model), place.folder / f"{name}.ctranslate2"
+    folder.mkdir(exist_ok=True)
+    try:
+        return ctranslate2_runner(_package("ctranslate2", "ctranslate2"), host, precision, place.threads, folder)
+    except NotConverted as error:
+        raise Unavailable(str(error)) from error
+
+
+def ctranslate2_host(name: str, model: nn.Module) -> Any:
+    """What CTranslate2 runs: plain models, and compressed ones that are plain models of a smaller size.
+
+    Raises:
+        Unavailable: it is neither.
+    """
     host: Any = model
     if isinstance(model, EliminationModel):
         kept = model.elimination.retention
@@ -236,13 +290,7 @@ def _ctranslate2(name: str, model: nn.Module, precision: str, place: Place) -> R
             raise Unavailable("ctranslate2 runs layers of one size, whose inputs are not quantised by themselves")
     if is_choice_model(host):
         raise Unavailable("ctranslate2 runs classifiers of one text, not multiple choice")
-    package = _package("ctranslate2", "ctranslate2")
-    folder = place.folder / f"{name}.ctranslate2"
-    folder.mkdir(exist_ok=True)
-    try:
-        return ctranslate2_runner(package, host, precision, place.threads, folder)
-    except NotConverted as error:
-        raise Unavailable(str(error)) from error
+    return host
 
 
 @cache

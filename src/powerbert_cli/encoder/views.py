@@ -37,7 +37,7 @@ class Views:
 
     def refresh(self) -> None:
         """Has the views arranged anew; they themselves hold the host's modules, which are what they are."""
-        self._arranged = None
+        self._arranged, self._fresh = None, object()
 
     def _forget(self) -> None:
         self._known: list[tuple[dict[str, Any], str, Any]] = []
@@ -69,15 +69,19 @@ class Views:
             self._sources = [block.sources() for block in self._blocks]
         return self._blocks
 
-    def for_inference(self) -> tuple[Block, ...]:
-        """The views arranged for inference: made once, and anew when a weight was changed or moved."""
-        blocks = self.blocks()
-        state: list[Any] = [_steps]
-        state += [
+    def state(self) -> list[Any]:
+        """Equal for as long as no module, parameter, hook or weight of the blocks was seen to change or move."""
+        self.blocks()
+        weights = (
             (tensor.data_ptr(), tensor.dtype, 0 if tensor.is_inference() else tensor._version)
             for parts in self._sources
             for tensor in parts
-        ]
+        )
+        return [self._fresh, _steps, *weights]
+
+    def for_inference(self) -> tuple[Block, ...]:
+        """The views arranged for inference: made once, and anew when a weight was changed or moved."""
+        state, blocks = self.state(), self._blocks
         if self._arranged is None or self._arranged[0] != state:
             made: dict[tuple[int, ...], Block] = {}  # ALBERT's layers share theirs
             arranged = []

@@ -101,6 +101,18 @@ def _unpacked(tensors: dict[str, Tensor], name: str, how: dict[str, Any]) -> Ten
     return codes * tensors[name + STEP]
 
 
+def host_of(config: Any, compression: Compression | None) -> PreTrainedModel:
+    """A classifier of that shape in evaluation mode, whose weights say nothing."""
+    auto = AutoModelForMultipleChoice if is_multiple_choice(config) else AutoModelForSequenceClassification
+    host: PreTrainedModel = auto.from_config(config, dtype=torch.float32).eval()
+    if compression is not None and compression.sizes:
+        with torch.no_grad():
+            for parameter in host.parameters():
+                parameter.zero_()  # what is taken out has to be 0
+        strip(host, compression.sizes)
+    return host
+
+
 def load_packed(path: Path, config: Any, compression: Compression | None) -> PreTrainedModel:
     """The classifier of such a file, in float32 and evaluation mode.
 
@@ -110,14 +122,7 @@ def load_packed(path: Path, config: Any, compression: Compression | None) -> Pre
     Raises:
         ModelError: the file is damaged, or not of the model that config.json describes.
     """
-    state = read_packed(path)
-    auto = AutoModelForMultipleChoice if is_multiple_choice(config) else AutoModelForSequenceClassification
-    host = auto.from_config(config, dtype=torch.float32).eval()
-    if compression is not None and compression.sizes:
-        with torch.no_grad():
-            for parameter in host.parameters():
-                parameter.zero_()  # what is taken out has to be 0
-        strip(host, compression.sizes)
+    state, host = read_packed(path), host_of(config, compression)
     try:
         host.load_state_dict(state)
     except RuntimeError as error:
@@ -125,5 +130,5 @@ def load_packed(path: Path, config: Any, compression: Compression | None) -> Pre
     if compression is not None:
         if compression.clips is not None:
             quantise_inputs(host, compression.clips)
-        host.compression = compression
+        host.compression = compression  # type: ignore[assignment]
     return host

@@ -1,9 +1,11 @@
 """The shortened model as a model of transformers: what users load, call and save."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -13,12 +15,16 @@ from ..encoder.driven import is_multiple_choice
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 from ..method.retention import RetentionError
+from ..native.layers import NotNative
+from ..native.library import NoLibrary
 from ..native.model import NativeModel
+from ..native.saved import native_of
 from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
 from .model_dir import RETENTION, WHERE, found_file, load_host, save_host
 from .weights import ModelError
 
+log = logging.getLogger(__name__)
 ADAPTER = "adapter_config.json"
 
 
@@ -30,7 +36,11 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
 
     Attributes:
         retention: the content of retention.json.
+        engine: what answers where no gradient, loss or hidden state is asked for: `auto`, as `from_pretrained` sets it,
+            for the native engine on a CPU, as far as it runs this model and has a compiler; `eager` for PyTorch.
     """
+
+    engine = "eager"
 
     base_model_prefix = "host"
     accepts_loss_kwargs = False  # Trainer: the loss is the mean over a batch
@@ -42,6 +52,10 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
         PreTrainedModel.__init__(self, host.config)
         ShortenedModel.__init__(self, host, elimination)
         self.retention = RetentionFile(self.elimination)
+        self._native: tuple[Any, list[Any], NativeModel | None] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_native": None}
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Any:  # type: ignore[override]
@@ -67,7 +81,9 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
                 f"{name}: has PEFT adapters ({ADAPTER}), which this encoder does not load; merge them into the model "
                 "with merge_and_unload() and save that"
             )
-        return cls._made(name, load_host(name, config, **options), where)
+        model = cls._made(name, load_host(name, config, **options), where)
+        model.engine = "auto"
+        return model
 
     @classmethod
     def _made(cls, name: str, host: PreTrainedModel, where: dict[str, Any]) -> Any:
@@ -143,9 +159,29 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
                 raise ValueError(f"{name} is not available in a shortened model; leave it out")
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
-        output = super().forward(input_ids, attention_mask, token_type_ids, labels, output_hidden_states)
+        native = None if labels is not None or output_hidden_states else self._answers_natively()
+        if native is not None:
+            found: Any = native(input_ids, attention_mask, token_type_ids).logits
+            output = SequenceClassifierOutput(logits=found.clone())  # a tensor that other modules can train on
+        else:
+            output = super().forward(input_ids, attention_mask, token_type_ids, labels, output_hidden_states)
         as_dict = self.config.return_dict if return_dict is None else return_dict
         return output if as_dict else output.to_tuple()
+
+    def _answers_natively(self) -> NativeModel | None:
+        """The native engine with the weights as they are; None where PyTorch has to answer."""
+        wants_torch = self.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
+        if self.engine != "auto" or wants_torch or torch.compiler.is_compiling() or self.device.type != "cpu":
+            return None
+        elimination, state = self.elimination, self._views.state()
+        if self._native is None or self._native[0] is not elimination or self._native[1] != state:
+            try:
+                made = NativeModel(self)
+            except (NotNative, NoLibrary) as error:
+                log.info("PyTorch answers, not the native engine: %s", error)
+                made = None
+            self._native = (elimination, state, made)
+        return self._native[2]
 
 
 class PowerBertForSequenceClassification(_PowerBertModel):
@@ -172,7 +208,8 @@ def load_shortened(folder: str | Path, engine: str = "eager") -> Any:
 
     Args:
         engine: eager for a `PowerBertForSequenceClassification` or a `PowerBertForMultipleChoice`, which PyTorch runs;
-            native for a `NativeModel`, which answers faster on a CPU and does nothing else.
+            native for a `NativeModel`, which answers faster on a CPU and does nothing else; in the precision that
+            `powerbert export engine=native` gave the directory, else in float32.
 
     Raises:
         ModelError: another engine.
@@ -184,4 +221,4 @@ def load_shortened(folder: str | Path, engine: str = "eager") -> Any:
     host = load_host(str(folder), local_files_only=True)
     cls = PowerBertForMultipleChoice if is_multiple_choice(host.config) else PowerBertForSequenceClassification
     model = cls._made(str(folder), host, {"local_files_only": True})
-    return NativeModel(model) if engine == "native" else model
+    return native_of(model, Path(folder)) if engine == "native" else model

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..encoder.driven import flat, real_mask
+from ..encoder.quantising import clips_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import ByPosition, shield_of
 from ..method.retention import Thresholds
@@ -32,6 +33,7 @@ class NativeModel:
     It holds copies of the weights, arranged for its products: a model that changes afterwards needs another one.
 
     Attributes:
+        scales: of what products take in int8, by layer and product.
         watch: hears, of each product, its layer, its name and what it is given.
 
     Args:
@@ -48,6 +50,7 @@ class NativeModel:
         library()
         self.model, self.config, self.seq_len = model, model.config, model.seq_len
         self.dtype = dtype
+        self.scales: dict[tuple[int, str], Scale] = {}
         self.watch: Callable[[int, str, Tensor], None] | None = None
         known: dict[int, Layer] = {}  # ALBERT's layers share theirs
         self._layers: list[Layer] = []
@@ -70,6 +73,7 @@ class NativeModel:
         Args:
             scales: by layer and product; products without one stay in float32.
         """
+        self.scales = dict(scales)
         for j, layer in enumerate(self._layers):
             given = {name: scale for name in PRODUCTS if (scale := scales.get((j, name)))}
             quantised: Any = {name: ByteProduct(getattr(layer, name), scale) for name, scale in given.items()}
@@ -195,6 +199,8 @@ def check_native(model: Any) -> None:
         raise NotNative("strategy=merge makes new word-vectors of those that are dropped")
     if elimination.pad_queries:
         raise NotNative("padding counts in significance")
+    if clips_of(model.host) is not None:
+        raise NotNative("inputs of its layers are quantised (compress.act_bits)")
 
 
 def _room(rows: int, width: int, dtype: torch.dtype, scale: Scale | None = None) -> Tensor:

@@ -29,6 +29,7 @@ from ..errors import PowerbertError
 from ..method.elimination import to_keys
 from ..settings import CALIBRATED
 from ..settings.composed import TimedSettings
+from ..settings.folders import exported
 from ..stages.run import Run
 from ..store.artifacts import write_csv, write_json
 from ..store.environment import capture, cpu_flags
@@ -98,6 +99,8 @@ def time_model(
     random_plain = job.settings.shortened_dir is not None and whole is not None
     with_weights = {name: one for name, one in models.items() if not (random_plain and name in ("plain", "packed"))}
     measured = Answered(job, with_weights) if trained else None
+    given = job.settings.shortened_dir
+    written = None if given is None else exported(given)
     inputs = calibration_inputs(job) if "int8" in options.precisions and {*CALIBRATED} & {*options.engines} else []
     seq_lens, sizes = options.seq_lens or [job.settings.seq_len], options.batch_sizes or [job.settings.batch_size]
     allowance = Allowance(options.max_seconds, len(options.threads or [before]) * len(seq_lens) * len(sizes))
@@ -105,7 +108,7 @@ def time_model(
         try:
             for threads in options.threads or [before]:
                 torch.set_num_threads(threads)
-                place = Place(job.context.device, threads, Path(files), inputs)
+                place = Place(job.context.device, threads, Path(files), inputs, written)
                 peaks = {p: measure_peaks(job.context.device, DTYPES[p]) for p in options.precisions if p in DTYPES}
                 _say_peaks(peaks, threads)
                 for seq_len in seq_lens:

@@ -1,4 +1,4 @@
-"""The shortened model as an inference engine loads it, or as bits, compared with PyTorch on dev."""
+"""A finished model as an inference engine loads it, or as bits, compared with PyTorch on dev."""
 
 import shutil
 import tempfile
@@ -10,17 +10,32 @@ import numpy as np
 import torch
 from transformers import AutoConfig
 
-from ..bench.engines import Place, Runner, Unavailable, onnx_file, openvino_file, run_onnx, run_openvino, save_openvino
+from ..bench.ctranslate import FOLDER, save_head
+from ..bench.engines import (
+    Place,
+    Runner,
+    Unavailable,
+    ctranslate2_host,
+    onnx_file,
+    openvino_file,
+    run_onnx,
+    run_openvino,
+    runner,
+    save_openvino,
+)
 from ..bench.table import compared
 from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import plain
-from ..models.model_dir import RETENTION, save_tokenizer
+from ..models.model_dir import RETENTION, save_host, save_tokenizer
 from ..models.onnx_file import compare_onnx
 from ..models.packed_file import NAME as PACKED
 from ..models.packed_file import load_packed, write_packed
+from ..native.saved import write_native
 from ..report.card import card
+from ..settings import CALIBRATED
+from ..settings.folders import HEAD
 from ..stages.run import Run
 from ..store.artifacts import write_json, write_text
 from ..store.compression_file import Compression
@@ -29,7 +44,12 @@ from ..tasks.batches import answers
 from .bench import calibration_inputs
 from .timed_models import loaded
 
-FILES = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}  # as other programs call them
+FILES = {  # as other programs call them
+    "native": "model.safetensors",
+    "onnx": "model.onnx",
+    "openvino": "openvino_model.xml",
+    "ctranslate2": FOLDER,
+}
 
 
 @dataclass(frozen=True)
@@ -56,9 +76,11 @@ def export(job: Run[Any], folder: Path) -> Exported:
     settings, packed = job.settings, job.settings.format == "packed"
     model, retention = _finished(job)
     folder.mkdir(parents=True, exist_ok=True)
-    file, run = (_packed if packed else _for_engine)(job, model, folder)
+    file, run = _packed(job, model, folder) if packed else _for_engine(job, model, folder)
     found = Exported(file, _size_mb(file), retention, _compared(job, model, run))
     model.config.save_pretrained(folder)
+    if (compression := getattr(model.host, "compression", None)) is not None:
+        compression.write(folder)
     job.context.describe(folder)
     save_tokenizer(job.context.tokenizer, folder)
     retention.write(folder / RETENTION)
@@ -89,7 +111,8 @@ def _finished(job: Run[Any]) -> tuple[ShortenedModel, RetentionFile]:
 
 
 def _size_mb(file: Path) -> float:
-    return sum(path.stat().st_size for path in file.parent.glob(f"{file.stem}.*")) / 1e6
+    files = file.iterdir() if file.is_dir() else file.parent.glob(f"{file.stem}.*")
+    return sum(path.stat().st_size for path in files) / 1e6
 
 
 def _packed(job: Run[Any], model: ShortenedModel, folder: Path) -> tuple[Path, Runner]:
@@ -97,41 +120,48 @@ def _packed(job: Run[Any], model: ShortenedModel, folder: Path) -> tuple[Path, R
     path = folder / PACKED
     write_packed(model.host, path, embeddings=job.settings.embeddings == "int8")
     found: Compression | None = getattr(model.host, "compression", None)
-    if found is not None:
-        found.write(folder)
     return path, ShortenedModel(load_packed(path, model.config, found), model.elimination)
 
 
 def _for_engine(job: Run[Any], model: ShortenedModel, folder: Path) -> tuple[Path, Runner]:
-    """The graph as an engine loads it, and that engine."""
+    """What an engine loads, and that engine."""
     settings = job.settings
-    graph = folder / FILES[settings.engine]
-    try:
-        _write(job, model, graph)
-        run = _runner(settings, graph, model.config)
-    except Unavailable as error:
-        raise PowerbertError(f"engine={settings.engine} precision={settings.precision}: {error}") from error
-    if settings.engine == "onnx":
-        compare_onnx(graph, model, exact=settings.precision == "fp32")
-    return graph, run
-
-
-def _write(job: Run[Any], model: ShortenedModel, graph: Path) -> None:
-    settings = job.settings
-    inputs = calibration_inputs(job) if settings.precision == "int8" and settings.engine == "openvino" else ()
+    inputs = calibration_inputs(job) if settings.precision == "int8" and settings.engine in CALIBRATED else ()
+    write = {"native": _native, "ctranslate2": _ctranslate2, "onnx": _onnx, "openvino": _openvino}[settings.engine]
     with tempfile.TemporaryDirectory() as files:
-        place = Place("cpu", torch.get_num_threads(), Path(files), inputs)
-        if settings.engine == "onnx":
-            shutil.copyfile(onnx_file("model", model, settings.precision, place), graph)
-        else:
-            save_openvino(openvino_file("model", model, settings.precision, place), graph)
+        try:
+            return write(model, settings.precision, Place("cpu", torch.get_num_threads(), Path(files), inputs), folder)
+        except Unavailable as error:
+            raise PowerbertError(f"engine={settings.engine} precision={settings.precision}: {error}") from error
 
 
-def _runner(settings: Any, graph: Path, config: Any) -> Runner:
-    threads = torch.get_num_threads()
-    if settings.engine == "onnx":
-        return run_onnx(graph, config, threads)
-    return run_openvino(graph, config, settings.precision, threads)
+def _onnx(model: ShortenedModel, precision: str, place: Place, folder: Path) -> tuple[Path, Runner]:
+    graph = folder / FILES["onnx"]
+    shutil.copyfile(onnx_file("model", model, precision, place), graph)
+    compare_onnx(graph, model, exact=precision == "fp32")
+    return graph, run_onnx(graph, model.config, place.threads)
+
+
+def _openvino(model: ShortenedModel, precision: str, place: Place, folder: Path) -> tuple[Path, Runner]:
+    graph = folder / FILES["openvino"]
+    save_openvino(openvino_file("model", model, precision, place), graph)
+    return graph, run_openvino(graph, model.config, precision, place.threads)
+
+
+def _native(model: ShortenedModel, precision: str, place: Place, folder: Path) -> tuple[Path, Runner]:
+    """The model directory itself, and what the native engine needs beside it."""
+    run: Any = runner("native", "model", model, precision, place)
+    save_host(model.host, folder)
+    write_native(run, precision, folder)
+    return folder / FILES["native"], run
+
+
+def _ctranslate2(model: ShortenedModel, precision: str, place: Place, folder: Path) -> tuple[Path, Runner]:
+    host, file = ctranslate2_host("shortened", model), folder / FILES["ctranslate2"]
+    run = runner("ctranslate2", "shortened", model, precision, place)
+    shutil.copytree(place.folder / "shortened.ctranslate2" / FOLDER, file, dirs_exist_ok=True)
+    save_head(host, folder / HEAD)
+    return file, run
 
 
 def _compared(job: Run[Any], model: ShortenedModel, run: Runner) -> dict[str, Any]:

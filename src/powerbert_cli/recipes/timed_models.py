@@ -4,15 +4,18 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
 from ..encoder.removing import host_of_sizes
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.retention import Thresholds
 from ..models.loading import host_config
+from ..models.model_dir import RETENTION
+from ..models.packed_file import host_of
 from ..models.shipped import load_shortened
 from ..settings.composed import TimedSettings
+from ..settings.folders import exported
 from ..stages.graph import given_retention
 from ..stages.inputs import Inputs
 from ..stages.run import Run
@@ -53,6 +56,9 @@ def contender_model(job: Run[TimedSettings]) -> tuple[ShortenedModel, RetentionF
         PowerbertError: thresholds are given without trained weights, on which the number that passes depends.
     """
     settings, given = job.settings, _without_training(job)
+    written = None if settings.shortened_dir is None else exported(settings.shortened_dir)
+    if written is not None and not written.weights:
+        return *_without_weights(settings), None
     if given is None:
         return shortened_model(job)
     if isinstance(given.elimination.retention, Thresholds):
@@ -72,12 +78,26 @@ def loaded(settings: Any) -> tuple[ShortenedModel, RetentionFile]:
     """
     assert settings.shortened_dir is not None
     model = load_shortened(settings.shortened_dir)
+    _check_length(settings, model)
+    return model, read_retention(settings.shortened_dir / RETENTION)
+
+
+def _without_weights(settings: Any) -> tuple[ShortenedModel, RetentionFile]:
+    """Of what was exported for an engine a model of the same shape, whose weights say nothing."""
+    folder, retention = settings.shortened_dir, read_retention(settings.shortened_dir / RETENTION)
+    log.info("%s has no weights for PyTorch: what else is timed has random ones, and no answers are compared", folder)
+    host = host_of(AutoConfig.from_pretrained(folder), read_compression(folder))
+    model = ShortenedModel(host, retention.elimination).eval()
+    _check_length(settings, model)
+    return model, retention
+
+
+def _check_length(settings: Any, model: ShortenedModel) -> None:
     if settings.seq_len > model.seq_len:
         raise PowerbertError(
             f"seq_len={settings.seq_len} exceeds ℓ={model.seq_len} of model_dir={settings.model_dir}; "
             f"set seq_len={model.seq_len} or less"
         )
-    return model, read_retention(settings.shortened_dir / "retention.json")
 
 
 def shortened_model(job: Run[TimedSettings]) -> tuple[ShortenedModel, RetentionFile, Path]:

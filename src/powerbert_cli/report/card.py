@@ -24,6 +24,13 @@ model = openvino.compile_model("{graph}", "CPU", {settings})
 wanted = [one.any_name for one in model.inputs]
 batch = tokenizer(texts, padding=True, truncation=True, max_length={seq_len}, return_tensors="np")
 logits = model({{name: batch[name].astype("int64") for name in wanted}})["logits"]""",
+    "native": """from powerbert_cli import load_shortened
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+model = load_shortened(".", engine="native")
+batch = tokenizer(texts, padding=True, truncation=True, max_length={seq_len}, return_tensors="pt")
+logits = model(**batch).logits""",
     "powerbert": """import torch
 from powerbert_cli import PowerBertForSequenceClassification
 from transformers import AutoTokenizer
@@ -48,6 +55,10 @@ def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
     what = "It keeps all word-vectors." if whole else "It drops word-vectors from layer to layer (PoWER-BERT)."
     values = joined(model.elimination.retention.values)
     differ = "" if about["answers_differ"] is None else f"; {about['answers_differ']:.2%} of the answers are others"
+    how = "```bash\npowerbert predict model_dir=. input=TEXTS output=answers.csv\n```"
+    if about["engine"] in _HOW:
+        code = _HOW[about["engine"]].format(graph=about["file"], seq_len=about["seq_len"], settings=settings)
+        how = f"```python\n{code}\n```"
     return f"""# {task}, {about["engine"]}, {kind}
 
 A text classifier, written by powerbert. {what}
@@ -61,9 +72,7 @@ A text classifier, written by powerbert. {what}
 | {about["metric"]} on dev | {about["value"]:.4f}; in PyTorch, float32: {about["value_fp32"]:.4f}{differ} |
 | largest difference of a logit | {about["logits_differ"]:.2g} |
 
-```python
-{_HOW[about["engine"]].format(graph=about["file"], seq_len=about["seq_len"], settings=settings)}
-```
+{how}
 
 Put inputs in order of their length before you batch them: padding costs time.
 """

@@ -12,6 +12,7 @@ from rich.table import Table
 from ..bench.choice import POINT, Choice, choices, counted, doubt_of
 from ..method.retention import Thresholds
 from ..settings import ENGINE_PRECISIONS
+from ..settings.folders import exported
 from ..store.artifacts import read_json
 from ..store.compression_file import read_compression
 from ..store.retention_file import RetentionFile
@@ -191,7 +192,10 @@ def _say_choice(choice: Choice, model_dir: str | None) -> None:
 
 
 def _shipping(model_dir: str, engine: str, precision: str) -> str:
-    """The whole command that writes what an engine loads; for PyTorch, which loads the model itself, what answers."""
+    """The whole command that writes what an engine loads; of PyTorch, or of what is written, the one that answers."""
+    written = exported(Path(model_dir))
+    if written is not None and (engine, precision) == written.runs:
+        return f"{shlex.join(['powerbert', 'predict', f'model_dir={model_dir}'])} input=FILE output=ANSWERS"
     if engine in ENGINE_PRECISIONS:
         return shlex.join(
             ["powerbert", "export", f"model_dir={model_dir}", f"engine={engine}", f"precision={precision}"]

@@ -10,7 +10,12 @@ PADDINGS = ("max", "longest", "sorted", "packed")
 ENGINES = ("eager", "compile", "native", "onnx", "openvino", "ctranslate2")
 CALIBRATED = ("native", "openvino")  # engines whose int8 needs scales from training texts
 BENCH_PRECISIONS = (*PRECISIONS, "int8")
-ENGINE_PRECISIONS = {"onnx": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8")}  # of those that load files
+ENGINE_PRECISIONS = {  # of those that load files
+    "native": ("fp32", "bf16", "int8"),
+    "onnx": ("fp32", "int8"),
+    "openvino": ("fp32", "bf16", "int8"),
+    "ctranslate2": ("fp32", "bf16", "int8"),
+}
 BENCH_MODELS = ("plain", "full", "shortened")
 _EARLIER = {"plain-cls": "full"}  # names that are still understood
 

@@ -16,8 +16,10 @@ class Exporting(Part):
         common=True,
     )
     engine: str = key(
-        "what loads it: onnx (ONNX Runtime) or openvino",
-        ": onnx writes model.onnx, in fp32 or int8; openvino writes openvino_model.xml, in fp32, bf16 or int8",
+        "what loads it: native (powerbert's kernels), onnx, openvino or ctranslate2",
+        ": native writes the model directory with native.json, onnx (ONNX Runtime) model.onnx, in fp32 or int8, "
+        "openvino openvino_model.xml, ctranslate2 the folder ctranslate2, of plain models; all but onnx in fp32, bf16 "
+        "or int8",
         common=True,
     )
     embeddings: str = key("format=packed: int8 (a scale for each row) or fp32", common=True)
@@ -40,10 +42,10 @@ class Exporting(Part):
 
     @property
     def writes_graph(self) -> bool:
-        return self.format == "engine"
+        return self.format == "engine" and self.engine in ("onnx", "openvino")
 
     def packages(self, precision: str) -> list[str]:
-        """What writing and comparing an engine's file takes beside the exporter."""
+        """What writing and comparing a graph takes beside the exporter."""
         if self.engine == "onnx":
             return ["onnxruntime"]
         return ["openvino", *(["nncf"] if precision == "int8" else [])]

@@ -2,13 +2,16 @@
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
+from .bench import ENGINE_PRECISIONS
 from .rules import SettingsError
 
 _NAME = re.compile(r"\w[\w.-]*/[\w.-]+")  # OWNER/NAME
-_WANTED = ["*.safetensors", "*.json", "*.txt", "*.model"]
+_WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "model.onnx", "openvino_model.*", "ctranslate2/*"]
 _CONFIG, _RETENTION, _EXPORT = "config.json", "retention.json", "export.json"
+HEAD = "head.safetensors"  # of a folder for CTranslate2, which runs the encoder
 
 
 def folder_of(name: str) -> Path | None:
@@ -36,8 +39,11 @@ def folder_of(name: str) -> Path | None:
         ) from error
 
 
-def model_folder(name: str) -> Path:
+def model_folder(name: str, exported: bool = False) -> Path:
     """The folder of the model directory that model_dir names, on this machine or of the hub.
+
+    Args:
+        exported: what `export` wrote for an engine will do, where PyTorch can load no weights.
 
     Raises:
         SettingsError: it is none, or one that powerbert does not load; says what it is.
@@ -48,12 +54,65 @@ def model_folder(name: str) -> Path:
             f"model_dir={name} is no {_what(folder)}; give the folder 'model' of a finished run, or a classifier as "
             "transformers saves it"
         )
-    if (folder / _EXPORT).is_file() and not any(folder.glob("*.safetensors")):
+    if not exported and (folder / _EXPORT).is_file() and not has_weights(folder):
         raise SettingsError(
-            f"model_dir={name} is an exported folder, which its engine loads (see its README.md); give the model "
-            "directory that it was made of"
+            f"model_dir={name} is an exported folder, which its engine loads (see its README.md), and predict and "
+            "bench; give the model directory that it was made of"
         )
     return folder
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether PyTorch can load them."""
+    return any(path.name != HEAD for path in folder.glob("*.safetensors"))
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` wrote for an engine.
+
+    Attributes:
+        file: in the folder, what the engine loads. seq_len: ℓ.
+        weights: PyTorch can load the model too.
+    """
+
+    folder: Path
+    engine: str
+    precision: str
+    file: str
+    seq_len: int
+    weights: bool
+
+    @property
+    def runs(self) -> tuple[str, str]:
+        return self.engine, self.precision
+
+    def __str__(self) -> str:
+        return f"{self.engine} in {self.precision}"
+
+
+def exported(folder: Path) -> Exported | None:
+    """None of other model directories.
+
+    Raises:
+        SettingsError: its export.json is damaged.
+    """
+    path = folder / _EXPORT
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        engine = content["engine"]
+        if engine == "powerbert":
+            return None
+        precision, file, seq_len = content["precision"], content["file"], content["seq_len"]
+        if precision not in ENGINE_PRECISIONS[engine]:
+            raise ValueError(f"precision is {precision}")
+        if type(seq_len) is not int or seq_len < 1 or Path(file).name != file or not (folder / file).exists():
+            raise ValueError(f"seq_len is {seq_len}, file {file}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SettingsError(f"{path}: is not as powerbert export writes it ({error}); write it again") from error
+    return Exported(folder, engine, precision, file, seq_len, has_weights(folder))
 
 
 def is_shortened(folder: Path) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from .folders import is_shortened, keeps_everything, model_folder
+from .folders import exported, is_shortened, keeps_everything, model_folder
 from .rules import Part, SettingsError, key
 from .task import ModelSettings
 
@@ -27,6 +27,7 @@ class ModelDir(Part):
     """A model that exists. What it is, its folder says."""
 
     TAKES_SHORTENED: ClassVar[bool] = False
+    TAKES_EXPORTED: ClassVar[bool] = False
     NOT_SHORTENED: ClassVar[str] = (
         "this verb starts from a plain or compressed one: give the model directory that it was made of, or take it as "
         "it is with bench, export or predict"
@@ -39,7 +40,9 @@ class ModelDir(Part):
     def verify(self) -> None:
         if self.model_dir is None:
             return
-        folder = model_folder(self.model_dir)
+        folder = model_folder(self.model_dir, self.TAKES_EXPORTED)
+        if self.TAKES_EXPORTED:
+            exported(folder)  # checks it
         if is_shortened(folder) and not (self.TAKES_SHORTENED or self.weights_do or keeps_everything(folder)):
             raise SettingsError(f"model_dir={self.model_dir} is a shortened model; {self.NOT_SHORTENED}")
 
@@ -61,5 +64,5 @@ class ModelDir(Part):
     def _folder(self, shortened: bool) -> Path | None:
         if not self.model_dir:
             return None
-        folder = model_folder(self.model_dir)
+        folder = model_folder(self.model_dir, self.TAKES_EXPORTED)
         return folder if (self.TAKES_SHORTENED and is_shortened(folder)) == shortened else None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .bench import BENCH_PRECISIONS, ENGINES
 from .common import DEVICES, ThreadsSettings
-from .folders import model_folder
+from .folders import exported, model_folder
 from .formats import FORMATS, PACKED, UNREAD, format_of, parts_of
 from .rules import SettingsError, at_least_one, key, one_of
 
@@ -46,7 +46,7 @@ class PredictOptions:
 
 @dataclass(kw_only=True)
 class PredictSettings:
-    model_dir: str | None = key("finished model directory, plain or shortened: RUN/model", common=True)
+    model_dir: str | None = key("finished model directory, plain, shortened or exported: RUN/model", common=True)
     input: str = key(
         "file of rows; - is standard input",
         " (tsv, csv, json, jsonl, parquet, lines; also .gz, .bz2, .xz)",
@@ -60,8 +60,12 @@ class PredictSettings:
         "longer inputs are cut; null: the ℓ of the model", ", or all positions if it has none", common=True
     )
     batch_size: int = key("inputs in a batch", common=True)
-    engine: str = key("how the model is run, as bench.engines", common=True)
-    precision: str = key("fp32, bf16, fp16 or int8, as the engine has them", common=True)
+    engine: str | None = key(
+        "how the model is run, as bench.engines; null: as it was exported, else eager", common=True
+    )
+    precision: str | None = key(
+        "fp32, bf16, fp16 or int8, as the engine has them; null: as it was exported, else fp32", common=True
+    )
     device: str = key("auto, cpu or cuda", common=True)
     predict: PredictOptions = key("")
     runtime: ThreadsSettings = key("")
@@ -72,8 +76,7 @@ class PredictSettings:
         self.folder  # noqa: B018  (checks it)
         at_least_one("batch_size", self.batch_size)
         at_least_one("seq_len", self.seq_len)
-        one_of("engine", self.engine, ENGINES)
-        one_of("precision", self.precision, BENCH_PRECISIONS)
+        self.runs  # noqa: B018  (checks it)
         one_of("device", self.device, DEVICES)
         if self.input != STANDARD and not Path(self.input).is_file():
             raise SettingsError(f"input={self.input} is no file; give one, or - for standard input")
@@ -92,6 +95,21 @@ class PredictSettings:
             raise SettingsError(
                 "predict.on_error=skip lists rows beside the output file; give output=FILE, or predict.on_error=stop"
             )
+
+    @property
+    def runs(self) -> tuple[str, str]:
+        """Engine and precision: as given, else as the folder was exported, else PyTorch in float32."""
+        found = exported(self.folder)
+        engine, precision = ("eager", "fp32") if found is None else (found.engine, found.precision)
+        given = (self.engine or engine, self.precision or (precision if self.engine in (None, engine) else "fp32"))
+        if found is not None and not found.weights and given != found.runs:
+            raise SettingsError(
+                f"engine={given[0]} precision={given[1]}: model_dir={self.model_dir} was exported for {found}, and "
+                "holds nothing else; leave engine and precision out, or give the model directory that it was made of"
+            )
+        one_of("engine", given[0], ENGINES)
+        one_of("precision", given[1], BENCH_PRECISIONS)
+        return given
 
     def _check_output(self) -> None:
         """Nothing that is written is what is read."""
@@ -116,7 +134,7 @@ class PredictSettings:
     def folder(self) -> Path:
         """Where the model is: a folder, or the hub's in the cache."""
         assert self.model_dir is not None
-        return model_folder(self.model_dir)
+        return model_folder(self.model_dir, exported=True)
 
     @property
     def input_format(self) -> str:

@@ -19,7 +19,7 @@ Here precision is that of timing; models are trained in training.precision."""
 EXAMPLES = [
     "powerbert bench",
     "powerbert bench model=bert-base-random retention=paper/cola batch_size=32 precision=bf16",
-    "powerbert bench model_dir=RUN/model bench.engines=[eager,compile,onnx,openvino]",
+    "powerbert bench model_dir=RUN/model bench.engines=[eager,native,openvino] bench.precisions=[fp32,int8]",
     "powerbert bench model_dir=RUN/model bench.batch_sizes=[1,32] bench.threads=[1,2] bench.profile=true",
 ]
 
@@ -27,6 +27,7 @@ EXAMPLES = [
 @dataclass(kw_only=True)
 class Settings(TimedSettings):
     TAKES_SHORTENED: ClassVar[bool] = True
+    TAKES_EXPORTED: ClassVar[bool] = True
 
     def verify(self) -> None:
         if self.shortened_dir is not None and (self.removes or self.quantises):

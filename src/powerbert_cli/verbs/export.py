@@ -9,11 +9,12 @@ from ..settings.model import ModelDir
 from ..settings.rules import SettingsError
 from ..settings.task import ModelSettings
 
-SUMMARY = "write a finished model as ONNX Runtime or OpenVINO loads it, for inputs of any size"
-DETAILS = """engine=onnx needs pip install 'powerbert[onnx]', engine=openvino pip install 'powerbert[openvino]'.
+SUMMARY = "write a finished model as an inference engine loads it, for inputs of any size"
+DETAILS = """engine=native needs g++ or clang++; the others pip install 'powerbert[onnx]', 'powerbert[openvino]' or
+'powerbert[ctranslate2]'. predict and bench take the folder that this writes.
 The file's answers on dev are compared with PyTorch's."""
 EXAMPLES = [
-    "powerbert export model_dir=RUN/model",
+    "powerbert export model_dir=RUN/model engine=native precision=int8",
     "powerbert export model_dir=RUN/model engine=openvino precision=int8",
 ]
 
