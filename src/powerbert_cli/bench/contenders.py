@@ -111,11 +111,12 @@ def build_contenders(
                 runs = as_native(models[name]) if engine == "native" else models[name]
                 layers = [batch_cost(batch, runs, engine) for batch in batches[padding]]
                 flops = sum(total(layer).flops for batch in layers for layer in batch)
-                roofline = None
+                found = Contender(name, engine, padding, precision, run, batches[padding], flops)
                 if precision in peaks:
-                    size = NUMBER_BYTES[precision]
-                    roofline = sum(roofline_seconds(batch, peaks[precision], size) for batch in layers)
-                contenders.append(Contender(name, engine, padding, precision, run, batches[padding], flops, roofline))
+                    found.peak = peaks[precision].flops_per_s
+                if precision in peaks and (size := NUMBER_BYTES.get(precision)):
+                    found.roofline = sum(roofline_seconds(batch, peaks[precision], size) for batch in layers)
+                contenders.append(found)
     return contenders, skipped
 
 

@@ -2,9 +2,13 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 
+from ..native.kernels import Scale
+from ..native.products import ByteProduct, FloatProduct
 from .caches import available_bytes, last_level_bytes
 from .cost import Peaks
 from .timing import synchronize
@@ -20,14 +24,23 @@ def measure_peaks(device: str, dtype: torch.dtype) -> Peaks:
 
     Throughput is the best of many runs of a product as large as those of BERT-base at batch
     128; bandwidth that of reading a tensor once, see `read_bytes`.
+
+    Args:
+        dtype: a floating one; or int8, for oneDNN's product of bytes on a CPU.
     """
     rows = 2048 if device == "cpu" else 16384
-    x = torch.randn(rows, 768, device=device).to(dtype)
-    weight = torch.randn(3072, 768, device=device).to(dtype)
+    x, weight = torch.randn(rows, 768, device=device), torch.randn(3072, 768, device=device)
+    product_of: Any
+    if dtype is torch.int8:
+        product_of = ByteProduct(FloatProduct(weight, None), Scale(1.0, 128))
+        x = torch.randint(256, x.shape, dtype=torch.uint8)
+    else:
+        x, weight = x.to(dtype), weight.to(dtype)
+        product_of = partial(torch.nn.functional.linear, weight=weight)
     cache = last_level_bytes() if device == "cpu" else None
     numbers = torch.ones(read_bytes(device, cache, available_bytes()) // 4, device=device)
     with torch.inference_mode():
-        product = best_seconds(lambda: torch.nn.functional.linear(x, weight), device, _SECONDS)
+        product = best_seconds(lambda: product_of(x), device, _SECONDS)
         read = best_seconds(numbers.sum, device, _SECONDS)
     flops = 2 * rows * weight.numel() / product
     return Peaks(flops, numbers.nbytes / read, numbers.nbytes, cache)

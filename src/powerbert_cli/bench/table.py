@@ -37,6 +37,8 @@ def table(
     `roofline_expected` is the speed-up that this device's measured peaks let expect: the plain model's measured time
     over the contender's own roofline time. It is no limit: all weights and activations count as read from memory, and
     those that stay in a cache come faster. `roofline_reached` is the roofline time over the measured one.
+    `tokens_per_s_core` counts word-pieces without padding, on a CPU; `peak_share` is the share of the device's measured
+    peak that the products and attention of the model reach, of what that contender has to compute.
     """
     known = {(c.model, c.engine, c.precision, c.padding): c for c in contenders}
     packs = "packed" if any(c.model == "packed" for c in contenders) else "full"  # full may be compressed
@@ -54,6 +56,7 @@ def table(
         p50, p95, p99 = map(float, np.percentile(calls, [50, 95, 99]))
         median = float(np.median(c.seconds))
         answers = batch_size * len(c.batches) * len(c.seconds)
+        passes = median * len(c.batches)
         rows.append(
             {
                 "contender": c.name,
@@ -66,6 +69,8 @@ def table(
                 "median_s": median,
                 "p95_s": p95,
                 "examples_per_s": batch_size / median,
+                "tokens_per_s_core": c.tokens / passes / torch.get_num_threads() if c.on_cpu else None,
+                "peak_share": None if c.peak is None else c.flops / passes / c.peak,
                 **_against(base, c),
                 "peak_memory_mb": c.peak_memory_mb,
                 "model": c.model,

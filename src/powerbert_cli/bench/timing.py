@@ -29,6 +29,7 @@ class Contender:
         run: answers a batch.
         flops: of one pass over all batches.
         roofline: seconds that a pass would need without any loss; None if not known.
+        peak: FLOPs a second that this device was measured to reach in this precision; None if not known.
         calls: for each round the seconds of each batch.
         joules: used in all rounds; None where nothing tells.
         expected_s: seconds that a pass should take, see `probe`.
@@ -42,6 +43,7 @@ class Contender:
     batches: list[Batch]
     flops: float
     roofline: float | None = None
+    peak: float | None = None
     calls: list[list[float]] = field(default_factory=list)
     peak_memory_mb: float | None = None
     joules: float | None = None
@@ -59,6 +61,16 @@ class Contender:
     def seconds(self) -> list[float]:
         """For each round the mean seconds of a batch."""
         return [sum(calls) / len(calls) for calls in self.calls]
+
+    @property
+    def tokens(self) -> int:
+        """Word-pieces of one pass, without padding."""
+        counted = [(batch.get("attention_mask"), batch.get("input_ids")) for batch in self.batches]
+        return sum(int(mask.sum()) if mask is not None else 0 if ids is None else ids.numel() for mask, ids in counted)
+
+    @property
+    def on_cpu(self) -> bool:
+        return all(tensor.device.type == "cpu" for batch in self.batches for tensor in batch.values())
 
     def time(self, device: str) -> list[float]:
         """One pass over all batches; seconds of each, until its answer is there."""

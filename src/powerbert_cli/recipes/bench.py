@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -109,7 +109,7 @@ def time_model(
             for threads in options.threads or [before]:
                 torch.set_num_threads(threads)
                 place = Place(job.context.device, threads, Path(files), inputs, written)
-                peaks = {p: measure_peaks(job.context.device, DTYPES[p]) for p in options.precisions if p in DTYPES}
+                peaks = _peaks(options.precisions, job.context.device)
                 _say_peaks(peaks, threads)
                 for seq_len in seq_lens:
                     for batch_size in sizes:
@@ -135,13 +135,19 @@ def calibration_inputs(job: Run[TimedSettings]) -> list[Batch]:
     return make_batches(rows, "longest", 1, job.context.material.collator("max"), "cpu", seq_len)
 
 
+def _peaks(precisions: Sequence[str], device: str) -> dict[str, Peaks]:
+    """By precision; of int8 on a CPU, where this package has a product of its own to measure it with."""
+    known = [p for p in precisions if p in DTYPES or device == "cpu"]
+    return {precision: measure_peaks(device, DTYPES.get(precision, torch.int8)) for precision in known}
+
+
 def _say_peaks(peaks: dict[str, Peaks], threads: int) -> None:
     for precision, peak in peaks.items():
         read = ""
         if peak.read_bytes is not None and peak.cache_bytes is not None:
             read = f" ({peak.read_bytes / 2**20:.0f} MiB at once, beside {peak.cache_bytes / 2**20:.0f} MiB of cache)"
         log.info(
-            "bench: this device reaches %.1f GFLOP/s in %s and reads %.1f GB/s%s, with %d threads",
+            "bench: this device reaches %.1f billion operations a second in %s and reads %.1f GB/s%s, with %d threads",
             *(peak.flops_per_s / 1e9, precision, peak.bytes_per_s / 1e9, read, threads),
         )
 

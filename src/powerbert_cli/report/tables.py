@@ -121,19 +121,26 @@ def _say_legend(timing: pd.DataFrame) -> None:
     """What the names in the tables above mean; four lines."""
     console.print(line(timing["model"], MODELS))
     console.print(line(timing["padding"], PADDINGS))
-    console.print(line(("vs plain", "alone", "vs padded"), COLUMNS))
+    console.print(line(("vs plain", "alone", "vs others", *_optional(timing)), COLUMNS))
     console.print(
-        f"{line(('FLOPs', 'peaks'), COLUMNS)}; 95%: interval of vs plain over {timing['rounds'].min()} rounds"
+        f"{line(('FLOPs', 'tokens/s', 'of peak'), COLUMNS)}; 95%: interval of vs plain over {timing['rounds'].min()} "
+        "rounds"
     )
+
+
+def _optional(rows: pd.DataFrame) -> list[str]:
+    """A column that has something to say only if that padding was timed."""
+    return [] if rows["speedup_vs_padded"].isna().all() else ["vs padded"]
 
 
 def _timing_table(title: str, rows: pd.DataFrame) -> Table:
     columns = {"padding": "left", "model": "left"}
-    heads = ["ms", "vs plain", "95%", "FLOPs", "alone", "peaks", "vs padded"]
+    heads = ["ms", "vs plain", "95%", "FLOPs", "alone", "vs others", "tok/s", "of peak", *_optional(rows)]
     table = plain_table(title, {**columns, **dict.fromkeys(heads, "right")})
+    table.collapse_padding = True  # so that it fits
     for row, counts in zip(rows.to_dict("records"), counted(rows), strict=True):
         plain = row["model"] == "plain"
-        table.add_row(
+        cells = [
             row["padding"],
             row["model"] + ("" if counts else "*"),
             f"{1000 * row['median_s']:.1f}",
@@ -141,9 +148,12 @@ def _timing_table(title: str, rows: pd.DataFrame) -> Table:
             "" if plain or pd.isna(row["speedup"]) else f"{row['speedup_low']:.2f}-{row['speedup_high']:.2f}",
             "" if plain else _number(row["flops_ratio"]),
             _number(row["elimination"]),
-            "" if plain or pd.isna(row["roofline_expected"]) else f"{row['roofline_expected']:.1f}",
+            _number(row["speedup_vs_others"]),
+            "" if pd.isna(row["tokens_per_s_core"]) else f"{row['tokens_per_s_core']:.0f}",
+            "" if pd.isna(row["peak_share"]) else f"{row['peak_share']:.0%}",
             _number(row["speedup_vs_padded"]),
-        )
+        ]
+        table.add_row(*cells[: len(columns) + len(heads)])
     return table
 
 

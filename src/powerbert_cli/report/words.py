@@ -18,9 +18,11 @@ COLUMNS = {
     "vs plain": "against plain of the same padding, engine, precision",
     "vs best plain": "against the fastest of all of which nothing is removed",
     "alone": "elimination alone, against full",
+    "vs others": "against the fastest that eliminates nothing and is not engine=native",
+    "tok/s": "word-pieces a second and core, without padding",
+    "of peak": "the share of what a large product reaches here",
     "vs padded": "against plain padded to ℓ",
     "FLOPs": "what the shapes promise",
-    "peaks": "what this device's peaks let expect (caches left out)",
 }
 BASELINE = (
     "the metric to compare with: that of the fine-tuned model with nothing removed, the better of two trainings, as it "
