@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from powerbert_cli.cli import dispatch
-from powerbert_cli.report.check_report import say_check
+from powerbert_cli.report.check_report import pays_from, say_check
 
 COLUMN = ["task.text_columns=[sentence]"]
 SMALL = ["model=tiny", "model.config.num_hidden_layers=2", "epochs=2", "batch_size=8", "seq_len=8", "check.steps=2"]
@@ -72,7 +72,7 @@ def found_of(steps, **load):
     return {
         "splits": {"train": split, "dev": split}, "overlap": 0, "lengths": {"100": 9}, "seq_len": 16, "cut": 0.0,
         "search": {"regularizer": "decoupled"}, "load": {"average": 1.0, "cores": 2, "threads": 2, **load},
-        "seconds": {"step_range": list(steps), "ranges": ranges},
+        "pays": [], "seconds": {"step_range": list(steps), "ranges": ranges},
     }  # fmt: skip
 
 
@@ -93,6 +93,26 @@ def test_an_estimate_is_a_range_and_noise_is_called_noise(found, said, doubt, ca
     say_check(found, None, 0.01)
     out = capfd.readouterr().out
     assert said in out and ("do not trust the times" in out) == bool(doubt) and doubt in out
+
+
+def test_what_dropping_brings_is_measured_before_any_training(folder, capfd):
+    write([(f"word{i} " * 6, i % 2) for i in range(40)], [("new", 1), ("other", 0)])
+    given = ["task=custom", *COLUMN, "task.data_dir=data", "task.label_names=[no,yes]"]
+    found, said = checked(capfd, *given)
+    sizes = [one["batch_size"] for one in found["pays"] if one["engine"] == "eager"]
+    assert len(sizes) == 3 and sizes[0] == 1 and sizes == sorted(sizes)
+    for one in found["pays"]:
+        assert one["flops"] == pytest.approx(0.5, abs=0.1) and one["low"] < one["speedup"] < one["high"]
+    assert "what dropping word-vectors to 0." in said and "engine=eager: " in said
+
+
+def test_it_pays_from_where_all_larger_batches_show_it():
+    def of(*lows):
+        return [{"engine": "eager", "batch_size": n, "low": low} for n, low in zip((1, 8, 32), lows, strict=True)]
+
+    assert pays_from(of(0.9, 1.1, 1.2), "eager") == "it pays from batches of 8 on"
+    assert pays_from(of(1.1, 0.9, 1.2), "eager") == "it pays from batches of 32 on"
+    assert pays_from(of(1.1, 1.2, 0.9), "eager") == "that it pays is not shown"
 
 
 def test_how_far_a_search_can_go(folder, capfd):

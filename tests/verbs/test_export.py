@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
 from small import QUICK, SMALL, TASK
 
 from powerbert_cli import load_shortened
@@ -147,24 +149,39 @@ def test_a_damaged_native_file_is_named(shortened, few_bits, tmp_path, monkeypat
     assert dispatch(["export", *TASK, f"model_dir={few_bits}", *own]) == 2
     assert "engine=native precision=int8: inputs of its layers are quantised" in capfd.readouterr().err
     assert dispatch(["export", *TASK, f"model_dir={shortened}", *own]) == 0
-    file = Path("run/model/native.json")
-    whole = json.loads(file.read_text())
-    assert set(whole["scales"]) == {"0.qkv"} | {f"{j}.{n}" for j in (0, 1) for n in ("output", "up", "down")}
-    scales = whole["scales"]
-    for wrong in (
-        [],
-        {**whole, "precision": "int7"},
-        {**whole, "scales": {}},
-        {**whole, "precision": "fp32"},
-        {**whole, "scales": {**scales, "2.qkv": [0.1, 0]}},
-        {**whole, "scales": {**scales, "0.other": [0.1, 0]}},
-        {**whole, "scales": {**scales, "0.qkv": [0.0, 0]}},
-        {**whole, "scales": {**scales, "0.qkv": [0.1, 256]}},
-        {**whole, "scales": {**scales, "0.qkv": 3}},
+    file = Path("run/model/native.safetensors")
+    with safe_open(file, "pt") as opened:
+        whole, smooth = opened.metadata(), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    scales = json.loads(whole["scales"])
+    assert smooth and set(scales) == {"0.qkv"} | {f"{j}.{n}" for j in (0, 1) for n in ("output", "up", "down")}
+    (name, tensor), *_ = smooth.items()
+    for changed, tensors in (
+        ({"precision": "int7"}, smooth),
+        ({"format": "other"}, smooth),
+        ({"scales": "{}"}, {}),
+        ({"scales": "[1]"}, {}),
+        ({"precision": "fp32"}, smooth),
+        ({}, {**smooth, "0.other": tensor.clone()}),
+        ({}, {**smooth, name: tensor[1:].clone()}),
+        ({}, {**smooth, name: -tensor}),
+        ({}, {**smooth, name: tensor / 0}),
+        *(
+            ({"scales": json.dumps({**scales, **wrong})}, smooth)
+            for wrong in (
+                {"2.qkv": [0.1, 0]},
+                {"0.other": [0.1, 0]},
+                {"0.qkv": [0.0, 0]},
+                {"0.qkv": [0.1, 256]},
+                {"0.qkv": 3},
+            )
+        ),
     ):
-        file.write_text(json.dumps(wrong))
+        save_file(tensors, file, {**whole, **changed})
         with pytest.raises(NativeFileError, match="is not as powerbert writes it for this model"):
             load_shortened("run/model", engine="native")
+    file.write_bytes(b"nothing")
+    with pytest.raises(NativeFileError, match="is not as powerbert writes it for this model"):
+        load_shortened("run/model", engine="native")
 
 
 def _check_names(path):

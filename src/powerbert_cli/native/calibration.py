@@ -1,6 +1,7 @@
 """Scales of the bytes that products take in int8, from what they are given for training texts."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -8,44 +9,67 @@ from torch import Tensor
 
 from .kernels import Scale
 from .model import PRODUCTS, NativeModel
+from .products import FloatProduct, in_bytes, smoothed
 
-_BINS = 2048
-_LEVELS = 255
-_OF_ONE = 2**16  # numbers of one input that are looked at
-_CUTS = 40  # places where the range could end that are tried
+log = logging.getLogger(__name__)
+_ROWS = 512  # of all inputs, on which scales are tried
+_OUTPUTS = 256  # of a product, of which the error is measured
+_CUTS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # shares of the range that are tried
+_STRENGTHS = (0.3, 0.5, 0.7, 0.85)  # of smoothing that are tried, SmoothQuant's alpha
+MOST_LOST = 0.05  # of a product's results; see benchmarks/native_int8.py
+SMOOTHED = ("qkv", "up", "down")  # products whose inputs the kernels can smooth
 
 
 class Watched:
-    """How the numbers of one tensor are spread: a histogram over all inputs."""
+    """What one product is given, over all inputs.
 
-    def __init__(self) -> None:
-        self.low = self.high = 0.0
-        self.kept: list[Tensor] = []
+    Attributes:
+        low, high: (I,), the extremes of each column, 0 among them.
+        rows: some of it.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        self._each = max(1, _ROWS // inputs)
+        self.low = self.high = torch.zeros(1)
+        self.rows: list[Tensor] = []
 
     def see(self, x: Tensor) -> None:
-        self.low, self.high = min(self.low, float(x.min())), max(self.high, float(x.max()))
-        self.kept.append(x.flatten()[:: max(1, x.numel() // _OF_ONE)].clone())
+        real = x[x.abs().amax(dim=1) > 0].float()  # the others fill up
+        if len(real):
+            self.low = torch.minimum(self.low, real.amin(dim=0))
+            self.high = torch.maximum(self.high, real.amax(dim=0))
+            self.rows.append(real[:: -(-len(real) // self._each)].clone())
 
-    def scale(self) -> Scale:
-        """That of the least squared error; both ends are cut alike, in shares of the range."""
-        numbers = torch.cat(self.kept)
-        counts = torch.histc(numbers, _BINS, self.low, self.high)
-        centres = self.low + (torch.arange(_BINS) + 0.5) * (self.high - self.low) / _BINS
-        best, least = None, float("inf")
-        for share in torch.linspace(1.0, 0.2, _CUTS).tolist():
-            found = _of_range(share * self.low, share * self.high)
-            whole = (centres / found.step + found.zero).round().clamp(0, _LEVELS)
-            error = float(((found.step * (whole - found.zero) - centres).square() * counts).sum())
-            if error < least:
-                best, least = found, error
+    def scale(self, exact: FloatProduct, smooths: bool) -> tuple[Scale, float]:
+        """That with which the product's results lose least, and the root mean square of the loss over theirs.
+
+        Args:
+            exact: the product. smooths: its inputs may be smoothed.
+        """
+        weight = exact.weight.float()[:: -(-len(exact.weight) // _OUTPUTS)]
+        rows = torch.cat(self.rows)
+        wanted, best, least = rows @ weight.T, None, float("inf")
+        for smooth in (None, *(self._smooths(exact.weight.float()) if smooths else ())):
+            low, high = (end if smooth is None else end / smooth for end in (self.low, self.high))
+            by = Scale(1.0, 0, smooth)
+            whole, steps = in_bytes(smoothed(weight, by))
+            kept = (whole * steps.unsqueeze(1)).T
+            for cut in _CUTS:
+                found = Scale.of_range(cut * float(low.min()), cut * float(high.max()), smooth)
+                given = found.step * (found.quantised(rows).float() - found.zero)
+                error = float((given @ kept - wanted).square().sum())
+                if error < least:
+                    best, least = found, error
         assert best is not None
-        return best
+        return best, (least / float(wanted.square().sum().clamp(min=1e-30))) ** 0.5
 
-
-def _of_range(low: float, high: float) -> Scale:
-    """0 is a byte of its own."""
-    step = max(high - low, 1e-12) / _LEVELS
-    return Scale(step, round(-low / step))
+    def _smooths(self, weight: Tensor) -> Iterator[Tensor]:
+        """What columns could be divided by (equation 4 of SmoothQuant)."""
+        of_inputs = torch.maximum(-self.low, self.high).clamp(min=1e-5)
+        of_weights = weight.abs().amax(dim=0).clamp(min=1e-5)
+        for strength in _STRENGTHS:
+            found = of_inputs**strength / of_weights ** (1 - strength)
+            yield found / found.log().mean().exp()
 
 
 def calibrated(model: Any, inputs: Sequence[dict[str, Tensor]]) -> NativeModel:
@@ -59,10 +83,31 @@ def calibrated(model: Any, inputs: Sequence[dict[str, Tensor]]) -> NativeModel:
         NotNative, NoLibrary
     """
     native = NativeModel(model)
-    seen = {(j, name): Watched() for j in range(model.layers) for name in PRODUCTS}
+    native.in_int8(scales_of(native, watched(native, inputs)))
+    return native
+
+
+def watched(native: NativeModel, inputs: Sequence[dict[str, Tensor]]) -> dict[tuple[int, str], Watched]:
+    """What the products are given, by layer and name; of those that run."""
+    seen = {(j, name): Watched(len(inputs)) for j in range(native.model.layers) for name in PRODUCTS}
     native.watch = lambda j, name, x: seen[j, name].see(x)
     for batch in inputs:
         native(**batch)
     native.watch = None
-    native.in_int8({key: one.scale() for key, one in seen.items() if one.kept})
-    return native
+    return {key: one for key, one in seen.items() if one.rows}
+
+
+def scales_of(
+    native: NativeModel, seen: dict[tuple[int, str], Watched], most: float = MOST_LOST
+) -> dict[tuple[int, str], Scale]:
+    """Of each product that is watched, but those that would lose too much: they stay in float32.
+
+    Args:
+        native: still in float32.
+        most: that a product may lose, see `Watched.scale`.
+    """
+    found = {(j, name): one.scale(native.product(j, name), name in SMOOTHED) for (j, name), one in seen.items()}
+    exact = [f"{name} of layer {j + 1} ({lost:.2f})" for (j, name), (_, lost) in found.items() if lost > most]
+    if exact:
+        log.info("engine=native precision=int8: in float32 for their outliers stay %s", ", ".join(exact))
+    return {key: scale for key, (scale, lost) in found.items() if lost <= most}

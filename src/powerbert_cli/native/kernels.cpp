@@ -444,11 +444,11 @@ private:
   }
 };
 
-// Of x (rows, D) and what stands in residual (row at[r], null: r) their sum; its norm; and that as bytes. Each is
-// written where it is wanted.
+// Of x (rows, D) and what stands in residual (row at[r], null: r) their sum; its norm; and that as bytes, each column
+// times its factor (null: 1). Each is written where it is wanted.
 template <typename T>
 void add_norm(const T *x, const T *residual, const int32_t *at, const float *gain, const float *shift, float epsilon,
-              int64_t rows, int64_t hidden, T *sum, T *norm, uint8_t *octets, Scale scale) {
+              int64_t rows, int64_t hidden, T *sum, T *norm, uint8_t *octets, const float *factors, Scale scale) {
 #pragma omp parallel
   {
     std::vector<float> line(hidden);
@@ -476,6 +476,9 @@ void add_norm(const T *x, const T *residual, const int32_t *at, const float *gai
         line[e] = (line[e] - mean) * inverse * gain[e] + (shift ? shift[e] : 0.0f);
       if (norm)
         put_all(norm + r * hidden, line.data(), hidden, scale);
+      if (octets && factors)
+        for (int64_t e = 0; e < hidden; e++)
+          line[e] *= factors[e];
       if (octets)
         put_all(octets + r * hidden, line.data(), hidden, scale);
     }
@@ -498,21 +501,25 @@ template <int kind> static inline vec activated(vec x) {
 }
 
 template <int kind, typename T, typename U>
-void activate_row(const T *from, const T *gate, int64_t width, U *to, Scale scale) {
+void activate_row(const T *from, const T *gate, int64_t width, U *to, const float *factors, Scale scale) {
   int64_t e = 0;
   for (; e + LANES <= width; e += LANES) {
     vec y = activated<kind>(numbers(from + e));
-    put(to + e, gate ? y * numbers(gate + e) : y, scale);
+    y = gate ? y * numbers(gate + e) : y;
+    put(to + e, factors ? y * load(factors + e) : y, scale);
   }
   for (; e < width; e++) {
     float y = activated<kind>(all(number(from[e])))[0];
-    put(to + e, gate ? y * number(gate[e]) : y, scale);
+    y = gate ? y * number(gate[e]) : y;
+    put(to + e, factors ? y * factors[e] : y, scale);
   }
 }
 
-// out (rows, F) of x (rows, F), or with a gate of x (rows, 2 F): activated first half times the second.
+// out (rows, F) of x (rows, F), or with a gate of x (rows, 2 F): activated first half times the second; each column
+// times its factor (null: 1).
 template <typename T, typename U>
-void activate(const T *x, int64_t rows, int64_t width, int kind, bool gated, U *out, Scale scale) {
+void activate(const T *x, int64_t rows, int64_t width, int kind, bool gated, U *out, const float *factors,
+              Scale scale) {
   int64_t step = gated ? 2 * width : width;
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < rows; r++) {
@@ -520,16 +527,16 @@ void activate(const T *x, int64_t rows, int64_t width, int kind, bool gated, U *
     U *to = out + r * width;
     switch (kind) {
     case GELU:
-      activate_row<GELU>(from, gate, width, to, scale);
+      activate_row<GELU>(from, gate, width, to, factors, scale);
       break;
     case GELU_TANH:
-      activate_row<GELU_TANH>(from, gate, width, to, scale);
+      activate_row<GELU_TANH>(from, gate, width, to, factors, scale);
       break;
     case SILU:
-      activate_row<SILU>(from, gate, width, to, scale);
+      activate_row<SILU>(from, gate, width, to, factors, scale);
       break;
     default:
-      activate_row<RELU>(from, gate, width, to, scale);
+      activate_row<RELU>(from, gate, width, to, factors, scale);
     }
   }
 }
@@ -602,30 +609,30 @@ int powerbert_attend_first(const float *x, const int32_t *starts, const float *a
 
 int powerbert_add_norm(const void *x, const void *residual, const int32_t *at, const float *gain, const float *shift,
                        float epsilon, int64_t rows, int64_t hidden, void *sum, void *norm, uint8_t *octets, int kind,
-                       float inverse, float zero) {
+                       const float *factors, float inverse, float zero) {
   Scale scale{inverse, zero};
   if (kind == FLOAT)
     add_norm((const float *)x, (const float *)residual, at, gain, shift, epsilon, rows, hidden, (float *)sum,
-             (float *)norm, octets, scale);
+             (float *)norm, octets, factors, scale);
   else if (kind == BFLOAT)
     add_norm((const half *)x, (const half *)residual, at, gain, shift, epsilon, rows, hidden, (half *)sum, (half *)norm,
-             octets, scale);
+             octets, factors, scale);
   else
     return 1;
   return 0;
 }
 
 int powerbert_activate(const void *x, int64_t rows, int64_t width, int kind, int gated, void *out, int from, int to,
-                       float inverse, float zero) {
+                       const float *factors, float inverse, float zero) {
   Scale scale{inverse, zero};
   if (from == FLOAT && to == FLOAT)
-    activate((const float *)x, rows, width, kind, gated, (float *)out, scale);
+    activate((const float *)x, rows, width, kind, gated, (float *)out, factors, scale);
   else if (from == FLOAT && to == BYTE)
-    activate((const float *)x, rows, width, kind, gated, (uint8_t *)out, scale);
+    activate((const float *)x, rows, width, kind, gated, (uint8_t *)out, factors, scale);
   else if (from == BFLOAT && to == BFLOAT)
-    activate((const half *)x, rows, width, kind, gated, (half *)out, scale);
+    activate((const half *)x, rows, width, kind, gated, (half *)out, factors, scale);
   else if (from == BFLOAT && to == BYTE)
-    activate((const half *)x, rows, width, kind, gated, (uint8_t *)out, scale);
+    activate((const half *)x, rows, width, kind, gated, (uint8_t *)out, factors, scale);
   else
     return 1;
   return 0;

@@ -5,7 +5,8 @@ Legend: T rows, T' those that go on, B inputs, H heads, D hidden, A numbers of a
 
 import ctypes
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,15 +15,38 @@ from torch import Tensor
 from .library import library
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2}
+LEVELS = 255
 ACTIVATIONS = {"gelu": 0, "gelu_tanh": 1, "relu": 2, "silu": 3}
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Of numbers as bytes: x ≈ step · (byte − zero)."""
+    """Of numbers as bytes: x ≈ step · (byte − zero), in column c times smooth_c.
+
+    Attributes:
+        smooth: (columns,) float32, by which columns with large numbers are divided beforehand, and the weights times
+            it (SmoothQuant, equation 4); None for 1.
+    """
 
     step: float
     zero: int
+    smooth: Tensor | None = field(default=None, compare=False)
+
+    @classmethod
+    def of_range(cls, low: float, high: float, smooth: Tensor | None = None) -> "Scale":
+        """From low ≤ 0 to high ≥ 0, of what is smoothed; 0 is a byte of its own."""
+        step = max(high - low, 1e-12) / LEVELS
+        return cls(step, round(-low / step), smooth)
+
+    def quantised(self, x: Tensor) -> Tensor:
+        """(…, columns) → bytes."""
+        smoothed = x if self.factors is None else x * self.factors
+        return (smoothed / self.step + self.zero).round_().clamp_(0, LEVELS).to(torch.uint8)
+
+    @cached_property
+    def factors(self) -> Tensor | None:
+        """(columns,), what the numbers are multiplied by."""
+        return None if self.smooth is None else (1 / self.smooth).contiguous()
 
     @property
     def given(self) -> tuple[ctypes.c_float, ctypes.c_float]:
@@ -74,7 +98,7 @@ def attend(
         tensors: what there is of positions (T,) int32, shield (T,) uint8, priority (ℓ,) float32, bias (H, 2·span + 1),
             cos and sin (ℓ, A/H).
         numbers: what there is of span, window, protected_, first_only, diagonal.
-        scale: of a context in bytes.
+        scale: of a context in bytes, without smoothing.
 
     Returns:
         (T',) int32, the rows that are kept.
@@ -132,7 +156,7 @@ def add_norm(
     code = library().powerbert_add_norm(
         *map(_pointer, (x, residual, at, gain, shift)), ctypes.c_float(epsilon),
         ctypes.c_int64(x.shape[0]), ctypes.c_int64(x.shape[1]), *map(_pointer, to), _KINDS[x.dtype],
-        *(scale or _NONE).given,
+        _pointer((scale or _NONE).factors), *(scale or _NONE).given,
     )  # fmt: skip
     _called(code)
 
@@ -142,7 +166,7 @@ def activate(x: Tensor, kind: str, to: Tensor, scale: Scale | None = None) -> No
     rows, width = to.shape
     code = library().powerbert_activate(
         _pointer(x), ctypes.c_int64(rows), ctypes.c_int64(width), ACTIVATIONS[kind], int(x.shape[1] == 2 * width),
-        _pointer(to), _KINDS[x.dtype], _KINDS[to.dtype], *(scale or _NONE).given,
+        _pointer(to), _KINDS[x.dtype], _KINDS[to.dtype], _pointer((scale or _NONE).factors), *(scale or _NONE).given,
     )  # fmt: skip
     _called(code)
 

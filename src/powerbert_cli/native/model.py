@@ -79,6 +79,10 @@ class NativeModel:
             quantised: Any = {name: ByteProduct(getattr(layer, name), scale) for name, scale in given.items()}
             self._layers[j] = replace(layer, **quantised)
 
+    def product(self, j: int, name: str) -> Any:
+        """Of layer j (0-based) that of `PRODUCTS`."""
+        return getattr(self._layers[j], name)
+
     @torch.inference_mode()
     def __call__(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
@@ -115,13 +119,13 @@ class NativeModel:
         if self._layers[0].leads and self._layers[0].norm1 is not None:
             given = self._normed(x, None, None, self._layers[0].norm1, None, self._layers[0].qkv)[1]
         elif self._layers[0].qkv.scale is not None:
-            given = _as_bytes(x, self._layers[0].qkv.scale)
+            given = self._layers[0].qkv.scale.quantised(x.float())
         for j, (layer, step) in enumerate(zip(self._layers, plan, strict=True)):
             scale = layer.output.scale
             if step.first_only and "cos" not in layer.tables:
                 rows, found = step.starts[:-1], layer.first_context(x.float(), step.starts, about["positions"])
                 context = _room(len(rows), found.shape[1], x.dtype, scale)
-                context[: len(rows)] = found if scale is None else _as_bytes(found, scale)
+                context[: len(rows)] = found if scale is None else scale.quantised(found)
             else:
                 qkv = self._product(j, "qkv", given)
                 context = _room(int(step.kept[-1]), layer.heads * layer.size, x.dtype, scale)
@@ -148,7 +152,7 @@ class NativeModel:
     def _product(self, j: int, name: str, given: Tensor) -> Tensor:
         if self.watch is not None:
             self.watch(j, name, given)
-        return getattr(self._layers[j], name)(given)
+        return self.product(j, name)(given)
 
     def _normed(
         self, x: Tensor, residual: Tensor | None, at: Tensor | None, norm: Norm | None, keeps: str | None, to: Any
@@ -213,10 +217,6 @@ def _room(rows: int, width: int, dtype: torch.dtype, scale: Scale | None = None)
 
 def _type(dtype: torch.dtype, scale: Scale | None) -> torch.dtype:
     return dtype if scale is None else torch.uint8
-
-
-def _as_bytes(x: Tensor, scale: Scale) -> Tensor:
-    return (x / scale.step + scale.zero).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _taken(values: Tensor | None, rows: Tensor) -> Tensor | None:

@@ -27,6 +27,17 @@ def _largest() -> int:
     return 127 if _VNNI & set(cpu_flags()) else 63
 
 
+def smoothed(weight: Tensor, scale: Scale) -> Tensor:
+    """(O, I), as it meets inputs that are smoothed."""
+    return weight if scale.smooth is None else weight * scale.smooth
+
+
+def in_bytes(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(O, I) → int8 of the same shape, and the step of each output (O,)."""
+    steps = weight.abs().amax(dim=1).clamp(min=1e-12) / _largest()
+    return (weight / steps.unsqueeze(1)).round().to(torch.int8), steps
+
+
 class Product(Protocol):
     """x·Wᵀ + b.
 
@@ -75,9 +86,9 @@ class ByteProduct:
     scale: Scale | None
 
     def __post_init__(self) -> None:
-        weight = self.exact.weight
-        self._steps = weight.abs().amax(dim=1).clamp(min=1e-12) / _largest()
-        whole = (weight / self._steps.unsqueeze(1)).round().to(torch.int8)
+        assert self.scale is not None
+        weight = smoothed(self.exact.weight, self.scale)
+        whole, self._steps = in_bytes(weight)
         self._packed = torch.ops.onednn.qlinear_prepack(whole, None)
         self._zeros = torch.zeros(len(weight), dtype=torch.int32)
 

@@ -1,32 +1,39 @@
-"""native.json of a model directory: the precision of its products in the native engine, and the scales of bytes."""
+"""native.safetensors of a model directory: precision of its products in the native engine, and scales of bytes."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from ..errors import PowerbertError
-from ..store.artifacts import write_json
-from .kernels import Scale
+from ..store.artifacts import whole_file
+from .kernels import LEVELS, Scale
 from .model import PRODUCTS, NativeModel
 
-NAME, SCHEMA = "native.json", "powerbert/native"
+NAME, FORMAT, VERSION = "native.safetensors", "powerbert/native", "1"
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.float32}
 
 
 class NativeFileError(PowerbertError):
-    """A native.json that cannot be used."""
+    """A native.safetensors that cannot be used."""
 
 
 def write_native(native: NativeModel, precision: str, folder: Path) -> None:
-    """Writes the file beside the model's own."""
-    scales = {f"{j}.{name}": [scale.step, scale.zero] for (j, name), scale in sorted(native.scales.items())}
-    write_json(folder / NAME, {"schema": SCHEMA, "precision": precision, "scales": scales})
+    """Writes the file beside the model's own: a tensor for each input that is smoothed, all else as metadata."""
+    scales = {f"{j}.{name}": scale for (j, name), scale in sorted(native.scales.items())}
+    about = {name: [scale.step, scale.zero] for name, scale in scales.items()}
+    metadata = {"format": FORMAT, "version": VERSION, "precision": precision, "scales": json.dumps(about)}
+    with whole_file(folder / NAME) as temporary:
+        smooth = {name: scale.smooth for name, scale in scales.items() if scale.smooth is not None}
+        save_file(smooth, str(temporary), metadata)
 
 
 def native_of(model: Any, folder: Path) -> NativeModel:
-    """A directory's model as its native.json says; in float32 where there is none.
+    """A directory's model as its native.safetensors says; in float32 where there is none.
 
     Args:
         model: a `ShortenedModel`; see `NativeModel`.
@@ -39,18 +46,22 @@ def native_of(model: Any, folder: Path) -> NativeModel:
     if not path.is_file():
         return NativeModel(model)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        dtype = _DTYPES[content["precision"]]
-        scales = {_key(key, model.layers): _scale(*value) for key, value in dict(content["scales"]).items()}
-        if (content["precision"] == "int8") != bool(scales):
-            raise ValueError("scales are of precision int8 alone")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        with safe_open(str(path), "pt") as file:
+            metadata = file.metadata() or {}
+            if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
+                raise ValueError(f"is not of format {FORMAT}, version {VERSION}")
+            smooth = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        precision, about = metadata["precision"], json.loads(metadata["scales"])
+        native = NativeModel(model, _DTYPES[precision])
+        scales = {_key(key, model.layers): (*value, smooth.pop(key, None)) for key, value in dict(about).items()}
+        if (precision == "int8") != bool(scales) or smooth:
+            raise ValueError("its scales are not those of its precision")
+        native.in_int8({key: _scale(value, native.product(*key).weight) for key, value in scales.items()})
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NativeFileError(
             f"{path}: is not as powerbert writes it for this model ({error}); write it again with powerbert export "
             "engine=native, or remove it"
         ) from error
-    native = NativeModel(model, dtype)
-    native.in_int8(scales)
     return native
 
 
@@ -61,9 +72,13 @@ def _key(text: str, layers: int) -> tuple[int, str]:
     return int(layer), name
 
 
-def _scale(step: Any, zero: Any) -> Scale:
-    if isinstance(step, bool) or not isinstance(step, float) or not 0 < step < float("inf"):
+def _scale(given: tuple[Any, ...], weight: Tensor) -> Scale:
+    step, zero, smooth = given
+    if not isinstance(step, float) or not 0 < step < float("inf"):
         raise ValueError(f"a step of {step}")
-    if type(zero) is not int or not 0 <= zero <= 255:
+    if type(zero) is not int or not 0 <= zero <= LEVELS:
         raise ValueError(f"a zero of {zero}")
-    return Scale(step, zero)
+    fits = smooth is None or (smooth.dtype == torch.float32 and smooth.shape == weight.shape[1:])
+    if not fits or (smooth is not None and not bool((smooth.isfinite() & (smooth > 0)).all())):
+        raise ValueError("what inputs are divided by does not fit them")
+    return Scale(step, zero, smooth)

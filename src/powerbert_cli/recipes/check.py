@@ -25,6 +25,7 @@ from ..tasks.metrics import spread
 from ..tasks.tokenizing import nearest_seq_len, tokenize
 from ..training.classifier import train_classifier
 from ..training.soft_search import search_steps
+from .pays import pays
 
 log = logging.getLogger(__name__)
 PERCENTILES = (50, 75, 90, 95, 99, 100)
@@ -36,8 +37,9 @@ def check(job: Run[Any]) -> dict[str, Any]:
     Returns:
         splits: of each its rows, labels, empty and repeated texts; overlap: dev rows whose text stands in train too;
         lengths, seq_len and cut: word-pieces of training rows, their percentiles, ℓ and the share that it cuts;
-        search: how far a retention parameter can fall; seconds: of a step, and of each stage on this machine, with
-        their 95% intervals in `ranges`; load: the load average while steps were timed, cores and threads.
+        search: how far a retention parameter can fall; pays: see `recipes.pays.pays`; seconds: of a step, and of each
+        stage on this machine, with their 95% intervals in `ranges`; load: the load average while steps were timed,
+        cores and threads.
     """
     settings = job.settings
     data = job.context.data
@@ -46,6 +48,7 @@ def check(job: Run[Any]) -> dict[str, Any]:
     log.info("check: tokenising %d training texts", len(data.train.rows))
     lengths = np.asarray(tokenize(data.train.rows, job.context.tokenizer, None)["length"])
     seconds, load = _seconds(job)
+    host = _host(job)
     return {
         "splits": {name: _split(split, texts[name], settings.task.kind) for name, split in splits.items()},
         "overlap": _overlap(texts["train"], texts["dev"]),
@@ -54,10 +57,16 @@ def check(job: Run[Any]) -> dict[str, Any]:
         "by_the_papers_rule": nearest_seq_len(lengths),
         "cut": float(np.mean(lengths > settings.seq_len)),
         "search": _search(job),
+        "pays": pays(job, host, seconds["dev_row"]),
         "seconds": seconds,
         "load": load,
         "histogram": lengths.tolist(),
     }
+
+
+def _host(job: Run[Any]) -> Any:
+    folder = job.settings.checkpoint_dir
+    return job.context.host(folder) if folder else job.context.new_host()
 
 
 def _texts(rows: Any) -> list[tuple[str, ...]]:
@@ -140,7 +149,7 @@ def _seconds(job: Run[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     wanted = (settings.check.steps + 1) * size
     few = material.train.select(sorted(choose_rows(count, min(wanted, count), size, settings.seed)))
     dev = material.dev.select(choose_rows(len(material.dev), min(8 * size, len(material.dev)), size, settings.seed))
-    host = job.context.host(settings.checkpoint_dir) if settings.checkpoint_dir else job.context.new_host()
+    host = _host(job)
     model, clock = ShortenedModel(host, plain(settings.seq_len, layers_of(host.config))), _Clock()
     plan = replace(job.context.plan(settings.finetune), epochs=1, resumes=False)
     log.info("check: timing %d training steps", settings.check.steps)

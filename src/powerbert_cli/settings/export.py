@@ -17,7 +17,7 @@ class Exporting(Part):
     )
     engine: str = key(
         "what loads it: native (powerbert's kernels), onnx, openvino or ctranslate2",
-        ": native writes the model directory with native.json, onnx (ONNX Runtime) model.onnx, in fp32 or int8, "
+        ": native writes the model directory with native.safetensors, onnx (ONNX Runtime) model.onnx, in fp32 or int8, "
         "openvino openvino_model.xml, ctranslate2 the folder ctranslate2, of plain models; all but onnx in fp32, bf16 "
         "or int8",
         common=True,

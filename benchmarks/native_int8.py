@@ -1,0 +1,119 @@
+"""What int8 does to the answers of trained models, by rule of the scales: native_int8.py MODEL_DIR …
+
+Of each finished model directory, on its dev split: the metric in float32, in the native engine's int8 by each rule, and
+in OpenVINO's; the share of answers that differ (of a regression Pearson's r with float32's), and which products alone
+change the logits most.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DataCollatorWithPadding
+
+from powerbert_cli.bench.engines import Place, Unavailable, runner
+from powerbert_cli.encoder.families import layers_of
+from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.method.elimination import plain
+from powerbert_cli.models.model_dir import RETENTION, load_plain
+from powerbert_cli.models.shipped import load_shortened
+from powerbert_cli.models.tokenizers import own_tokenizer
+from powerbert_cli.native.calibration import Watched, scales_of, watched
+from powerbert_cli.native.kernels import Scale
+from powerbert_cli.native.model import NativeModel
+from powerbert_cli.settings import TaskSettings
+from powerbert_cli.store.environment import cpu_flags
+from powerbert_cli.store.task_file import read_task
+from powerbert_cli.tasks.batches import answers, choose_rows, make_batches
+from powerbert_cli.tasks.metrics import METRICS, predictions_of
+from powerbert_cli.tasks.sources import load_task
+from powerbert_cli.tasks.tokenizing import tokenize
+
+COUNT, PERCENTILE = 64, 0.9999
+
+
+def of_extremes(seen: Watched) -> Scale:
+    return Scale.of_range(float(seen.low.min()), float(seen.high.max()))
+
+
+def of_percentile(seen: Watched) -> Scale:
+    """Both ends where that share of the numbers lies within."""
+    low, high = np.percentile(torch.cat(seen.rows).numpy(), [100 * (1 - PERCENTILE), 100 * PERCENTILE])
+    return Scale.of_range(min(0.0, float(low)), max(0.0, float(high)))
+
+
+RULES = {
+    "squared error, smoothed, lossy products in float32": lambda native, seen: scales_of(native, seen),
+    "squared error, smoothed": lambda native, seen: scales_of(native, seen, 1.0),
+    "squared error": lambda native, seen: {k: one.scale(native.product(*k), False)[0] for k, one in seen.items()},
+    "extremes": lambda native, seen: {k: of_extremes(one) for k, one in seen.items()},
+    f"percentile {PERCENTILE}": lambda native, seen: {k: of_percentile(one) for k, one in seen.items()},
+}
+
+
+def main(folder: Path) -> None:
+    task = read_task(folder)
+    assert task is not None
+    if (folder / RETENTION).is_file():
+        model: ShortenedModel = load_shortened(folder)
+    else:
+        host = load_plain(folder)
+        model = ShortenedModel(host, plain(task.seq_len, layers_of(host.config))).eval()
+    settings = TaskSettings(**{"data_dir": None, **task.task})
+    data, tokenizer = load_task(settings), own_tokenizer(str(folder), "")
+    pad = DataCollatorWithPadding(tokenizer, padding="max_length", max_length=task.seq_len)
+    few = data.train.rows.select(choose_rows(len(data.train), COUNT, 1, 0))
+    labels = np.asarray(data.dev.rows["label"])
+    train, dev = (tokenize(rows.remove_columns("label"), tokenizer, task.seq_len) for rows in (few, data.dev.rows))
+    train = train.remove_columns("length")
+    inputs = make_batches(list(train), "longest", 1, pad, "cpu", task.seq_len)
+
+    def said(run: Any) -> np.ndarray:
+        return answers(run, dev, pad, 32, seq_len=task.seq_len).logits
+
+    exact = said(model)
+
+    def row(name: str, logits: np.ndarray) -> None:
+        found, wanted = (predictions_of(one, settings.kind) for one in (logits, exact))
+        value = METRICS[settings.metric](labels, found)
+        if settings.kind == "regression":
+            differ = f"r {np.corrcoef(found, wanted)[0, 1]:.5f}"
+        else:
+            differ = f"{np.mean(found != wanted):.2%}"
+        error = float(np.sqrt(np.mean((logits - exact) ** 2)) / exact.std())
+        print(f"| {folder.parent.name} | {name} | {value:.4f} | {differ} | {error:.3f} |", flush=True)
+
+    print(f"\n{folder}: {settings.name}, {len(labels)} dev rows, CPU {' '.join(cpu_flags())}")
+    print("| model | way | metric | answers that differ | error of logits over their spread |")
+    print("| --- | --- | --- | --- | --- |")
+    row("float32", exact)
+    native = NativeModel(model)
+    seen = watched(native, inputs)
+    for name, rule in RULES.items():
+        native = NativeModel(model)
+        native.in_int8(rule(native, seen))
+        row(f"native int8, {name}", said(native))
+    with tempfile.TemporaryDirectory() as files:
+        try:
+            place = Place("cpu", torch.get_num_threads(), Path(files), inputs)
+            row("OpenVINO int8", said(runner("openvino", "model", model, "int8", place)))
+        except Unavailable as error:
+            print(f"OpenVINO: {error}")
+    alone = {}
+    for key, scale in scales_of(NativeModel(model), seen, 1.0).items():
+        native = NativeModel(model)
+        native.in_int8({key: scale})
+        with torch.inference_mode():
+            found = torch.cat([native(**batch).logits for batch in inputs])
+            wanted = torch.cat([model(**batch).logits for batch in inputs])
+        alone[key] = float((found - wanted).square().mean().sqrt() / wanted.std())
+    worst = sorted(alone, key=lambda key: -alone[key])[:5]
+    print("most sensitive alone: " + ", ".join(f"{j}.{name} {alone[j, name]:.4f}" for j, name in worst))
+
+
+if __name__ == "__main__":
+    for given in sys.argv[1:]:
+        main(Path(given))

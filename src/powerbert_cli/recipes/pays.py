@@ -1,0 +1,89 @@
+"""What dropping word-vectors can bring on this machine, before any training: speed does not depend on the weights."""
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from ..bench.contenders import Field, batch_cost, build_contenders, models_of
+from ..bench.cost import total
+from ..bench.engines import Place
+from ..bench.ratio import speedup
+from ..bench.timing import Contender, measure, warm_up
+from ..encoder.families import layers_of
+from ..encoder.shortened import ShortenedModel
+from ..method.elimination import Elimination, plain
+from ..method.retention import Fractions
+from ..stages.run import Run
+from ..tasks.batches import Batch, choose_rows, make_batches
+
+log = logging.getLogger(__name__)
+SHARE = 0.5  # of this encoder's FLOPs that is left
+_ROWS, _PASS_S, _ROUNDS, _LEAST = 32, 2.0, 5, 1e-4
+_HALVINGS = 20
+
+
+def pays(job: Run[Any], host: PreTrainedModel, row_s: float) -> list[dict[str, Any]]:
+    """Elimination alone, against this encoder with everything kept, in float32 at several sizes of a batch.
+
+    Word-vectors fall from layer to layer by one factor, each input's share of its own length, until `SHARE` of the
+    FLOPs is left.
+
+    Args:
+        host: of the task's model, whatever its weights.
+        row_s: seconds that an input takes, which say how many can be timed.
+
+    Returns:
+        Of each engine and size: engine, batch_size, flops (share left), speedup, low and high (95% interval).
+    """
+    settings, material, device = job.settings, job.context.material, job.context.device
+    count = max(2, min(_ROWS, int(_PASS_S / max(row_s, 1e-9)), len(material.train)))
+    drawn = [material.train[i] for i in choose_rows(len(material.train), count, 1, settings.seed)]
+    pad = job.context.material.collator("max")
+    batches = make_batches(drawn, "sorted", count, pad, "cpu", settings.seq_len)
+    model = _shortened(host, settings.seq_len, batches)
+    share = _flops(model, batches) / _flops(models_of(model)["full"], batches)
+    field = Field(["full", "shortened"], ["eager", "native"] if device == "cpu" else ["eager"], ["sorted"], ["fp32"])
+    found: list[dict[str, Any]] = []
+    log.info("check: timing %d texts with all word-vectors and with %.2f of the FLOPs", count, share)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(device, torch.get_num_threads(), Path(folder))
+        for size in sorted({1, max(1, count // 4), count}):
+            rows = drawn[: max(size, count // 4)]
+            contenders, skipped = build_contenders(
+                models_of(model), rows, pad, field, size, settings.seq_len, place, {}
+            )
+            if size == 1:
+                for reason in dict.fromkeys(f"engine={one.engine} is left out: {one.reason}" for one in skipped):
+                    log.info("check: %s", reason)
+            contenders, _ = warm_up(contenders, device)
+            measure(contenders, _ROUNDS, 0, device, settings.seed)
+            found += [{"batch_size": size, "flops": share, **one} for one in _ratios(contenders)]
+    return found
+
+
+def _ratios(contenders: list[Contender]) -> list[dict[str, Any]]:
+    known = {(c.engine, c.model): c.seconds for c in contenders}
+    engines = [c.engine for c in contenders if c.model == "shortened" and (c.engine, "full") in known]
+    ratios = {engine: speedup(known[engine, "full"], known[engine, "shortened"]) for engine in engines}
+    return [{"engine": engine, "speedup": r, "low": low, "high": high} for engine, (r, low, high) in ratios.items()]
+
+
+def _shortened(host: PreTrainedModel, seq_len: int, batches: list[Batch]) -> ShortenedModel:
+    """By halving the interval of the factor."""
+    layers = layers_of(host.config)
+    full = ShortenedModel(host, plain(seq_len, layers)).eval()
+    wanted, low, high, model = SHARE * _flops(full, batches), 0.0, 1.0, full
+    for _ in range(_HALVINGS):
+        factor = (low + high) / 2
+        kept = [max(round(factor ** (j + 1), 4), _LEAST) for j in range(layers - 1)]
+        model = ShortenedModel(host, Elimination(Fractions((*kept, _LEAST)), seq_len)).eval()
+        low, high = (factor, high) if _flops(model, batches) < wanted else (low, factor)
+    return model
+
+
+def _flops(model: Any, batches: list[Batch]) -> float:
+    return sum(total(layer).flops for batch in batches for layer in batch_cost(batch, model))
