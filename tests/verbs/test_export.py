@@ -120,7 +120,15 @@ def test_a_file_for_an_engine_is_that_and_no_more(few_bits, tmp_path, monkeypatc
     assert "metric" not in timing.columns and "run/model was exported for onnx in fp32" in capfd.readouterr().out
     assert dispatch(["retrain", *SMALL, "model_dir=run/model"]) == 2
     assert "is an exported folder, which its engine loads" in capfd.readouterr().err
-    about = Path("run/model/export.json")
+    graph, about = Path("run/model/model.onnx"), Path("run/model/export.json")
+    whole = graph.read_bytes()
+    graph.write_bytes(b"nothing")
+    assert dispatch(["predict", "model_dir=run/model", "input=texts.txt"]) == 2
+    assert "model.onnx: onnx does not load it: " in (said := capfd.readouterr().err) and "write it again with" in said
+    graph.write_bytes(whole)
+    Path("run/model/retention.json").rename("elsewhere.json")
+    assert dispatch(["predict", "model_dir=run/model", "input=texts.txt"]) == 2
+    assert "there is no retention.json beside it" in capfd.readouterr().err
     for content in ('{"engine": "onnx"}', "{", about.read_text().replace("model.onnx", "other.onnx")):
         about.write_text(content)
         assert dispatch(["predict", "model_dir=run/model", "input=texts.txt"]) == 2
@@ -182,6 +190,9 @@ def test_a_damaged_native_file_is_named(shortened, few_bits, tmp_path, monkeypat
     file.write_bytes(b"nothing")
     with pytest.raises(NativeFileError, match="is not as powerbert writes it for this model"):
         load_shortened("run/model", engine="native")
+    file.unlink()
+    assert dispatch(["predict", "model_dir=run/model"]) == 2  # not in another precision
+    assert "there is no native.safetensors beside it" in capfd.readouterr().err
 
 
 def _check_names(path):

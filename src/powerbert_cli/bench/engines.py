@@ -101,23 +101,34 @@ def run_exported(exported: Exported, model: Any, threads: int) -> Runner:
     Raises:
         Unavailable
     """
-    engine, precision, file = exported.engine, exported.precision, exported.folder / exported.file
-    config = model.config
-    if engine == "native":
-        _check_native(precision)
+    if exported.engine == "native":
+        _check_native(exported.precision)
         try:
             return native_of(model, exported.folder)
         except (NotNative, NoLibrary) as error:
             raise Unavailable(str(error)) from error
-    if engine == "onnx":
-        return run_onnx(file, config, threads)
-    if engine == "openvino":
-        return run_openvino(file, config, precision, threads)
-    package = _package("ctranslate2", "ctranslate2")
     try:
-        return run_ctranslate2(package, load_head(exported.folder / HEAD, config), precision, threads, file)
+        return _run_file(exported, model.config, threads)
     except NotConverted as error:
         raise Unavailable(str(error)) from error
+    except Unavailable:
+        raise
+    except Exception as error:  # each engine has errors of its own
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise PowerbertError(
+            f"{exported.folder / exported.file}: {exported.engine} does not load it: {lines[-1].strip()}; write it "
+            f"again with powerbert export engine={exported.engine} precision={exported.precision}"
+        ) from error
+
+
+def _run_file(exported: Exported, config: Any, threads: int) -> Runner:
+    file, precision = exported.folder / exported.file, exported.precision
+    if exported.engine == "onnx":
+        return run_onnx(file, config, threads)
+    if exported.engine == "openvino":
+        return run_openvino(file, config, precision, threads)
+    package = _package("ctranslate2", "ctranslate2")
+    return run_ctranslate2(package, load_head(exported.folder / HEAD, config), precision, threads, file)
 
 
 def _eager(name: str, model: nn.Module, precision: str, place: Place) -> Runner:

@@ -10,11 +10,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import PowerbertError
+from ..settings.folders import NATIVE
 from ..store.artifacts import whole_file
 from .kernels import LEVELS, Scale
 from .model import PRODUCTS, NativeModel
 
-NAME, FORMAT, VERSION = "native.safetensors", "powerbert/native", "1"
+FORMAT, VERSION = "powerbert/native", "1"
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.float32}
 
 
@@ -27,7 +28,7 @@ def write_native(native: NativeModel, precision: str, folder: Path) -> None:
     scales = {f"{j}.{name}": scale for (j, name), scale in sorted(native.scales.items())}
     about = {name: [scale.step, scale.zero] for name, scale in scales.items()}
     metadata = {"format": FORMAT, "version": VERSION, "precision": precision, "scales": json.dumps(about)}
-    with whole_file(folder / NAME) as temporary:
+    with whole_file(folder / NATIVE) as temporary:
         smooth = {name: scale.smooth for name, scale in scales.items() if scale.smooth is not None}
         save_file(smooth, str(temporary), metadata)
 
@@ -42,7 +43,7 @@ def native_of(model: Any, folder: Path) -> NativeModel:
         NativeFileError: the file is damaged, or not of this model.
         NotNative, NoLibrary
     """
-    path = folder / NAME
+    path = folder / NATIVE
     if not path.is_file():
         return NativeModel(model)
     try:

@@ -12,6 +12,8 @@ _NAME = re.compile(r"\w[\w.-]*/[\w.-]+")  # OWNER/NAME
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "model.onnx", "openvino_model.*", "ctranslate2/*"]
 _CONFIG, _RETENTION, _EXPORT = "config.json", "retention.json", "export.json"
 HEAD = "head.safetensors"  # of a folder for CTranslate2, which runs the encoder
+NATIVE = "native.safetensors"  # precision and scales of the native engine
+_NEEDS = {"native": (NATIVE,), "ctranslate2": (HEAD,)}
 
 
 def folder_of(name: str) -> Path | None:
@@ -64,7 +66,7 @@ def model_folder(name: str, exported: bool = False) -> Path:
 
 def has_weights(folder: Path) -> bool:
     """Whether PyTorch can load them."""
-    return any(path.name != HEAD for path in folder.glob("*.safetensors"))
+    return any(path.name not in (HEAD, NATIVE) for path in folder.glob("*.safetensors"))
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,10 @@ def exported(folder: Path) -> Exported | None:
         precision, file, seq_len = content["precision"], content["file"], content["seq_len"]
         if precision not in ENGINE_PRECISIONS[engine]:
             raise ValueError(f"precision is {precision}")
+        needed = [_RETENTION, *_NEEDS.get(engine, ())]
+        missing = [name for name in needed if not (folder / name).is_file()]
+        if missing:
+            raise ValueError(f"there is no {missing[0]} beside it")
         if type(seq_len) is not int or seq_len < 1 or Path(file).name != file or not (folder / file).exists():
             raise ValueError(f"seq_len is {seq_len}, file {file}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
