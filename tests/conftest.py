@@ -96,16 +96,26 @@ def finetuned(tmp_path_factory):
     return next(path for path in folder.glob("stages/finetune-*") if path.is_dir())
 
 
+def _retrained(folder: Path, finetuned: Path, *own: str) -> Path:
+    from powerbert_cli.cli import dispatch
+
+    shutil.copytree(finetuned, folder / "outputs" / "stages" / finetuned.name)
+    keys = ["retention.lengths=[12,5]", f"output_dir={folder}/outputs", f"hydra.run.dir={folder}/run"]
+    assert dispatch(["retrain", *SMALL, *keys, *own]) == 0
+    return folder / "run/model"
+
+
+@pytest.fixture(scope="session")
+def shortened(tmp_path_factory, finetuned):
+    """A shortened model directory of float32 layers."""
+    return _retrained(tmp_path_factory.mktemp("shortened"), finetuned)
+
+
 @pytest.fixture(scope="session")
 def few_bits(tmp_path_factory, finetuned):
     """A shortened model directory whose layers have few bits."""
-    from powerbert_cli.cli import dispatch
-
-    folder = tmp_path_factory.mktemp("few_bits")
-    shutil.copytree(finetuned, folder / "outputs" / "stages" / finetuned.name)
-    own = ["retention.lengths=[12,5]", "compress.bits=4", "compress.act_bits=8", "compress.sparsity='2:4'"]
-    assert dispatch(["retrain", *SMALL, *own, f"output_dir={folder}/outputs", f"hydra.run.dir={folder}/run"]) == 0
-    return folder / "run/model"
+    own = ["compress.bits=4", "compress.act_bits=8", "compress.sparsity='2:4'"]
+    return _retrained(tmp_path_factory.mktemp("few_bits"), finetuned, *own)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -35,16 +34,6 @@ def runs(folder, monkeypatch):
     found: dict[str, object] = {"texts": ["a b c", "d e f g h", "i"]}
     exec(snippet, found)
     assert tuple(found["logits"].shape) == (3, 2)
-
-
-@pytest.fixture(scope="module")
-def shortened(tmp_path_factory, finetuned):
-    """A shortened model directory of float32 layers."""
-    folder = tmp_path_factory.mktemp("shortened")
-    shutil.copytree(finetuned, folder / "outputs" / "stages" / finetuned.name)
-    own = ["retention.lengths=[12,5]", f"output_dir={folder}/outputs", f"hydra.run.dir={folder}/run"]
-    assert dispatch(["retrain", *SMALL, *own]) == 0
-    return folder / "run/model"
 
 
 def needs(engine, precision):

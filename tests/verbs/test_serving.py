@@ -25,11 +25,11 @@ TEXTS = ["a b c", "d e f g h i j k", "l", "a a a a b"]
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory, few_bits):
+def exported(tmp_path_factory, shortened):
     """What export made of a shortened model for each engine."""
     folder = tmp_path_factory.mktemp("serving")
     for engine in ("native", "onnx", "openvino"):
-        own = [f"model_dir={few_bits}", f"engine={engine}", f"hydra.run.dir={folder}/{engine}"]
+        own = [f"model_dir={shortened}", f"engine={engine}", f"hydra.run.dir={folder}/{engine}"]
         assert dispatch(["export", *TASK, *own, f"output_dir={folder}/outputs"]) == 0
     return folder
 
@@ -67,11 +67,11 @@ def serve():
 
 
 @pytest.mark.parametrize("engine", ["native", "onnx", "openvino"])
-def test_the_server_answers_as_the_model(engine, exported, few_bits, serve):
-    model = load_shortened(few_bits)
+def test_the_server_answers_as_the_model(engine, exported, shortened, serve):
+    model = load_shortened(shortened)
     from transformers import AutoTokenizer
 
-    batch = AutoTokenizer.from_pretrained(few_bits)(TEXTS, padding=True, return_tensors="pt")
+    batch = AutoTokenizer.from_pretrained(shortened)(TEXTS, padding=True, return_tensors="pt")
     with torch.inference_mode():
         expected = torch.softmax(model.eval()(**batch).logits, -1)[:, 1].tolist()
     ask = serve(exported / engine / "model")
