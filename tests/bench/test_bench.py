@@ -23,24 +23,16 @@ def test_batches_by_padding(rows):
     assert shapes == {"max": [(2, 16)] * 2, "longest": [(2, 9), (2, 16)], "sorted": [(2, 16), (2, 4)]}
     assert "attention_mask" not in make_batches(rows[3:], "max", 1, pad, "cpu", 16)[0]
     assert make_batches(rows, "max", 4, pad, "cpu", 5)[0]["input_ids"].shape == (4, 5)
-    bucketed = make_batches(rows, "sorted", 2, pad, "cpu", 16, buckets=True)
+    bucketed = make_batches(rows, "sorted", 2, pad, "cpu", 16, buckets=2)
     assert [batch["input_ids"].shape[1] for batch in bucketed] == [16, 8]
 
 
-def test_buckets():
-    assert [bucket(n) for n in (1, 8, 9, 12, 13, 17, 24, 25, 49, 65, 511)] == [
-        8,
-        8,
-        12,
-        12,
-        16,
-        24,
-        24,
-        32,
-        64,
-        96,
-        512,
-    ]
+@pytest.mark.parametrize(
+    ("octave", "lengths"),
+    [(2, [8, 8, 12, 12, 16, 24, 24, 32, 64, 96, 512]), (8, [8, 8, 12, 12, 16, 20, 24, 28, 52, 72, 512])],
+)
+def test_buckets(octave, lengths):
+    assert [bucket(n, octave) for n in (1, 8, 9, 12, 13, 17, 24, 25, 49, 65, 511)] == lengths
 
 
 def test_choose_rows_draws_with_a_seed_and_repeats_where_there_are_too_few():
@@ -167,7 +159,7 @@ def test_logits_are_in_the_order_of_the_rows(rows, host):
     with torch.inference_mode():
         wanted = torch.cat([model(**batch).logits for batch in batches])
     dataset = datasets.Dataset.from_list(rows)
-    for buckets in (False, True):
+    for buckets in (0, 2, 8):
         found = answers(model, dataset, pad, 3, seq_len=16, buckets=buckets).logits
         assert torch.allclose(torch.as_tensor(found), wanted, atol=1e-4)
 

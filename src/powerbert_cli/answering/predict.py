@@ -14,7 +14,7 @@ import torch
 from transformers import AutoConfig, DataCollatorWithPadding, PreTrainedModel
 
 from ..bench.contenders import TORCH_ENGINES, prepared
-from ..bench.engines import DTYPES, Place, Runner, Unavailable, runner
+from ..bench.engines import DTYPES, Place, Runner, Unavailable, lengths_an_octave, runner
 from ..bench.int8 import CALIBRATED_ON
 from ..encoder.driven import is_multiple_choice
 from ..encoder.families import layers_of, usable_positions
@@ -199,7 +199,7 @@ class Predictor:
         if config.problem_type == "multi_label_classification":
             self.kind = "labels"
         self.engine, self.precision = settings.runs
-        self.buckets = self.engine == "compile"  # it compiles for each length
+        self.buckets = lengths_an_octave(self.engine, "longest")
         how = {"padding": "max_length", "max_length": self.seq_len} if self.buckets else {"padding": "longest"}
         self.pad = DataCollatorWithPadding(self.tokenizer, **how)
         in_torch = self.engine in TORCH_ENGINES and self.precision in DTYPES

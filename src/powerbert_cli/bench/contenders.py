@@ -17,7 +17,7 @@ from ..method.elimination import plain
 from ..method.retention import Thresholds
 from ..tasks.batches import Batch, make_batches
 from .cost import Cost, Peaks, encoder_cost, roofline_seconds, shape_of, together, total
-from .engines import DTYPES, Place, Unavailable, as_native, runner
+from .engines import DTYPES, Place, Runner, Unavailable, as_native, lengths_an_octave, runner
 from .timing import Contender
 
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -88,12 +88,14 @@ def build_contenders(
     contenders, skipped = [], []
     names = [*field.models, *(["packed"] if "plain" in field.models and "packed" in field.paddings else [])]
     for engine, precision in ((e, p) for e in field.engines for p in field.precisions):
-        buckets = engine == "compile"
         device = place.device if engine in TORCH_ENGINES and precision in DTYPES else "cpu"
-        batches = {p: make_batches(rows, p, batch_size, pad, device, seq_len, buckets) for p in field.paddings}
+        batches = {
+            p: make_batches(rows, p, batch_size, pad, device, seq_len, lengths_an_octave(engine, p))
+            for p in field.paddings
+        }
         for name, model in prepared({n: models[n] for n in names if n in models}, engine, precision, place.device):
             try:
-                run = runner(engine, name, model, precision, place)
+                way = runner(engine, name, model, precision, place)
             except Unavailable as error:
                 skipped.append(Skipped(name, engine, precision, str(error)))
                 continue
@@ -104,9 +106,8 @@ def build_contenders(
                 continue
             for padding in field.paddings:
                 packs = engine in PACK_BY_THEMSELVES or (engine in PACKING_ENGINES and name != "plain")
-                if padding == "packed" and not packs:
-                    continue
-                if name == "packed" and padding != "packed":
+                run = _as_padded(way, padding, packs)
+                if run is None or (name == "packed" and padding != "packed"):
                     continue
                 runs = as_native(models[name]) if engine == "native" else models[name]
                 layers = [batch_cost(batch, runs, engine) for batch in batches[padding]]
@@ -118,6 +119,14 @@ def build_contenders(
                     found.roofline = sum(roofline_seconds(batch, peaks[precision], size) for batch in layers)
                 contenders.append(found)
     return contenders, skipped
+
+
+def _as_padded(run: Runner, padding: str, packs: bool) -> Runner | None:
+    """How a runner takes batches of this padding; None if it does not."""
+    if padding == "buckets":
+        by_shape: Runner | None = getattr(run, "by_shape", None)
+        return by_shape
+    return None if padding == "packed" and not packs else run
 
 
 def prepared(models: dict[str, nn.Module], engine: str, precision: str, device: str) -> Iterator[tuple[str, nn.Module]]:

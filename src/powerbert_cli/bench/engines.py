@@ -40,6 +40,7 @@ from .int8 import dynamic_int8, static_int8, without_telemetry
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Runner = Callable[..., Any]
+COMPILE_BUCKETS, STATIC_BUCKETS = 2, 8  # lengths an octave: compiling takes 10 to 60 s each, OpenVINO 0.5 to 2
 
 
 class Unavailable(Exception):
@@ -246,8 +247,37 @@ def run_openvino(path: Path, config: Any, precision: str, threads: int) -> Runne
         config: of the model, which says what its inputs are.
     """
     settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", **openvino_precision(precision)}
-    compiled = _core(_package("openvino", "openvino")).compile_model(str(path), "CPU", settings)
-    return lambda **batch: compiled(_arrays(batch, config))[0]
+    return OpenVinoRunner(_core(_package("openvino", "openvino")), path, config, settings)
+
+
+class OpenVinoRunner:
+    """A file that OpenVINO compiled once for all shapes; `by_shape` runs it compiled for each batch's own."""
+
+    def __init__(self, core: Any, path: Path, config: Any, settings: dict[str, Any]) -> None:
+        self._core, self._path, self._config, self._settings = core, path, config, settings
+        self._compiled = core.compile_model(str(path), "CPU", settings)
+        self._static: dict[tuple[int, ...], Any] = {}
+
+    def __call__(self, **batch: torch.Tensor) -> np.ndarray:
+        found: np.ndarray = self._compiled(_arrays(batch, self._config))[0]
+        return found
+
+    def by_shape(self, **batch: torch.Tensor) -> np.ndarray:
+        """Compiles at the first batch of a shape, with that shape as a constant; all of them stay in memory."""
+        arrays, shape = _arrays(batch, self._config), tuple(batch["input_ids"].shape)
+        if shape not in self._static:
+            model = self._core.read_model(str(self._path))
+            model.reshape({name: list(shape) for name in arrays})
+            self._static[shape] = self._core.compile_model(model, "CPU", self._settings)
+        found: np.ndarray = self._static[shape](arrays)[0]
+        return found
+
+
+def lengths_an_octave(engine: str, padding: str) -> int:
+    """See `tasks.batches.bucket`; 0 where an engine takes batches of any length."""
+    if engine == "compile":
+        return COMPILE_BUCKETS
+    return STATIC_BUCKETS if padding == "buckets" else 0
 
 
 def openvino_precision(precision: str) -> dict[str, str]:

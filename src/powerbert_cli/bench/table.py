@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..settings.bench import PADDINGS
 from ..tasks.metrics import METRICS, Drop, interval, paired_drop, predictions_of
 from .choice import POINT, counted
 from .ratio import speedup, typical
@@ -14,7 +15,8 @@ from .timing import Contender
 
 P99_CALLS = 300  # from which on three calls lie above the 99th percentile; of fewer it is the maximum or nearly so
 OWN_ENGINE = "native"
-UNPACKED = ("sorted", "longest", "max")  # what a packed row stands against, and what counts of a model: the first timed
+# What a packed row stands against, and what counts of a model: the first timed.
+UNPACKED = ("sorted", "longest", "max", "buckets")
 
 
 def table(
@@ -162,12 +164,11 @@ def by_padding(timing: pd.DataFrame) -> dict[str, Any]:
     """
     same = ["engine", "precision", *POINT]
     one = timing[(timing[same] == timing[same].iloc[0]).all(axis=1)]
-    paddings = ("max", "longest", "sorted", "packed")
     rows = {row["padding"]: row for row in one[one["shortened"]].to_dict("records")}
     speeds: dict[str, Any] = {
         f"{name}_{padding}{end}": _known(rows, padding, f"{name}{end}")
         for name in ("speedup", "elimination")
-        for padding in paddings
+        for padding in PADDINGS
         for end in ("", "_low", "_high")
     }
     times = {

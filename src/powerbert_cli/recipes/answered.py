@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from ..bench.contenders import TORCH_ENGINES, prepared
-from ..bench.engines import DTYPES, Runner
+from ..bench.engines import DTYPES, Runner, lengths_an_octave
 from ..bench.table import compared
 from ..bench.timing import Contender, Told
 from ..settings.composed import TimedSettings
@@ -63,7 +63,7 @@ class Answered:
         if known not in self._known:
             log.info("bench: the answers of %s/%s/%s on dev", c.model, c.engine, c.precision)
             device = self.context.device if c.engine in TORCH_ENGINES and c.precision in DTYPES else "cpu"
-            logits = self._logits(c.run, seq_len, device, c.engine == "compile")
+            logits = self._logits(c.run, seq_len, device, lengths_an_octave(c.engine, c.padding))
             labels, task = np.asarray(self.context.material.dev["labels"]), self.settings.task
             self._known[known] = compared(logits, self._exact_of(c.model, seq_len), labels, task.metric, task.kind)
         return self._known[known]
@@ -71,12 +71,12 @@ class Answered:
     def _exact_of(self, name: str, seq_len: int) -> np.ndarray:
         if (name, seq_len) not in self._exact:
             ((_, model),) = prepared({name: self.models[name]}, "eager", "fp32", self.context.device)
-            logits = self._logits(model, seq_len, self.context.device, False)
+            logits = self._logits(model, seq_len, self.context.device, 0)
             check_finite(logits, f"the logits of {name} in float32", "its weights are damaged")
             self._exact[name, seq_len] = logits
         return self._exact[name, seq_len]
 
-    def _logits(self, run: Runner, seq_len: int, device: str, buckets: bool) -> np.ndarray:
+    def _logits(self, run: Runner, seq_len: int, device: str, buckets: int) -> np.ndarray:
         material, size = self.context.material, self.settings.batch_size
         pad = material.collator("max")
         return answers(run, material.dev, pad, size, device, seq_len=seq_len, buckets=buckets).logits

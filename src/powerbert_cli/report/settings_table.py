@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 
 from ..bench.ratio import mean_of_ratios
+from ..settings.bench import PADDINGS
 from ..tasks.metrics import spread, within
 from .front import mean_speed, speed_of
 
 _OF_ALL = ("status", "setting", "curve", "task", "metric", "max_drop", "lambda", "target", "point")
-_RATIOS = [
-    f"{name}_{padding}" for name in ("speedup", "elimination") for padding in ("max", "longest", "sorted", "packed")
-]
+_RATIOS = [f"{name}_{padding}" for name in ("speedup", "elimination") for padding in PADDINGS]
 
 
 def settings_of(good: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ PADDING_TITLES = {
     "max": "padded to ℓ",
     "longest": "padded to the longest",
     "sorted": "length-sorted batches",
+    "buckets": "compiled for each of a few lengths",
     "packed": "packed rows",
 }
 

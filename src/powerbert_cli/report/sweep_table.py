@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..settings.bench import PADDINGS
 from ..store.artifacts import whole_file, write_csv, write_json
 from .console import console
 from .front import curves_of, dominance, padding_of, pareto_front
@@ -23,7 +24,6 @@ COLUMNS = [
     *("fastest_plain", "point", "doubt"),
 ]
 MORE = ("strategy", "confidence", "reason", "not_counted")
-PADDINGS = ("max", "longest", "sorted", "packed")
 
 
 def write_and_say(folder: Path, results: list[dict[str, Any]]) -> str:

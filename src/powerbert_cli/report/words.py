@@ -12,6 +12,7 @@ PADDINGS = {
     "max": "padded to ℓ",
     "longest": "padded to the longest of the batch",
     "sorted": "the same in batches of like lengths",
+    "buckets": "sorted, padded to a few lengths; the engine compiles for each",
     "packed": "end to end, without padding",
 }
 COLUMNS = {

@@ -6,7 +6,7 @@ from typing import Any
 from .common import PRECISIONS
 from .rules import Part, SettingsError, at_least_one, key, one_of
 
-PADDINGS = ("max", "longest", "sorted", "packed")
+PADDINGS = ("max", "longest", "sorted", "buckets", "packed")
 ENGINES = ("eager", "compile", "native", "onnx", "openvino", "ctranslate2")
 CALIBRATED = ("native", "openvino")  # engines whose int8 needs scales from training texts
 BENCH_PRECISIONS = (*PRECISIONS, "int8")
@@ -33,9 +33,10 @@ class BenchOptions:
         common=True,
     )
     paddings: list[str] = key(
-        "batches: padded to ℓ (max) or the longest, sorted, packed",
-        "; packed: in the order of arrival, full and shortened only (not compile) and ctranslate2, against "
-        "transformers' length-sorted ones",
+        "padding: max (to ℓ), longest, sorted, buckets, packed",
+        "; longest of the batch; sorted: of like lengths; buckets: sorted and padded to one of a few lengths, for each "
+        "of which openvino compiles the model; packed: in the order of arrival, full and shortened only (not compile) "
+        "and ctranslate2, against transformers' length-sorted ones",
         common=True,
     )
     batch_sizes: list[int] | None = key("examples in a batch, one table for each; null is batch_size", common=True)
@@ -75,6 +76,8 @@ class BenchOptions:
             raise SettingsError(
                 "bench.paddings=[packed]: packed rows stand against transformers' model in other batches; add sorted"
             )
+        if self.paddings == ["buckets"] and "openvino" not in self.engines:
+            raise SettingsError("bench.paddings=[buckets]: only engine openvino runs these; add sorted, or that engine")
         if "int8" in self.precisions and self.engines == ["compile"]:
             raise SettingsError(
                 "bench.precisions: int8 does not run in engine compile; add eager, native, onnx or openvino"

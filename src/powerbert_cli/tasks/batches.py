@@ -178,15 +178,16 @@ def choose_rows(count: int, examples: int, batch_size: int, seed: int) -> list[i
     return [order[i % count] for i in range(wanted)]
 
 
-def bucket(length: int) -> int:
-    """The length that a compiled model pads to: the next power of two, or one and a half of one, from 8 on.
+def bucket(length: int, octave: int) -> int:
+    """The length that a model padded to few lengths pads to: so many from a power of two to the next, from 8 on.
 
-    So an engine that compiles for each length does so a few times only.
+    So an engine that compiles for each length does so a few times only. They are at least 4 apart.
     """
-    size = 8
-    while size < length:
-        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
-    return size
+    if length <= 8:
+        return 8
+    below = 1 << ((length - 1).bit_length() - 1)
+    step = max(below // octave, 4)
+    return -(-length // step) * step
 
 
 def make_batches(
@@ -196,23 +197,24 @@ def make_batches(
     pad: Pad,
     device: Any,
     seq_len: int | None = None,
-    buckets: bool = False,
+    buckets: int = 0,
 ) -> list[Batch]:
     """Batches on the device.
 
     Args:
         rows: tokenised examples (input_ids and what else the tokenizer gives).
         padding: max (as `pad` pads), longest (of the batch, rows in given order), packed (the same, for an encoder
-            that takes the padding out again), or sorted (by length, then as longest).
+            that takes the padding out again), sorted (by length, then as longest), or buckets (sorted, for an engine
+            that compiles for each length).
         pad: to ℓ for max and for buckets.
         seq_len: no input is longer: ℓ, or less to cut; None cuts nothing.
-        buckets: longest and sorted pad on to the next `bucket`.
+        buckets: all but max pad on to the next `bucket` of so many an octave; 0 for none.
 
     Returns:
         Batches of the same rows whatever the padding; a batch without padding has no
         attention_mask, for every contender alike.
     """
-    if padding == "sorted":
+    if padding in ("sorted", "buckets"):
         rows = sorted(rows, key=lambda row: row["length"], reverse=True)
     batches = []
     for start in range(0, len(rows), batch_size):
@@ -221,7 +223,7 @@ def make_batches(
         batch = {name: tensor[..., :seq_len] for name, tensor in pad(given).items() if name in MODEL_INPUTS}
         if padding != "max":
             longest = int(batch["attention_mask"].sum(dim=-1).max())
-            length = bucket(longest) if buckets else longest
+            length = bucket(longest, buckets) if buckets else longest
             batch = {name: tensor[..., :length] for name, tensor in batch.items()}
         if bool(batch["attention_mask"].all()):
             del batch["attention_mask"]
