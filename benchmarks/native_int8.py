@@ -7,6 +7,7 @@ change the logits most.
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from powerbert_cli.method.elimination import plain
 from powerbert_cli.models.model_dir import RETENTION, load_plain
 from powerbert_cli.models.shipped import load_shortened
 from powerbert_cli.models.tokenizers import own_tokenizer
-from powerbert_cli.native.calibration import Watched, scales_of, watched
-from powerbert_cli.native.kernels import Scale
+from powerbert_cli.native.calibration import BY_ROW, Watched, scales_of, watched
+from powerbert_cli.native.kernels import ByRow, Scale
 from powerbert_cli.native.model import NativeModel
 from powerbert_cli.settings import TaskSettings
 from powerbert_cli.store.environment import cpu_flags
@@ -45,12 +46,20 @@ def of_percentile(seen: Watched) -> Scale:
     return Scale.of_range(min(0.0, float(low)), max(0.0, float(high)))
 
 
+def all_by(rule: Callable[[NativeModel, tuple[int, str], Watched], Scale]) -> Callable[..., Any]:
+    """The rule of all products but those whose inputs have a scale for each row."""
+
+    def of(native: NativeModel, seen: dict[tuple[int, str], Watched]) -> Any:
+        return {key: ByRow() if key[1] == BY_ROW else rule(native, key, one) for key, one in seen.items()}
+
+    return of
+
+
 RULES = {
-    "squared error, smoothed, lossy products in float32": lambda native, seen: scales_of(native, seen),
-    "squared error, smoothed": lambda native, seen: scales_of(native, seen, 1.0),
-    "squared error": lambda native, seen: {k: one.scale(native.product(*k), False)[0] for k, one in seen.items()},
-    "extremes": lambda native, seen: {k: of_extremes(one) for k, one in seen.items()},
-    f"percentile {PERCENTILE}": lambda native, seen: {k: of_percentile(one) for k, one in seen.items()},
+    "the engine's": scales_of,
+    "not smoothed": all_by(lambda native, key, one: one.scale(native.product(*key), False)[0]),
+    "extremes": all_by(lambda native, key, one: of_extremes(one)),
+    f"percentile {PERCENTILE}": all_by(lambda native, key, one: of_percentile(one)),
 }
 
 
@@ -102,6 +111,14 @@ def main(folder: Path) -> None:
             row("OpenVINO int8", said(runner("openvino", "model", model, "int8", place)))
         except Unavailable as error:
             print(f"OpenVINO: {error}")
+    exact_products = NativeModel(model)
+    lost = [
+        f"{j + 1} {one.scale(exact_products.product(j, name), True)[1]:.3f} "
+        f"{one.lost_by_row(exact_products.product(j, name)):.3f}"
+        for (j, name), one in seen.items()
+        if name == BY_ROW
+    ]
+    print("lost of a down-projection's results, layer, one scale for all rows, by row: " + "; ".join(lost))
     alone = {}
     for key, scale in scales_of(NativeModel(model), seen, 1.0).items():
         native = NativeModel(model)

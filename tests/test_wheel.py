@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from small import SMALL
 
+from powerbert_cli.native import compiling
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -28,6 +30,8 @@ def test_wheel_from_another_directory(tmp_path):
         command = [sys.executable, "-m", "powerbert_cli", *args]
         return subprocess.run(command, cwd=elsewhere, env=env, capture_output=True, text=True, timeout=200)
 
+    shipped = list(site.glob("powerbert_cli/native/kernels-*.so"))
+    assert bool(shipped) == (compiling.find_compiler() is not None) == ("none-any" not in wheel.name)
     config = powerbert("retrain", "retention=paper/rte", "--cfg", "job")
     assert "- 153" in config.stdout, config.stderr
     info = powerbert("search", "--info", "searchpath").stdout

@@ -11,9 +11,9 @@ from small import SMALL
 
 from powerbert_cli.bench.engines import Place, Unavailable, runner
 from powerbert_cli.cli import dispatch
-from powerbert_cli.native import library
+from powerbert_cli.native import compiling, library
 
-needs_compiler = pytest.mark.skipif(library._compiler() is None, reason="no C++ compiler")
+needs_compiler = pytest.mark.skipif(compiling.find_compiler() is None, reason="no C++ compiler")
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def quick(monkeypatch):
         Path(command[-1]).write_text("made")
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(library.subprocess, "run", run)
-    monkeypatch.setattr(library, "_compiler", lambda: "g++")
+    monkeypatch.setattr(compiling.subprocess, "run", run)
+    monkeypatch.setattr(compiling, "find_compiler", lambda: "g++")
     return commands
 
 
@@ -46,14 +46,16 @@ def test_it_is_compiled_once_whoever_asks(cache, monkeypatch):
     assert library.compiled().is_file() and len(commands) == 2
 
 
-def test_another_source_compiler_or_cpu_is_another_library(cache, monkeypatch, tmp_path):
+def test_another_source_flags_or_cpu_are_another_library(cache, monkeypatch, tmp_path):
     quick(monkeypatch)
     first = library.compiled()
-    monkeypatch.setattr(library, "cpu_flags", lambda: ["another"])
+    monkeypatch.setattr(library, "_target", lambda: "another")
     second = library.compiled()
+    monkeypatch.setenv("CXXFLAGS", "-g")
+    third = library.compiled()
     (tmp_path / "own.cpp").write_text("// another")
-    monkeypatch.setattr(library, "SOURCE", tmp_path / "own.cpp")
-    assert len({first, second, library.compiled()}) == 3
+    monkeypatch.setattr(compiling, "SOURCE", tmp_path / "own.cpp")
+    assert len({first, second, third, library.compiled()}) == 4
 
 
 def test_a_cache_that_cannot_be_written(cache, monkeypatch):
@@ -63,7 +65,7 @@ def test_a_cache_that_cannot_be_written(cache, monkeypatch):
 
 
 def test_no_compiler_is_said(cache, monkeypatch):
-    monkeypatch.setattr(library, "_compiler", lambda: None)
+    monkeypatch.setattr(compiling, "find_compiler", lambda: None)
     with pytest.raises(library.NoLibrary, match=r"needs a C\+\+ compiler once: install g\+\+ or clang\+\+"):
         library.library()
 
@@ -71,7 +73,7 @@ def test_no_compiler_is_said(cache, monkeypatch):
 @needs_compiler
 def test_a_source_that_does_not_compile_says_why(cache, monkeypatch, tmp_path):
     (tmp_path / "own.cpp").write_text("int f() { return nothing; }")
-    monkeypatch.setattr(library, "SOURCE", tmp_path / "own.cpp")
+    monkeypatch.setattr(compiling, "SOURCE", tmp_path / "own.cpp")
     with pytest.raises(library.NoLibrary, match="does not compile its kernels: .*nothing"):
         library.library()
     assert not list(cache.rglob("*.so"))
@@ -83,8 +85,22 @@ def test_a_library_that_does_not_load(cache, monkeypatch):
         library.library()
 
 
+@needs_compiler
+def test_what_the_wheel_brings_is_taken_where_it_loads(cache, monkeypatch, tmp_path):
+    """The wheel's build has put it beside the source; a damaged one is made anew in the cache."""
+    source = tmp_path / "kernels.cpp"
+    source.write_bytes(compiling.SOURCE.read_bytes())
+    monkeypatch.setattr(compiling, "SOURCE", source)
+    shipped = tmp_path / compiling.file_name(library._target())
+    shipped.write_text("damaged")
+    assert Path(library.library()._name).parent == cache / "powerbert"
+    library.library.cache_clear()
+    compiling.compile_kernels(compiling.find_compiler(), library._target(), shipped)
+    assert library.library()._name == str(shipped)
+
+
 def test_bench_skips_it_with_the_reason(cache, monkeypatch, tmp_path):
-    monkeypatch.setattr(library, "_compiler", lambda: None)
+    monkeypatch.setattr(compiling, "find_compiler", lambda: None)
     with pytest.raises(Unavailable, match=r"C\+\+ compiler"):
         runner("native", "plain", make_host(), "fp32", Place("cpu", 1, tmp_path))
     for precision, place, why in (

@@ -14,7 +14,7 @@ from powerbert_cli.native.calibration import Watched, calibrated
 from powerbert_cli.native.kernels import Scale, activate, add_norm
 from powerbert_cli.native.layers import NotNative
 from powerbert_cli.native.model import NativeModel
-from powerbert_cli.native.products import ByteProduct, FloatProduct
+from powerbert_cli.native.products import ByteProduct, FloatProduct, RowProduct
 
 try:
     library.library()
@@ -172,8 +172,15 @@ def test_the_kernels_of_rows_by_pytorch(rows, width, seed):
     octets = torch.empty(rows, width, dtype=torch.uint8)
     add_norm(x, other, at, (gain, shift, 1e-5), (None, None, octets), scale)
     near(octets, scale.quantised(normed))
-    activate(gated, "gelu", octets, scale)
-    near(octets, scale.quantised(to))
+    ends = torch.empty(rows, 2)
+    activate(gated, "gelu", octets, ends)
+    step, least = ends.split(1, dim=1)
+    low, high = to.aminmax(dim=1, keepdim=True)
+    assert torch.allclose(least, low, atol=2e-6) and torch.allclose(step * 255, high - low, atol=1e-5)
+    assert ((octets * step + least - to).abs() <= 0.51 * step + 4e-6).all()
+    product, sums, bias = torch.randn(rows, width) * 100, torch.randn(width), torch.randn(width)
+    add_norm(product, other, at, None, (total, None, None), None, (ends, sums, bias))
+    assert torch.allclose(total, product * step + least * sums + bias + other[at.long()], atol=1e-4)
 
 
 def near(found, wanted):
@@ -213,6 +220,30 @@ def test_large_columns_are_smoothed():
 
     assert lost(True) < 0.5 * lost(False)
     assert seen.scale(outlying()[1], False)[0].smooth is None
+
+
+def test_a_row_with_large_numbers_costs_the_others_nothing():
+    """A product of bytes by row, put together by `add_norm`, beside one scale for all rows."""
+    torch.manual_seed(0)
+    raised, exact = torch.randn(40, 32), FloatProduct(torch.randn(24, 32), torch.randn(24))
+    raised[7] *= 100
+    x = torch.nn.functional.gelu(raised)
+    octets, ends, total = torch.empty(40, 32, dtype=torch.uint8), torch.empty(40, 2), torch.empty(40, 24)
+    activate(raised, "gelu", octets, ends)
+    by_row, residual = RowProduct(exact), torch.zeros(40, 24)
+    add_norm(by_row(octets), residual, None, None, (total, None, None), None, (ends, by_row.sums, by_row.bias))
+    seen = Watched(1)
+    seen.see(x)
+    scale, _ = seen.scale(exact, False)
+    of_all = ByteProduct(exact, scale)(scale.quantised(x))
+    others, wanted = torch.arange(40) != 7, exact(x)
+
+    def error(found):
+        return float(((found - wanted)[others].square().sum() / wanted[others].square().sum()).sqrt())
+
+    assert error(total) < 0.02 < 0.2 < error(of_all)
+    measured = ((total - wanted).square().sum() / (wanted - exact.bias).square().sum()).sqrt()
+    assert measured == pytest.approx(seen.lost_by_row(exact), rel=0.1)
 
 
 def test_what_would_lose_too_much_stays_exact_and_is_said(caplog):

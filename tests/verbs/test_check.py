@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from powerbert_cli.cli import dispatch
-from powerbert_cli.report.check_report import pays_from, say_check
+from powerbert_cli.report.check_report import say_check
+from powerbert_cli.report.pays_table import pays_from
 
 COLUMN = ["task.text_columns=[sentence]"]
 SMALL = ["model=tiny", "model.config.num_hidden_layers=2", "epochs=2", "batch_size=8", "seq_len=8", "check.steps=2"]
@@ -103,16 +104,19 @@ def test_what_dropping_brings_is_measured_before_any_training(folder, capfd):
     assert len(sizes) == 3 and sizes[0] == 1 and sizes == sorted(sizes)
     for one in found["pays"]:
         assert one["flops"] == pytest.approx(0.5, abs=0.1) and one["low"] < one["speedup"] < one["high"]
-    assert "what dropping word-vectors to 0." in said and "engine=eager: " in said
+    assert "what dropping word-vectors to 0." in said and "engine=eager precision=fp32: " in said
 
 
 def test_it_pays_from_where_all_larger_batches_show_it():
     def of(*lows):
-        return [{"engine": "eager", "batch_size": n, "low": low} for n, low in zip((1, 8, 32), lows, strict=True)]
+        return [
+            {"engine": "eager", "precision": "fp32", "batch_size": n, "low": low}
+            for n, low in zip((1, 8, 32), lows, strict=True)
+        ]
 
-    assert pays_from(of(0.9, 1.1, 1.2), "eager") == "it pays from batches of 8 on"
-    assert pays_from(of(1.1, 0.9, 1.2), "eager") == "it pays from batches of 32 on"
-    assert pays_from(of(1.1, 1.2, 0.9), "eager") == "that it pays is not shown"
+    assert pays_from(of(0.9, 1.1, 1.2), "eager", "fp32") == "it pays from batches of 8 on"
+    assert pays_from(of(1.1, 0.9, 1.2), "eager", "fp32") == "it pays from batches of 32 on"
+    assert pays_from(of(1.1, 1.2, 0.9), "eager", "fp32") == "that it pays is not shown"
 
 
 def test_how_far_a_search_can_go(folder, capfd):

@@ -170,6 +170,8 @@ def test_a_damaged_native_file_is_named(shortened, few_bits, tmp_path, monkeypat
                 {"0.qkv": [0.0, 0]},
                 {"0.qkv": [0.1, 256]},
                 {"0.qkv": 3},
+                {"0.qkv": None},
+                {"0.down": [0.1, 0]},
             )
         ),
     ):

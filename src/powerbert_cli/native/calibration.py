@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .kernels import Scale
+from .kernels import LEVELS, ByRow, Scale
 from .model import PRODUCTS, NativeModel
 from .products import FloatProduct, in_bytes, smoothed
 
@@ -17,7 +17,8 @@ _OUTPUTS = 256  # of a product, of which the error is measured
 _CUTS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # shares of the range that are tried
 _STRENGTHS = (0.3, 0.5, 0.7, 0.85)  # of smoothing that are tried, SmoothQuant's alpha
 MOST_LOST = 0.05  # of a product's results; see benchmarks/native_int8.py
-SMOOTHED = ("qkv", "up", "down")  # products whose inputs the kernels can smooth
+SMOOTHED = ("qkv", "up")  # products whose inputs the kernels can smooth
+BY_ROW = "down"  # few word-vectors have numbers there that are many times as large as the others'
 
 
 class Watched:
@@ -63,6 +64,16 @@ class Watched:
         assert best is not None
         return best, (least / float(wanted.square().sum().clamp(min=1e-30))) ** 0.5
 
+    def lost_by_row(self, exact: FloatProduct) -> float:
+        """The same loss where each row has its own extremes."""
+        weight, rows = exact.weight.float(), torch.cat(self.rows)
+        whole, steps = in_bytes(weight)
+        wanted, (low, high) = rows @ weight.T, rows.aminmax(dim=1, keepdim=True)
+        step = (high - low).clamp(min=1e-12) / LEVELS
+        given = ((rows - low) / step).round() * step + low
+        error = (given @ (whole * steps.unsqueeze(1)).T - wanted).square().sum()
+        return float((error / wanted.square().sum().clamp(min=1e-30)).sqrt())
+
     def _smooths(self, weight: Tensor) -> Iterator[Tensor]:
         """What columns could be divided by (equation 4 of SmoothQuant)."""
         of_inputs = torch.maximum(-self.low, self.high).clamp(min=1e-5)
@@ -99,15 +110,19 @@ def watched(native: NativeModel, inputs: Sequence[dict[str, Tensor]]) -> dict[tu
 
 def scales_of(
     native: NativeModel, seen: dict[tuple[int, str], Watched], most: float = MOST_LOST
-) -> dict[tuple[int, str], Scale]:
+) -> dict[tuple[int, str], Scale | ByRow]:
     """Of each product that is watched, but those that would lose too much: they stay in float32.
 
     Args:
         native: still in float32.
         most: that a product may lose, see `Watched.scale`.
     """
-    found = {(j, name): one.scale(native.product(j, name), name in SMOOTHED) for (j, name), one in seen.items()}
-    exact = [f"{name} of layer {j + 1} ({lost:.2f})" for (j, name), (_, lost) in found.items() if lost > most]
-    if exact:
-        log.info("engine=native precision=int8: in float32 for their outliers stay %s", ", ".join(exact))
+    found: dict[tuple[int, str], tuple[Scale | ByRow, float]] = {}
+    for (j, name), one in seen.items():
+        exact = native.product(j, name)
+        rule = (ByRow(), one.lost_by_row(exact)) if name == BY_ROW else one.scale(exact, name in SMOOTHED)
+        found[j, name] = rule
+    stay = [f"{name} of layer {j + 1} ({lost:.2f})" for (j, name), (_, lost) in found.items() if lost > most]
+    if stay:
+        log.info("engine=native precision=int8: in float32 for their outliers stay %s", ", ".join(stay))
     return {key: scale for key, (scale, lost) in found.items() if lost <= most}

@@ -5,15 +5,13 @@
 //
 // T rows, n word-vectors of an input, k of them kept, H heads of size d, A = H * d.
 #include <algorithm>
+#include <atomic>
 #include <cfloat>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #ifdef __AVX512F__
 constexpr int LANES = 16;
@@ -22,6 +20,29 @@ constexpr int LANES = 8;
 #endif
 constexpr int BLOCK = 2 * LANES; // columns of a micro-kernel
 constexpr int ROWS = 6;          // its rows: with these all accumulators stay in registers
+
+// PyTorch's threads: GCC's entry points, which every OpenMP library has, so that any compiler will do.
+extern "C" void GOMP_parallel(void (*worker)(void *), void *shared, unsigned threads, unsigned flags);
+extern "C" int omp_get_max_threads();
+
+// body(i) of 0 <= i < count by all threads, each of which takes so many at a time.
+template <typename F> static void in_parallel(int64_t count, int64_t at_a_time, const F &body) {
+  struct Work {
+    const F &body;
+    const int64_t count, at_a_time;
+    std::atomic<int64_t> next{0};
+  } work{body, count, at_a_time};
+  auto worker = [](void *shared) {
+    Work &work = *static_cast<Work *>(shared);
+    for (int64_t begin; (begin = work.next.fetch_add(work.at_a_time)) < work.count;)
+      for (int64_t i = begin; i < std::min(begin + work.at_a_time, work.count); i++)
+        work.body(i);
+  };
+  if (count <= at_a_time || omp_get_max_threads() == 1)
+    worker(&work);
+  else
+    GOMP_parallel(worker, &work, 0, 0);
+}
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef float loose __attribute__((vector_size(4 * LANES), aligned(4)));
@@ -384,35 +405,29 @@ public:
       select(i, nullptr, order);
     else
       std::fill(all_sums, all_sums + size_t(step) * a.heads, 0.0f);
-#pragma omp parallel for schedule(static)
-    for (int h = 0; h < a.heads; h++) {
+    in_parallel(a.heads, 1, [&](int h) {
       float *sums = chosen ? nullptr : all_sums + size_t(h) * step;
       weigh(i, h, chosen ? order : nullptr, chosen ? k : n, all_weights + h * each, sums, own.take(packed(n)));
-    }
+    });
     if (!chosen) {
       for (int h = 1; h < a.heads; h++)
         for (int c = 0; c < step; c++)
           all_sums[c] += all_sums[size_t(h) * step + c];
       select(i, all_sums, order);
     }
-#pragma omp parallel for schedule(static)
-    for (int h = 0; h < a.heads; h++)
+    in_parallel(a.heads, 1, [&](int h) {
       mix<U>(i, h, chosen ? nullptr : order, k, all_weights + h * each, a.kept[i], own.take(packed(n)));
+    });
   }
 
   template <typename U> void run() const {
-    int threads = 1;
-#ifdef _OPENMP
-    threads = omp_get_max_threads();
-#endif
+    int threads = omp_get_max_threads();
     if (threads > 1 && a.inputs < 2 * threads) {
       for (int i = 0; i < a.inputs; i++)
         together<U>(i);
       return;
     }
-#pragma omp parallel for schedule(dynamic)
-    for (int i = 0; i < a.inputs; i++)
-      one<U>(i);
+    in_parallel(a.inputs, 1, [&](int i) { one<U>(i); });
   }
 
 private:
@@ -444,45 +459,52 @@ private:
   }
 };
 
+// What a product of bytes with a step and a least number of their own for each row leaves to be done.
+struct ByRow {
+  const float *ends; // (rows, 2), step and least of each row; null: nothing is left to be done
+  const float *sums; // (D,), of each output's weights
+  const float *bias; // (D,)
+};
+
 // Of x (rows, D) and what stands in residual (row at[r], null: r) their sum; its norm; and that as bytes, each column
 // times its factor (null: 1). Each is written where it is wanted.
 template <typename T>
 void add_norm(const T *x, const T *residual, const int32_t *at, const float *gain, const float *shift, float epsilon,
-              int64_t rows, int64_t hidden, T *sum, T *norm, uint8_t *octets, const float *factors, Scale scale) {
-#pragma omp parallel
-  {
-    std::vector<float> line(hidden);
-#pragma omp for schedule(static)
-    for (int64_t r = 0; r < rows; r++) {
-      const T *own = x + r * hidden, *other = residual ? residual + (at ? at[r] : r) * hidden : nullptr;
-      get_all(line.data(), own, hidden);
-      if (other)
-        for (int64_t e = 0; e < hidden; e++)
-          line[e] += number(other[e]);
-      if (sum)
-        put_all(sum + r * hidden, line.data(), hidden, scale);
-      if (!norm && !octets)
-        continue;
-      float mean = 0, square = 0;
+              int64_t rows, int64_t hidden, T *sum, T *norm, uint8_t *octets, const float *factors, Scale scale,
+              ByRow by) {
+  in_parallel(rows, 8, [&](int64_t r) {
+    float *line = own.take(hidden);
+    const T *row = x + r * hidden, *other = residual ? residual + (at ? at[r] : r) * hidden : nullptr;
+    get_all(line, row, hidden);
+    if (by.ends)
+      for (int64_t e = 0; e < hidden; e++)
+        line[e] = line[e] * by.ends[2 * r] + (by.ends[2 * r + 1] * by.sums[e] + by.bias[e]);
+    if (other)
+      for (int64_t e = 0; e < hidden; e++)
+        line[e] += number(other[e]);
+    if (sum)
+      put_all(sum + r * hidden, line, hidden, scale);
+    if (!norm && !octets)
+      return;
+    float mean = 0, square = 0;
 #pragma omp simd reduction(+ : mean)
-      for (int64_t e = 0; e < hidden; e++)
-        mean += line[e];
-      mean /= hidden;
+    for (int64_t e = 0; e < hidden; e++)
+      mean += line[e];
+    mean /= hidden;
 #pragma omp simd reduction(+ : square)
+    for (int64_t e = 0; e < hidden; e++)
+      square += (line[e] - mean) * (line[e] - mean);
+    float inverse = 1.0f / std::sqrt(square / hidden + epsilon);
+    for (int64_t e = 0; e < hidden; e++)
+      line[e] = (line[e] - mean) * inverse * gain[e] + (shift ? shift[e] : 0.0f);
+    if (norm)
+      put_all(norm + r * hidden, line, hidden, scale);
+    if (octets && factors)
       for (int64_t e = 0; e < hidden; e++)
-        square += (line[e] - mean) * (line[e] - mean);
-      float inverse = 1.0f / std::sqrt(square / hidden + epsilon);
-      for (int64_t e = 0; e < hidden; e++)
-        line[e] = (line[e] - mean) * inverse * gain[e] + (shift ? shift[e] : 0.0f);
-      if (norm)
-        put_all(norm + r * hidden, line.data(), hidden, scale);
-      if (octets && factors)
-        for (int64_t e = 0; e < hidden; e++)
-          line[e] *= factors[e];
-      if (octets)
-        put_all(octets + r * hidden, line.data(), hidden, scale);
-    }
-  }
+        line[e] *= factors[e];
+    if (octets)
+      put_all(octets + r * hidden, line, hidden, scale);
+  });
 }
 
 enum Activation { GELU, GELU_TANH, RELU, SILU };
@@ -500,44 +522,72 @@ template <int kind> static inline vec activated(vec x) {
   }
 }
 
-template <int kind, typename T, typename U>
-void activate_row(const T *from, const T *gate, int64_t width, U *to, const float *factors, Scale scale) {
+template <int kind, typename T, typename U> void activate_row(const T *from, const T *gate, int64_t width, U *to) {
+  int64_t e = 0;
+  for (; e + LANES <= width; e += LANES) {
+    vec y = activated<kind>(numbers(from + e));
+    put(to + e, gate ? y * numbers(gate + e) : y, Scale{});
+  }
+  for (; e < width; e++) {
+    float y = activated<kind>(all(number(from[e])))[0];
+    put(to + e, gate ? y * number(gate[e]) : y, Scale{});
+  }
+}
+
+// As bytes between the row's own extremes; `ends` gets the step and the least number.
+template <int kind, typename T>
+void activate_row(const T *from, const T *gate, int64_t width, uint8_t *to, float *ends) {
+  float *line = own.take(width), low = FLT_MAX, high = -FLT_MAX;
+  vec least = all(low), most = all(high);
   int64_t e = 0;
   for (; e + LANES <= width; e += LANES) {
     vec y = activated<kind>(numbers(from + e));
     y = gate ? y * numbers(gate + e) : y;
-    put(to + e, factors ? y * load(factors + e) : y, scale);
+    least = y < least ? y : least;
+    most = y > most ? y : most;
+    store(line + e, y);
   }
+  low = -max_of(-least);
+  high = max_of(most);
   for (; e < width; e++) {
-    float y = activated<kind>(all(number(from[e])))[0];
-    y = gate ? y * number(gate[e]) : y;
-    put(to + e, factors ? y * factors[e] : y, scale);
+    line[e] = activated<kind>(all(number(from[e])))[0] * (gate ? number(gate[e]) : 1.0f);
+    low = std::min(low, line[e]);
+    high = std::max(high, line[e]);
   }
+  ends[0] = std::max(high - low, 1e-12f) / 255;
+  ends[1] = low;
+  Scale scale{1 / ends[0], 0};
+  for (e = 0; e + LANES <= width; e += LANES)
+    put(to + e, load(line + e) - low, scale);
+  for (; e < width; e++)
+    put(to + e, line[e] - low, scale);
 }
 
-// out (rows, F) of x (rows, F), or with a gate of x (rows, 2 F): activated first half times the second; each column
-// times its factor (null: 1).
-template <typename T, typename U>
-void activate(const T *x, int64_t rows, int64_t width, int kind, bool gated, U *out, const float *factors,
-              Scale scale) {
+// out (rows, F) of x (rows, F), or with a gate of x (rows, 2 F): activated first half times the second. Bytes go with
+// `ends` (rows, 2).
+template <int kind, typename T, typename U>
+void activate(const T *x, int64_t rows, int64_t width, bool gated, U *out, float *ends) {
   int64_t step = gated ? 2 * width : width;
-#pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < rows; r++) {
+  in_parallel(rows, 8, [&](int64_t r) {
     const T *from = x + r * step, *gate = gated ? from + width : nullptr;
-    U *to = out + r * width;
-    switch (kind) {
-    case GELU:
-      activate_row<GELU>(from, gate, width, to, factors, scale);
-      break;
-    case GELU_TANH:
-      activate_row<GELU_TANH>(from, gate, width, to, factors, scale);
-      break;
-    case SILU:
-      activate_row<SILU>(from, gate, width, to, factors, scale);
-      break;
-    default:
-      activate_row<RELU>(from, gate, width, to, factors, scale);
-    }
+    if constexpr (std::is_same<U, uint8_t>::value)
+      activate_row<kind>(from, gate, width, out + r * width, ends + 2 * r);
+    else
+      activate_row<kind>(from, gate, width, out + r * width);
+  });
+}
+
+template <typename T, typename U>
+void activate(const T *x, int64_t rows, int64_t width, int kind, bool gated, U *out, float *ends) {
+  switch (kind) {
+  case GELU:
+    return activate<GELU>(x, rows, width, gated, out, ends);
+  case GELU_TANH:
+    return activate<GELU_TANH>(x, rows, width, gated, out, ends);
+  case SILU:
+    return activate<SILU>(x, rows, width, gated, out, ends);
+  default:
+    return activate<RELU>(x, rows, width, gated, out, ends);
   }
 }
 
@@ -547,8 +597,7 @@ void activate(const T *x, int64_t rows, int64_t width, int kind, bool gated, U *
 void attend_first(const float *x, const int32_t *starts, const float *asked, const int32_t *positions,
                   const float *bias, int span, int inputs, int heads, int hidden, float *means) {
   int wide = padded(hidden), across = padded(heads);
-#pragma omp parallel for schedule(dynamic)
-  for (int i = 0; i < inputs; i++) {
+  in_parallel(inputs, 1, [&](int i) {
     int begin = starts[i], n = starts[i + 1] - begin, step = padded(n);
     const float *own_x = x + size_t(begin) * hidden, *query = asked + size_t(i) * heads * hidden;
     float *buffer =
@@ -577,7 +626,7 @@ void attend_first(const float *x, const int32_t *starts, const float *asked, con
     multiply(heads, weights, step, rows, wide, n, found);
     for (int h = 0; h < heads; h++)
       std::memcpy(means + (size_t(i) * heads + h) * hidden, found + size_t(h) * wide, 4 * size_t(hidden));
-  }
+  });
 }
 
 } // namespace
@@ -609,30 +658,29 @@ int powerbert_attend_first(const float *x, const int32_t *starts, const float *a
 
 int powerbert_add_norm(const void *x, const void *residual, const int32_t *at, const float *gain, const float *shift,
                        float epsilon, int64_t rows, int64_t hidden, void *sum, void *norm, uint8_t *octets, int kind,
-                       const float *factors, float inverse, float zero) {
+                       const float *factors, float inverse, float zero, const float *ends, const float *sums,
+                       const float *bias) {
   Scale scale{inverse, zero};
+  ByRow by{ends, sums, bias};
   if (kind == FLOAT)
     add_norm((const float *)x, (const float *)residual, at, gain, shift, epsilon, rows, hidden, (float *)sum,
-             (float *)norm, octets, factors, scale);
+             (float *)norm, octets, factors, scale, by);
   else if (kind == BFLOAT)
     add_norm((const half *)x, (const half *)residual, at, gain, shift, epsilon, rows, hidden, (half *)sum, (half *)norm,
-             octets, factors, scale);
+             octets, factors, scale, by);
   else
     return 1;
   return 0;
 }
 
 int powerbert_activate(const void *x, int64_t rows, int64_t width, int kind, int gated, void *out, int from, int to,
-                       const float *factors, float inverse, float zero) {
-  Scale scale{inverse, zero};
+                       float *ends) {
   if (from == FLOAT && to == FLOAT)
-    activate((const float *)x, rows, width, kind, gated, (float *)out, factors, scale);
+    activate((const float *)x, rows, width, kind, gated, (float *)out, ends);
   else if (from == FLOAT && to == BYTE)
-    activate((const float *)x, rows, width, kind, gated, (uint8_t *)out, factors, scale);
+    activate((const float *)x, rows, width, kind, gated, (uint8_t *)out, ends);
   else if (from == BFLOAT && to == BFLOAT)
-    activate((const half *)x, rows, width, kind, gated, (half *)out, factors, scale);
-  else if (from == BFLOAT && to == BYTE)
-    activate((const half *)x, rows, width, kind, gated, (uint8_t *)out, factors, scale);
+    activate((const half *)x, rows, width, kind, gated, (half *)out, ends);
   else
     return 1;
   return 0;

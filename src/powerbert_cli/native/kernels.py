@@ -53,6 +53,14 @@ class Scale:
         return ctypes.c_float(1 / self.step), ctypes.c_float(self.zero)
 
 
+@dataclass(frozen=True)
+class ByRow:
+    """Of numbers as bytes between the extremes of each row, which are found as it runs.
+
+    So it needs no calibration, and what is large in one word-vector costs the others nothing.
+    """
+
+
 _NONE = Scale(1.0, 0)
 
 
@@ -143,6 +151,7 @@ def add_norm(
     norm: tuple[Tensor, Tensor | None, float] | None,
     to: tuple[Tensor | None, Tensor | None, Tensor | None],
     scale: Scale | None = None,
+    by_row: tuple[Tensor, Tensor, Tensor] | None = None,
 ) -> None:
     """Of x (R, D) and rows of a residual their sum, its layer norm, and that as bytes.
 
@@ -151,22 +160,28 @@ def add_norm(
         norm: gain and shift (D,) float32, epsilon; None where only the sum is wanted.
         to: where sum, norm and bytes go, (R, D) each; None for what is not wanted.
         scale: of the bytes.
+        by_row: of an x that is a product of bytes by row, see `activate`: their ends (R, 2), and of the product the sum
+            of each output's weights and the bias, (D,) each.
     """
     gain, shift, epsilon = norm or (None, None, 0.0)
     code = library().powerbert_add_norm(
         *map(_pointer, (x, residual, at, gain, shift)), ctypes.c_float(epsilon),
         ctypes.c_int64(x.shape[0]), ctypes.c_int64(x.shape[1]), *map(_pointer, to), _KINDS[x.dtype],
-        _pointer((scale or _NONE).factors), *(scale or _NONE).given,
+        _pointer((scale or _NONE).factors), *(scale or _NONE).given, *map(_pointer, by_row or (None, None, None)),
     )  # fmt: skip
     _called(code)
 
 
-def activate(x: Tensor, kind: str, to: Tensor, scale: Scale | None = None) -> None:
-    """An activation of x (R, F), or of x (R, 2·F) its first half's times its second, to (R, F); see `ACTIVATIONS`."""
+def activate(x: Tensor, kind: str, to: Tensor, ends: Tensor | None = None) -> None:
+    """An activation of x (R, F), or of x (R, 2·F) its first half's times its second, to (R, F); see `ACTIVATIONS`.
+
+    Args:
+        ends: (R, 2) float32, with bytes: gets each row's step and least number, which is byte 0; the largest is 255.
+    """
     rows, width = to.shape
     code = library().powerbert_activate(
         _pointer(x), ctypes.c_int64(rows), ctypes.c_int64(width), ACTIVATIONS[kind], int(x.shape[1] == 2 * width),
-        _pointer(to), _KINDS[x.dtype], _KINDS[to.dtype], _pointer((scale or _NONE).factors), *(scale or _NONE).given,
+        _pointer(to), _KINDS[x.dtype], _KINDS[to.dtype], _pointer(ends),
     )  # fmt: skip
     _called(code)
 

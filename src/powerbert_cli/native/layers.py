@@ -15,7 +15,7 @@ from ..encoder.linear import is_linear, joined
 from ..encoder.modern_block import ModernBlock
 from ..errors import PowerbertError
 from .kernels import attend_first
-from .products import FloatProduct, Product
+from .products import FloatProduct, Product, RowProduct
 
 Norm = tuple[Tensor, Tensor | None, float]
 
@@ -42,7 +42,7 @@ class Layer:
     exact: FloatProduct
     output: Product
     up: Product
-    down: Product
+    down: Product | RowProduct
     leads: bool
     norm1: Norm | None
     norm2: Norm

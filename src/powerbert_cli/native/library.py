@@ -1,25 +1,18 @@
-"""The kernels as a library: compiled once, at first use, for this machine's CPU."""
+"""The kernels as a library: from the wheel, or compiled once, at first use, for what PyTorch uses of this CPU."""
 
 import ctypes
 import functools
-import hashlib
 import logging
 import os
-import shlex
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from filelock import FileLock
 
 from ..errors import PowerbertError
-from ..store.environment import cpu_flags
+from . import compiling
 
 log = logging.getLogger(__name__)
-SOURCE = Path(__file__).parent / "kernels.cpp"
-FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
-_ENOUGH_S = 300
 
 
 class NoLibrary(PowerbertError):
@@ -33,13 +26,29 @@ def library() -> ctypes.CDLL:
     Raises:
         NoLibrary: no compiler is there, or what it makes does not load.
     """
-    import torch  # noqa: F401  # brings OpenMP
-
+    shipped = compiling.SOURCE.parent / compiling.file_name(_target())
+    if shipped.is_file():
+        try:
+            return _loaded(shipped)
+        except OSError as error:
+            log.info("engine=native: %s, made with the wheel, does not load here: %s", shipped, error)
     path = compiled()
     try:
-        found = ctypes.CDLL(str(path))
+        return _loaded(path)
     except OSError as error:
         raise NoLibrary(f"engine=native: {path} does not load: {error}") from error
+
+
+def _target() -> str:
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def _loaded(path: Path) -> ctypes.CDLL:
+    import torch  # noqa: F401  # brings OpenMP
+
+    found = ctypes.CDLL(str(path))
     for name in ("powerbert_attend", "powerbert_attend_first", "powerbert_add_norm", "powerbert_activate"):
         getattr(found, name).restype = ctypes.c_int
     return found
@@ -51,31 +60,21 @@ def compiled() -> Path:
     Raises:
         NoLibrary
     """
-    compiler = _compiler()
+    compiler = compiling.find_compiler()
     if compiler is None:
         raise NoLibrary("engine=native needs a C++ compiler once: install g++ or clang++, or name one in CXX")
-    flags = (*FLAGS, *_target(), *shlex.split(os.environ.get("CXXFLAGS", "")))
-    decides = (SOURCE.read_bytes(), repr((compiler, flags, cpu_flags())).encode())
-    name = f"kernels-{hashlib.sha256(b''.join(decides)).hexdigest()[:16]}.so"
-    path = _folder() / name
+    target = _target()
+    path = _folder() / compiling.file_name(target)
     if path.is_file():
         return path
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             log.info("engine=native: its kernels are compiled for this CPU with %s, once: %s", compiler, path)
-            _compile(compiler, flags, path)
+            try:
+                compiling.compile_kernels(compiler, target, path)
+            except compiling.NotCompiled as error:
+                raise NoLibrary(f"engine=native: {error}") from error
     return path
-
-
-def _compiler() -> str | None:
-    names = (os.environ.get("CXX"), "g++", "clang++")
-    return next((found for name in names if name and (found := shutil.which(name))), None)
-
-
-def _target() -> tuple[str, ...]:
-    import platform
-
-    return ("-march=native",) if platform.machine() in ("x86_64", "AMD64") else ()
 
 
 def _folder() -> Path:
@@ -93,21 +92,3 @@ def _folder() -> Path:
 @functools.cache
 def _of_this_process() -> Path:
     return Path(tempfile.mkdtemp(prefix="powerbert-"))
-
-
-def _compile(compiler: str, flags: tuple[str, ...], path: Path) -> None:
-    """In two steps: linked without OpenMP, which is looked up in PyTorch's."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        object_file, made = f"{folder}/kernels.o", f"{folder}/kernels.so"
-        for command in (
-            [compiler, *flags, "-c", str(SOURCE), "-o", object_file],
-            [compiler, *(flag for flag in flags if flag.startswith("-fsanitize")), "-shared", object_file, "-o", made],
-        ):
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=_ENOUGH_S)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise NoLibrary(f"engine=native: {compiler} does not compile its kernels: {error}") from error
-            if done.returncode:
-                why = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-300:])
-                raise NoLibrary(f"engine=native: {compiler} does not compile its kernels: {why.strip()}")
-        Path(made).replace(path)

@@ -17,11 +17,11 @@ from ..encoder.quantising import clips_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import ByPosition, shield_of
 from ..method.retention import Thresholds
-from .kernels import Scale, activate, add_norm, attend
+from .kernels import ByRow, Scale, activate, add_norm, attend
 from .layers import Layer, Norm, NotNative, layer_of
 from .library import library
 from .plan import Step, steps
-from .products import ByteProduct
+from .products import ByteProduct, FloatProduct, RowProduct
 
 PRODUCTS = ("qkv", "output", "up", "down")
 _ROUNDED = 32  # rows of a product: oneDNN makes a primitive for each shape, and remembers only so many
@@ -50,7 +50,7 @@ class NativeModel:
         library()
         self.model, self.config, self.seq_len = model, model.config, model.seq_len
         self.dtype = dtype
-        self.scales: dict[tuple[int, str], Scale] = {}
+        self.scales: dict[tuple[int, str], Scale | ByRow] = {}
         self.watch: Callable[[int, str, Tensor], None] | None = None
         known: dict[int, Layer] = {}  # ALBERT's layers share theirs
         self._layers: list[Layer] = []
@@ -67,16 +67,16 @@ class NativeModel:
         self._numbers = {"protected_": elimination.protected, "diagonal": int(getattr(ranking, "diagonal", True))}
         self._placed = self._priority is not None or any(layer.tables or layer.window for layer in self._layers)
 
-    def in_int8(self, scales: Mapping[tuple[int, str], Scale]) -> None:
+    def in_int8(self, scales: Mapping[tuple[int, str], Scale | ByRow]) -> None:
         """Has products take bytes.
 
         Args:
-            scales: by layer and product; products without one stay in float32.
+            scales: by layer and product, by row of `down` alone; products without one stay in float32.
         """
         self.scales = dict(scales)
         for j, layer in enumerate(self._layers):
             given = {name: scale for name in PRODUCTS if (scale := scales.get((j, name)))}
-            quantised: Any = {name: ByteProduct(getattr(layer, name), scale) for name, scale in given.items()}
+            quantised: Any = {name: _in_bytes(getattr(layer, name), scale) for name, scale in given.items()}
             self._layers[j] = replace(layer, **quantised)
 
     def product(self, j: int, name: str) -> Any:
@@ -140,13 +140,16 @@ class NativeModel:
             else:
                 x, given = self._normed(attended, x, rows, layer.norm1, "norm", layer.up)
             raised = self._product(j, "up", given)
-            active = torch.empty(len(raised), layer.neurons, dtype=_type(x.dtype, layer.down.scale))
-            activate(raised, layer.activation, active, layer.down.scale)
+            by_row = layer.down if isinstance(layer.down, RowProduct) else None
+            active = torch.empty(len(raised), layer.neurons, dtype=torch.uint8 if by_row else x.dtype)
+            ends = None if by_row is None else torch.empty(len(raised), 2)
+            activate(raised, layer.activation, active, ends)
             down = self._product(j, "down", active)
+            left = None if ends is None or by_row is None else (ends, by_row.sums, by_row.bias)
             following = self._layers[j + 1] if j + 1 < len(self._layers) else None
             norm = (following.norm1 if following else None) if layer.leads else layer.norm2
             keeps = "sum" if layer.leads else "norm"
-            x, given = self._normed(down, x, None, norm, keeps, following.qkv if following else None)
+            x, given = self._normed(down, x, None, norm, keeps, following.qkv if following else None, left)
         return x
 
     def _product(self, j: int, name: str, given: Tensor) -> Tensor:
@@ -155,13 +158,21 @@ class NativeModel:
         return self.product(j, name)(given)
 
     def _normed(
-        self, x: Tensor, residual: Tensor | None, at: Tensor | None, norm: Norm | None, keeps: str | None, to: Any
+        self,
+        x: Tensor,
+        residual: Tensor | None,
+        at: Tensor | None,
+        norm: Norm | None,
+        keeps: str | None,
+        to: Any,
+        by_row: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Of x, whose first rows have a residual at `at` (None: all have theirs), what goes on and what `to` is given.
 
         Args:
             keeps: whether the sum goes on or its norm; None for x as it is.
             to: the product that is given the norm, as it takes it; None for none.
+            by_row: see `add_norm`.
         """
         count = len(x) if at is None else len(at)
         wanted = to is not None and norm is not None
@@ -172,7 +183,7 @@ class NativeModel:
         for one in (total, normed, octets):
             if one is not None:
                 one[count:] = 0
-        add_norm(x[:count], residual, at, norm, (total, normed, octets), to.scale if as_bytes else None)
+        add_norm(x[:count], residual, at, norm, (total, normed, octets), to.scale if as_bytes else None, by_row)
         stays = {"sum": total, "norm": normed, None: x}[keeps]
         following = octets if as_bytes else normed if normed is not None else stays
         assert stays is not None and following is not None
@@ -213,6 +224,10 @@ def _room(rows: int, width: int, dtype: torch.dtype, scale: Scale | None = None)
     made = torch.empty(rounded, width, dtype=_type(dtype, scale))
     made[rows:] = 0
     return made
+
+
+def _in_bytes(exact: FloatProduct, scale: Scale | ByRow) -> ByteProduct | RowProduct:
+    return ByteProduct(exact, scale) if isinstance(scale, Scale) else RowProduct(exact)
 
 
 def _type(dtype: torch.dtype, scale: Scale | None) -> torch.dtype:

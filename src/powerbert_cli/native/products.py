@@ -83,18 +83,44 @@ class ByteProduct:
     """
 
     exact: FloatProduct
-    scale: Scale | None
+    scale: Scale
 
     def __post_init__(self) -> None:
-        assert self.scale is not None
-        weight = smoothed(self.exact.weight, self.scale)
+        self._weight = _Bytes(smoothed(self.exact.weight, self.scale))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._weight.product(x, self.scale.step, self.scale.zero, self.exact.bias)
+
+
+class RowProduct:
+    """In int8, of inputs with a step and a least number for each row, whose result `add_norm` puts together.
+
+    With x = step·byte + least, x·Wᵀ + b is step·(byte·Wᵀ) + least·(sum of W's rows) + b; a call gives byte·Wᵀ.
+
+    Attributes:
+        sums, bias: (O,), what `add_norm` is given.
+    """
+
+    def __init__(self, exact: FloatProduct) -> None:
+        self._weight = _Bytes(exact.weight)
+        self.sums = self._weight.sums
+        self.bias = torch.zeros_like(self.sums) if exact.bias is None else exact.bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._weight.product(x, 1.0, 0, None)
+
+
+class _Bytes:
+    """Weights in int8, arranged."""
+
+    def __init__(self, weight: Tensor) -> None:
+        """weight: (O, I)."""
         whole, self._steps = in_bytes(weight)
+        self.sums = whole.sum(dim=1) * self._steps
         self._packed = torch.ops.onednn.qlinear_prepack(whole, None)
         self._zeros = torch.zeros(len(weight), dtype=torch.int32)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        assert self.scale is not None
+    def product(self, x: Tensor, step: float, zero: int, bias: Tensor | None) -> Tensor:
         return torch.ops.onednn.qlinear_pointwise(
-            x, self.scale.step, self.scale.zero, self._packed, self._steps, self._zeros, self.exact.bias,
-            1.0, 0, torch.float32, "none", [], "",
-        )  # fmt: skip
+            x, step, zero, self._packed, self._steps, self._zeros, bias, 1.0, 0, torch.float32, "none", [], ""
+        )

@@ -12,7 +12,8 @@ from torch import Tensor
 from ..errors import PowerbertError
 from ..settings.folders import NATIVE
 from ..store.artifacts import whole_file
-from .kernels import LEVELS, Scale
+from .calibration import BY_ROW
+from .kernels import LEVELS, ByRow, Scale
 from .model import PRODUCTS, NativeModel
 
 FORMAT, VERSION = "powerbert/native", "1"
@@ -25,11 +26,14 @@ class NativeFileError(PowerbertError):
 
 def write_native(native: NativeModel, precision: str, folder: Path) -> None:
     """Writes the file beside the model's own: a tensor for each input that is smoothed, all else as metadata."""
-    scales = {f"{j}.{name}": scale for (j, name), scale in sorted(native.scales.items())}
-    about = {name: [scale.step, scale.zero] for name, scale in scales.items()}
+    about, smooth = dict[str, Any](), dict[str, Tensor]()
+    for (j, product), scale in sorted(native.scales.items()):
+        name = f"{j}.{product}"
+        about[name] = [scale.step, scale.zero] if isinstance(scale, Scale) else None  # by row
+        if isinstance(scale, Scale) and scale.smooth is not None:
+            smooth[name] = scale.smooth
     metadata = {"format": FORMAT, "version": VERSION, "precision": precision, "scales": json.dumps(about)}
     with whole_file(folder / NATIVE) as temporary:
-        smooth = {name: scale.smooth for name, scale in scales.items() if scale.smooth is not None}
         save_file(smooth, str(temporary), metadata)
 
 
@@ -54,10 +58,16 @@ def native_of(model: Any, folder: Path) -> NativeModel:
             smooth = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         precision, about = metadata["precision"], json.loads(metadata["scales"])
         native = NativeModel(model, _DTYPES[precision])
-        scales = {_key(key, model.layers): (*value, smooth.pop(key, None)) for key, value in dict(about).items()}
+        scales: dict[tuple[int, str], Scale | ByRow] = {}
+        for name, value in dict(about).items():
+            key = _key(name, model.layers)
+            by_row = key[1] == BY_ROW
+            if by_row != (value is None):
+                raise ValueError(f"{name} has no such scale")
+            scales[key] = ByRow() if by_row else _scale((*value, smooth.pop(name, None)), native.product(*key).weight)
         if (precision == "int8") != bool(scales) or smooth:
             raise ValueError("its scales are not those of its precision")
-        native.in_int8({key: _scale(value, native.product(*key).weight) for key, value in scales.items()})
+        native.in_int8(scales)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NativeFileError(
             f"{path}: is not as powerbert writes it for this model ({error}); write it again with powerbert export "

@@ -19,6 +19,7 @@ from ..method.elimination import Elimination, plain
 from ..method.retention import Fractions
 from ..stages.run import Run
 from ..tasks.batches import Batch, choose_rows, make_batches
+from .bench import calibration_inputs
 
 log = logging.getLogger(__name__)
 SHARE = 0.5  # of this encoder's FLOPs that is left
@@ -27,7 +28,7 @@ _HALVINGS = 20
 
 
 def pays(job: Run[Any], host: PreTrainedModel, row_s: float) -> list[dict[str, Any]]:
-    """Elimination alone, against this encoder with everything kept, in float32 at several sizes of a batch.
+    """Elimination alone, against this encoder with everything kept, at several sizes of a batch.
 
     Word-vectors fall from layer to layer by one factor, each input's share of its own length, until `SHARE` of the
     FLOPs is left.
@@ -37,7 +38,8 @@ def pays(job: Run[Any], host: PreTrainedModel, row_s: float) -> list[dict[str, A
         row_s: seconds that an input takes, which say how many can be timed.
 
     Returns:
-        Of each engine and size: engine, batch_size, flops (share left), speedup, low and high (95% interval).
+        Of each engine, precision and size: engine, precision, batch_size, flops (share left), speedup, low and high
+        (95% interval).
     """
     settings, material, device = job.settings, job.context.material, job.context.device
     count = max(2, min(_ROWS, int(_PASS_S / max(row_s, 1e-9)), len(material.train)))
@@ -46,19 +48,20 @@ def pays(job: Run[Any], host: PreTrainedModel, row_s: float) -> list[dict[str, A
     batches = make_batches(drawn, "sorted", count, pad, "cpu", settings.seq_len)
     model = _shortened(host, settings.seq_len, batches)
     share = _flops(model, batches) / _flops(models_of(model)["full"], batches)
-    field = Field(["full", "shortened"], ["eager", "native"] if device == "cpu" else ["eager"], ["sorted"], ["fp32"])
+    options = settings.check
+    field = Field(["full", "shortened"], options.engines, ["sorted"], options.precisions)
     found: list[dict[str, Any]] = []
     log.info("check: timing %d texts with all word-vectors and with %.2f of the FLOPs", count, share)
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(device, torch.get_num_threads(), Path(folder))
+        place = Place(device, torch.get_num_threads(), Path(folder), calibration_inputs(job))
         for size in sorted({1, max(1, count // 4), count}):
             rows = drawn[: max(size, count // 4)]
             contenders, skipped = build_contenders(
                 models_of(model), rows, pad, field, size, settings.seq_len, place, {}
             )
             if size == 1:
-                for reason in dict.fromkeys(f"engine={one.engine} is left out: {one.reason}" for one in skipped):
-                    log.info("check: %s", reason)
+                for said in dict.fromkeys(f"{one.engine}/{one.precision} is left out: {one.reason}" for one in skipped):
+                    log.info("check: %s", said)
             contenders, _ = warm_up(contenders, device)
             measure(contenders, _ROUNDS, 0, device, settings.seed)
             found += [{"batch_size": size, "flops": share, **one} for one in _ratios(contenders)]
@@ -66,10 +69,13 @@ def pays(job: Run[Any], host: PreTrainedModel, row_s: float) -> list[dict[str, A
 
 
 def _ratios(contenders: list[Contender]) -> list[dict[str, Any]]:
-    known = {(c.engine, c.model): c.seconds for c in contenders}
-    engines = [c.engine for c in contenders if c.model == "shortened" and (c.engine, "full") in known]
-    ratios = {engine: speedup(known[engine, "full"], known[engine, "shortened"]) for engine in engines}
-    return [{"engine": engine, "speedup": r, "low": low, "high": high} for engine, (r, low, high) in ratios.items()]
+    known = {(c.model, c.engine, c.precision): c.seconds for c in contenders}
+    found = []
+    for _, engine, precision in (way for way in known if way[0] == "shortened"):
+        if (full := known.get(("full", engine, precision))) is not None:
+            ratio, low, high = speedup(full, known["shortened", engine, precision])
+            found.append({"engine": engine, "precision": precision, "speedup": ratio, "low": low, "high": high})
+    return found
 
 
 def _shortened(host: PreTrainedModel, seq_len: int, batches: list[Batch]) -> ShortenedModel:

@@ -1,14 +1,14 @@
 """What `check` says, and its picture of lengths."""
 
 from collections.abc import Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from ..bench.choice import WIDE, overloaded
 from ..bench.plan import duration
 from .console import console
-from .tables import plain_table, with_interval
+from .pays_table import say_pays
+from .tables import plain_table
 
 FEW = 10  # rows of a class below which its metric says nothing
 
@@ -41,31 +41,11 @@ def say_check(found: dict[str, Any], names: Sequence[str] | None, lr_soft: float
         f"time here, about: {stages} (a step takes {step} ms; search and re-training are estimated from a "
         "fine-tuning step)"
     )
-    say_pays(found["pays"])
+    if pays := found["pays"]:
+        flops = f"{pays[0]['flops']:.2f} of the FLOPs"
+        say_pays(pays, f"what dropping word-vectors to {flops} brings here by itself (95%)")
     for warning in warnings(found):
         console.print(f"look at this: {warning}", style="yellow")
-
-
-def say_pays(pays: Sequence[dict[str, Any]]) -> None:
-    """Prints what dropping word-vectors would bring here, and from which size of a batch on."""
-    if not pays:
-        return
-    sizes = sorted({one["batch_size"] for one in pays})
-    title = f"what dropping word-vectors to {pays[0]['flops']:.2f} of the FLOPs brings here, in fp32 (95%)"
-    shown = plain_table(title, {"engine": "left", **{f"batch of {size}": "right" for size in sizes}})
-    for engine in dict.fromkeys(one["engine"] for one in pays):
-        own = {one["batch_size"]: one for one in pays if one["engine"] == engine}
-        shown.add_row(engine, *(with_interval(own[n]["speedup"], (own[n]["low"], own[n]["high"])) for n in sizes))
-    console.print(shown)
-    for engine in dict.fromkeys(one["engine"] for one in pays):
-        console.print(f"engine={engine}: {pays_from(pays, engine)}")
-
-
-def pays_from(pays: Sequence[dict[str, Any]], engine: str) -> str:
-    """From which size on all intervals lie above 1."""
-    own = sorted((one for one in pays if one["engine"] == engine), key=lambda one: -one["batch_size"])
-    sure = list(takewhile(lambda one: one["low"] > 1, own))
-    return f"it pays from batches of {sure[-1]['batch_size']} on" if sure else "that it pays is not shown"
 
 
 def warnings(found: dict[str, Any]) -> list[str]:

@@ -41,6 +41,7 @@ def run(cfg: Any) -> float:
     """Returns the speed-up that counts, see `bench.choice.headline`; NaN where none does."""
     from ..bench.choice import headline
     from ..recipes.bench import bench, profiled
+    from ..report.pays_table import say_pays_of
     from ..report.profile_table import write_and_say_profile
     from ..report.progress import TimingProgress
     from ..report.tables import say_retention, say_run_dir, say_timing
@@ -51,6 +52,7 @@ def run(cfg: Any) -> float:
         found = bench(job, run_dir, told)
     say_retention(found.retention)
     say_timing(found.timing, found.model_dir)
+    say_pays_of(found.timing)
     if job.settings.bench.profile:
         write_and_say_profile(*profiled(job, found), run_dir)
     say_run_dir(run_dir)
