@@ -6,6 +6,7 @@ import runpy
 import sys
 import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ class Kernels(BuildHookInterface):
         folder = Path(tempfile.mkdtemp(prefix="powerbert-"))
         made = {target: folder / how["file_name"](target) for target in targets}
         try:
-            for target, path in made.items():
-                how["compile_kernels"](compiler, target, path)
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(how["compile_kernels"], [compiler] * len(made), made, made.values()))
         except how["NotCompiled"] as error:
             self.app.display_warning(f"{error}; the native engine's kernels are compiled at first use")
             return

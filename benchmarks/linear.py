@@ -1,4 +1,4 @@
-"""Products of a BERT-base block with few rows, plain against arranged weights: python benchmarks/linear.py [THREADS]
+"""Products of a BERT-base block with few rows, plain and as the native engine arranges weights: linear.py [THREADS]
 
 Weights of ten blocks take turns, so that none stays in the cache, as in an encoder.
 """
@@ -9,7 +9,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-from powerbert_cli.encoder import linear
+from powerbert_cli.native import products
 
 SHAPES = ((2304, 768), (768, 768), (3072, 768), (768, 3072))
 BLOCKS, ROUNDS = 10, 7
@@ -18,9 +18,9 @@ BLOCKS, ROUNDS = 10, 7
 def main() -> None:
     if len(sys.argv) > 1:
         torch.set_num_threads(int(sys.argv[1]))
-    linear.FEW_ROWS = 10**9  # always arranged: the threshold is what is looked for
+    products.FEW_ROWS = 10**9  # always arranged: the threshold is what is looked for
     layers = [
-        linear.ArrangedLinear(torch.randn(shape), torch.randn(shape[0])) for _ in range(BLOCKS) for shape in SHAPES
+        products.FloatProduct(torch.randn(shape), torch.randn(shape[0])) for _ in range(BLOCKS) for shape in SHAPES
     ]
     print(f"{torch.get_num_threads()} threads\n| rows | plain ms | arranged ms | ratio |\n| --- | --- | --- | --- |")
     for rows in (1, 5, 11, 17, 32, 64, 96, 128, 256, 512):

@@ -6,7 +6,6 @@ import pytest
 import torch
 from hosts import FAMILIES, described, make_host
 
-from powerbert_cli.encoder.linear import FEW_ROWS, ArrangedLinear
 from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import draw_random_order
@@ -52,15 +51,6 @@ def test_heads_that_read_more_than_cls_keep_the_last_layer(batch):
         make_host("electra", choice=True, summary_type="mean"),
     ):
         assert not ShortenedModel(host, described(LENGTHS, 16)).ends_in_first
-
-
-@pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1])
-@pytest.mark.parametrize("bias", [True, False])
-def test_arranged_linear_equals_linear(rows, bias):
-    layer = torch.nn.Linear(24, 40, bias=bias)
-    with torch.inference_mode():
-        x = torch.randn(1, rows, 24)
-        assert torch.allclose(ArrangedLinear(layer.weight, layer.bias)(x), layer(x), atol=1e-5)
 
 
 def test_model_can_be_copied_and_moved_after_it_has_answered(host, batch):

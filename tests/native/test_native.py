@@ -10,11 +10,12 @@ from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import draw_random_order
 from powerbert_cli.native import library
+from powerbert_cli.native import model as native_model
 from powerbert_cli.native.calibration import Watched, calibrated
-from powerbert_cli.native.kernels import Scale, activate, add_norm
+from powerbert_cli.native.kernels import Scale, activate, add_norm, attend
 from powerbert_cli.native.layers import NotNative
 from powerbert_cli.native.model import NativeModel
-from powerbert_cli.native.products import ByteProduct, FloatProduct, RowProduct
+from powerbert_cli.native.products import FEW_ROWS, ByteProduct, FloatProduct, RowProduct
 
 try:
     library.library()
@@ -50,6 +51,27 @@ def test_it_answers_as_the_encoder_does(family, how):
     batches += [{"input_ids": batches[1]["input_ids"][:1]}, {"input_ids": batches[1]["input_ids"][:2, :1]}]
     native = NativeModel(model)
     assert torch.allclose(answers(native, batches), answers(model, batches), atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["absolute", "relative", "shielded", "no diagonal"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_keeps_the_same_word_vectors(family, how, monkeypatch):
+    """Of all layers but the last, of which only the first word-vector is read."""
+    model, taken = ShortenedModel(make_host(family), HOW[how]).eval(), []
+
+    def seen(*args):
+        taken.append(attend(*args))
+        return taken[-1]
+
+    monkeypatch.setattr(native_model, "attend", seen)
+    for batch in texts(labels=False):
+        taken.clear()
+        NativeModel(model)(**batch)
+        lengths = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).sum(dim=1).tolist()
+        left = torch.cat([torch.arange(n) for n in lengths])
+        for rows, kept in zip(taken[:2], model.kept_positions(**batch), strict=False):
+            left = left[rows.long()]
+            assert left.tolist() == kept[kept >= 0].tolist()
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert", "mpnet"])
@@ -142,7 +164,8 @@ def test_bfloat16_is_as_near_as_the_encoders_own(family):
     exact = answers(model, texts(False))
     own = answers(ShortenedModel(make_host(family).bfloat16(), HOW["all"]).eval(), texts(False))
     found = answers(NativeModel(model, torch.bfloat16), texts(False))
-    assert 0 < (found - exact).abs().max() < 2 * (own.float() - exact).abs().max()
+    ours_by, by = ((one.float() - exact).square().mean().sqrt() for one in (found, own))
+    assert 0 < ours_by < 2 * by
 
 
 def test_int8_is_near():
@@ -195,6 +218,15 @@ def test_a_scale_by_hand():
         [0, 25, 150],
         [255, 255, 0],
     ]
+
+
+@pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1])
+@pytest.mark.parametrize("bias", [True, False])
+def test_products_of_few_and_many_rows(rows, bias):
+    layer = torch.nn.Linear(24, 40, bias=bias)
+    with torch.inference_mode():
+        x = torch.randn(rows, 24)
+        assert torch.allclose(FloatProduct(layer.weight, layer.bias)(x), layer(x), atol=1e-5)
 
 
 def outlying(rows=300, inputs=32, outputs=24, by=60.0):

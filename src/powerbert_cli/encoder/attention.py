@@ -24,9 +24,6 @@ from .packing import Group, joined
 from .parts import part
 from .rows import Pick, Rows, bias_of, go_on, of_queries, taken_of
 
-# Up to so many word-vectors a CPU has all attention weights sooner by plain products than PyTorch's fused attention.
-_FEW = 48
-
 
 class _Weighing:
     """Attention of a group's inputs over all of their word-vectors.
@@ -73,16 +70,11 @@ class _Weighing:
 
     @property
     def _weights_serve(self) -> bool:
-        """Whether the output comes from the weights, without a gradient on a CPU.
-
-        If significance was summed from them, fused attention would compute them again; of few word-vectors they are
-        faster; and fused attention does not use a CPU's bfloat16 units to the full.
+        """Whether the output comes from the weights that significance was summed from, without a gradient on a CPU:
+        fused attention would compute them again.
         """
-        dtype = self.q.dtype
-        if dtype not in (torch.float32, torch.bfloat16) or not _in_eager_cpu_inference(self.q):
-            return False
-        square = self.q.shape[2] == self.k.shape[2]
-        return self._weights is not None or (square and (dtype == torch.bfloat16 or self.k.shape[2] <= _FEW))
+        served = self.q.dtype in (torch.float32, torch.bfloat16) and _in_eager_cpu_inference(self.q)
+        return served and self._weights is not None
 
 
 def _in_eager_cpu_inference(x: Tensor) -> bool:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .linear import ArrangedLinear, arranged, as_batch, is_linear, joined
+from .linear import Joined, as_batch, is_linear, joined
 
 Layer = Callable[[Tensor], Tensor]
 
@@ -118,8 +118,8 @@ class PostNormBlock(Block):
     output_dropout: float
     hidden_dropout: float
     relative_bias: Callable[[Tensor], Tensor] | None = None
-    joined: ArrangedLinear | None = None
-    joined_kv: ArrangedLinear | None = None
+    joined: Joined | None = None
+    joined_kv: Joined | None = None
 
     def host_parts(self) -> dict[str, tuple[Any, ...]]:
         return {
@@ -141,12 +141,8 @@ class PostNormBlock(Block):
         size = len(self.query.weight)
         return replace(
             self,
-            joined=ArrangedLinear(weight, bias),
-            joined_kv=ArrangedLinear(weight[size:], None if bias is None else bias[size:]),
-            query=arranged(self.query),
-            output=arranged(self.output),
-            up=arranged(self.up),
-            down=arranged(self.down),
+            joined=Joined(weight, bias),
+            joined_kv=Joined(weight[size:], None if bias is None else bias[size:]),
         )
 
     def project(self, x: Tensor, positions: Tensor | None) -> Tensor:
@@ -162,7 +158,7 @@ class PostNormBlock(Block):
         kv = torch.cat((self.key(x), self.value(x)), dim=-1) if self.joined_kv is None else self.joined_kv(x)
         return heads_of(self.query(x.index_select(0, queries)), 1, self.head_size), heads_of(kv, 2, self.head_size)
 
-    def first_context(self, kv: ArrangedLinear, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
+    def first_context(self, kv: Joined, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
         """A·V for the first word-vector of each input, without keys and values of the others.
 
         Its score of a word-vector x is (W_kᵀq)·x, and Σ a·W_v x is W_v Σ a·x; the keys' bias adds the same to all

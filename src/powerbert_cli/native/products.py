@@ -3,17 +3,20 @@
 Legend: R rows, I inputs and O outputs of a product.
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..encoder.linear import ArrangedLinear
 from ..store.environment import cpu_flags
 from .kernels import Scale
 
+# With more rows than these a product in float32 is as fast by PyTorch's own call, which arranges weights for itself:
+# `benchmarks/linear.py` measures where that is.
+FEW_ROWS = 512
 _VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
 
@@ -52,20 +55,24 @@ class Product(Protocol):
 
 
 class FloatProduct:
-    """In float32 or bfloat16."""
+    """In float32 or bfloat16. With few rows oneDNN reads weights in an order of its own, of which this keeps a copy."""
 
     scale: Scale | None = None
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         """weight: (O, I); bias: (O,), or None."""
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
-        self._arranged: Callable[[Tensor], Tensor] = ArrangedLinear(self.weight, self.bias)
-        if weight.dtype == torch.bfloat16 and has_bf16():
-            packed = torch.ops.mkldnn._reorder_linear_weight(self.weight)
-            self._arranged = lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, self.bias, "none", [], "")
+        bfloat = weight.dtype == torch.bfloat16 and has_bf16()
+        few = FEW_ROWS if weight.dtype == torch.float32 else 0
+        self._arranges_up_to = (math.inf if bfloat else few) if torch.backends.mkldnn.is_available() else 0
+        self._arranged: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self._arranged(x)
+        if len(x) > self._arranges_up_to:
+            return F.linear(x, self.weight, self.bias)
+        if self._arranged is None:
+            self._arranged = torch.ops.mkldnn._reorder_linear_weight(self.weight)
+        return torch.ops.mkldnn._linear_pointwise(x, self._arranged, self.bias, "none", [], "")
 
     def to(self, dtype: torch.dtype) -> "FloatProduct":
         if dtype == self.weight.dtype:
