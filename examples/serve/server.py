@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from mosec import Server, Worker
 from mosec.errors import ValidationError
-from transformers import AutoTokenizer
 
 
 class Reader(Worker):
@@ -40,6 +39,8 @@ class Classifier(Worker):
     """Answers what waits in one batch."""
 
     def __init__(self) -> None:
+        from transformers import AutoTokenizer  # here alone: the other processes start without it
+
         folder, threads = Path(os.environ["MODEL"]), int(os.environ.get("THREADS", "1"))
         about = json.loads((folder / "export.json").read_text(encoding="utf-8"))
         self.labels, self.seq_len = about["labels"], about["seq_len"]

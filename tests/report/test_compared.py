@@ -53,7 +53,9 @@ def marked(page):
 def test_page_console_and_json_name_one_best_setting(tmp_path, capfd):
     runs = sweep(tmp_path / "sweep")
     assert report_sweep(tmp_path / "sweep") == 0
-    last = capfd.readouterr().out.rstrip().splitlines()[-1]
+    said = capfd.readouterr().out
+    assert "its metric and drop are of dev, the rows that it was chosen on" in said
+    last = said.rstrip().splitlines()[-1]
     assert last.startswith("λ=0.001 is 1.45 times as fast as the best plain model (95% interval ")
     assert " and loses 0.0040 accuracy on dev (95% interval -0.0087 to 0.0167)." in last
     assert json.loads((tmp_path / "sweep/sweep.json").read_text())["best"]["setting"] == "λ=0.001"

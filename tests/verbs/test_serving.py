@@ -1,5 +1,6 @@
 """The recipe that serves an exported model over HTTP, and the clock beside it."""
 
+import functools
 import http.client
 import json
 import os
@@ -34,11 +35,12 @@ def exported(tmp_path_factory, shortened):
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def serve():
-    """Starts a server of a folder and gives a function that asks it."""
+    """Starts a server of a folder, once, and gives a function that asks it."""
     started = []
 
+    @functools.cache
     def start(folder):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -66,23 +68,6 @@ def serve():
         process.wait()
 
 
-@pytest.mark.parametrize("engine", ["native", "onnx", "openvino"])
-def test_the_server_answers_as_the_model(engine, exported, shortened, serve):
-    model = load_shortened(shortened)
-    from transformers import AutoTokenizer
-
-    batch = AutoTokenizer.from_pretrained(shortened)(TEXTS, padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        expected = torch.softmax(model.eval()(**batch).logits, -1)[:, 1].tolist()
-    ask = serve(exported / engine / "model")
-    with ThreadPoolExecutor(len(TEXTS)) as pool:  # at one time, so that they are batched
-        answers = list(pool.map(ask, [json.dumps({"text": text}) for text in TEXTS]))
-    assert [status for status, _ in answers] == [200] * len(TEXTS)
-    found = [json.loads(body) for _, body in answers]
-    assert [one["probabilities"]["positive"] for one in found] == pytest.approx(expected, abs=1e-4)
-    assert all(one["label"] == max(one["probabilities"], key=one["probabilities"].get) for one in found)
-
-
 def listening():
     """(address, port) of all that listens on this machine, in hexadecimal."""
     tables = (Path(f"/proc/net/{name}") for name in ("tcp", "tcp6"))
@@ -101,6 +86,23 @@ def test_a_bad_request_is_answered_to_its_sender_alone_and_this_machine_alone_is
         answers = list(pool.map(ask, bodies))
     assert [status for status, _ in answers] == [422, 422, 422, 200]
     assert '"text_pair": "…"' in answers[1][1]
+
+
+@pytest.mark.parametrize("engine", ["native", "onnx", "openvino"])
+def test_the_server_answers_as_the_model(engine, exported, shortened, serve):
+    model = load_shortened(shortened)
+    from transformers import AutoTokenizer
+
+    batch = AutoTokenizer.from_pretrained(shortened)(TEXTS, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected = torch.softmax(model.eval()(**batch).logits, -1)[:, 1].tolist()
+    ask = serve(exported / engine / "model")
+    with ThreadPoolExecutor(len(TEXTS)) as pool:  # at one time, so that they are batched
+        answers = list(pool.map(ask, [json.dumps({"text": text}) for text in TEXTS]))
+    assert [status for status, _ in answers] == [200] * len(TEXTS)
+    found = [json.loads(body) for _, body in answers]
+    assert [one["probabilities"]["positive"] for one in found] == pytest.approx(expected, abs=1e-4)
+    assert all(one["label"] == max(one["probabilities"], key=one["probabilities"].get) for one in found)
 
 
 def test_latencies_at_arrival_rates(exported, tmp_path):

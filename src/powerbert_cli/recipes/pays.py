@@ -38,8 +38,8 @@ def pays(job: Run[Any], host: PreTrainedModel, row_s: float) -> list[dict[str, A
         row_s: seconds that an input takes, which say how many can be timed.
 
     Returns:
-        Of each engine, precision and size: engine, precision, batch_size, flops (share left), speedup, low and high
-        (95% interval).
+        Of each engine, precision and size that can be timed: engine, precision, batch_size, flops (share left),
+        speedup, low and high (95% interval).
     """
     settings, material, device = job.settings, job.context.material, job.context.device
     count = max(2, min(_ROWS, int(_PASS_S / max(row_s, 1e-9)), len(material.train)))
@@ -51,9 +51,12 @@ def pays(job: Run[Any], host: PreTrainedModel, row_s: float) -> list[dict[str, A
     options = settings.check
     field = Field(["full", "shortened"], options.engines, ["sorted"], options.precisions)
     found: list[dict[str, Any]] = []
+    if not (field.engines and field.precisions):
+        return found
     log.info("check: timing %d texts with all word-vectors and with %.2f of the FLOPs", count, share)
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(device, torch.get_num_threads(), Path(folder), calibration_inputs(job))
+        inputs = calibration_inputs(job) if "int8" in field.precisions else []
+        place = Place(device, torch.get_num_threads(), Path(folder), inputs)
         for size in sorted({1, max(1, count // 4), count}):
             rows = drawn[: max(size, count // 4)]
             contenders, skipped = build_contenders(
