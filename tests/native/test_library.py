@@ -1,5 +1,6 @@
 """The kernels are compiled once, where they can be; else it is said what would help."""
 
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -93,9 +94,10 @@ def test_what_the_wheel_brings_is_taken_where_it_loads(cache, monkeypatch, tmp_p
     monkeypatch.setattr(compiling, "SOURCE", source)
     shipped = tmp_path / compiling.file_name(library._target())
     shipped.write_text("damaged")
-    assert Path(library.library()._name).parent == cache / "powerbert"
+    made = Path(library.library()._name)
+    assert made.parent == cache / "powerbert"
     library.library.cache_clear()
-    compiling.compile_kernels(compiling.find_compiler(), library._target(), shipped)
+    shutil.copy(made, shipped)
     assert library.library()._name == str(shipped)
 
 

@@ -102,7 +102,7 @@ def test_a_file_for_an_engine_is_that_and_no_more(few_bits, tmp_path, monkeypatc
     ):
         assert dispatch(["predict", "model_dir=run/model", "input=texts.txt", *own]) == 2
         assert message in capfd.readouterr().err
-    own = [*TASK, *QUICK, "model_dir=run/model", "hydra.run.dir=timed"]
+    own = [*TASK, *QUICK, "model_dir=run/model", "hydra.run.dir=timed", "bench.models=[shortened]"]
     assert dispatch(["bench", *own, "bench.engines=[eager,onnx]", "bench.precisions=[fp32]"]) == 0
     timing = pd.read_csv("timed/timing.csv")
     assert timing[timing["model"] == "shortened"]["engine"].tolist() == ["onnx"]

@@ -223,17 +223,17 @@ def test_a_task_without_dev_rows_is_measured_on_its_test_split_once(folder, capf
 
 def test_bench_measures_the_answers_of_what_is_not_exact(folder, few_bits, capfd):
     pytest.importorskip("onnxruntime")
-    own = [*SMALL, *QUICK, "bench.models=[plain,shortened]"]
+    own = [*SMALL, *QUICK, "bench.models=[shortened]"]
     engines = ["bench.engines=[eager,onnx]", "bench.precisions=[fp32,int8]"]
     assert dispatch(["bench", *own, f"model_dir={few_bits}", *engines]) == 0
     timing = pd.read_csv(newest("bench") / "timing.csv").set_index("contender")
     exact = timing[timing["precision"] == "fp32"]
-    inexact = timing[(timing["precision"] != "fp32") & timing["shortened"]]  # the plain one has random weights
+    inexact = timing[timing["precision"] != "fp32"]
     assert len(inexact) == 2 and exact["value"].isna().all() and inexact["value"].between(0, 1).all()
     assert inexact["answers_differ"].between(0, 1).all() and (inexact["logits_differ"] > 0).all()
     assert "answers on dev" in capfd.readouterr().out
     record = json.loads((newest("bench") / "timing.json").read_text())["runs"][0]
-    assert len(record["calls_s"]["plain/sorted/eager/fp32"][0]) == 1  # one batch of 32
+    assert len(record["calls_s"]["shortened/sorted/eager/fp32"][0]) == 1  # one batch of 32
     assert dispatch(["bench", *own, "bench.accuracy=true", "retention.lengths=[9,4]"]) == 0  # weights not trained
     assert "value" not in pd.read_csv(newest("bench") / "timing.csv")
 
