@@ -11,5 +11,5 @@ python -c '
 import pandas as pd
 answers = {name: pd.read_csv(f"{name}.csv")["label"] for name in ("eager", "native", "int8")}
 for name, found in answers.items():
-    print(f"{name}: {(found != answers["eager"]).sum()} of {len(found)} answers differ from PyTorch'"'"'s")
+    print(name, (found != answers["eager"]).sum(), "of", len(found), "answers differ from those of PyTorch")
 '

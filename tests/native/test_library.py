@@ -50,7 +50,7 @@ def test_it_is_compiled_once_whoever_asks(cache, monkeypatch):
 def test_another_source_flags_or_cpu_are_another_library(cache, monkeypatch, tmp_path):
     quick(monkeypatch)
     first = library.compiled()
-    monkeypatch.setattr(library, "_target", lambda: "another")
+    monkeypatch.setattr(library, "_target", lambda: "DEFAULT")
     second = library.compiled()
     monkeypatch.setenv("CXXFLAGS", "-g")
     third = library.compiled()
@@ -126,3 +126,9 @@ def test_predict_answers_as_in_eager(here):
         labels[name] = pd.read_csv(f"{name}.csv")["label"]
     assert len(labels["eager"]) == 40 and (labels["eager"] == labels["native"]).all()
     assert (labels["eager"] == labels["int8"]).mean() > 0.9
+
+
+@pytest.mark.parametrize(("said", "target"), [("NO AVX", "DEFAULT"), ("SVE256", "DEFAULT"), ("AVX512", "AVX512")])
+def test_each_cpu_has_a_target(said, target, monkeypatch):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: said)
+    assert library._target() == target

@@ -155,7 +155,6 @@ def test_a_damaged_native_file_is_named(shortened, few_bits, tmp_path, monkeypat
     for changed, tensors in (
         ({"precision": "int7"}, smooth),
         ({"format": "other"}, smooth),
-        ({"scales": "{}"}, {}),
         ({"scales": "[1]"}, {}),
         ({"precision": "fp32"}, smooth),
         ({}, {**smooth, "0.other": tensor.clone()}),

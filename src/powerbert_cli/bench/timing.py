@@ -33,6 +33,7 @@ class Contender:
         calls: for each round the seconds of each batch.
         joules: used in all rounds; None where nothing tells.
         expected_s: seconds that a pass should take, see `probe`.
+        answer: answers batches of any shape, where `run` is for those of few; None for `run`.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Contender:
     peak_memory_mb: float | None = None
     joules: float | None = None
     expected_s: float = 0.0
+    answer: Callable[..., Any] | None = None
 
     @property
     def name(self) -> str:

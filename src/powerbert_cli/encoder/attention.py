@@ -70,8 +70,9 @@ class _Weighing:
 
     @property
     def _weights_serve(self) -> bool:
-        """Whether the output comes from the weights that significance was summed from, without a gradient on a CPU:
-        fused attention would compute them again.
+        """Whether the output comes from the weights that significance was summed from, without a gradient on a CPU.
+
+        Fused attention would compute them again.
         """
         served = self.q.dtype in (torch.float32, torch.bfloat16) and _in_eager_cpu_inference(self.q)
         return served and self._weights is not None

@@ -67,11 +67,11 @@ class Block(ABC):
         """The host's modules behind project, output and feed-forward, in the order in which the host calls them."""
 
     def sources(self) -> tuple[Tensor, ...]:
-        """The weights of which `for_inference` holds copies."""
+        """The weights that decide what it answers, of which `for_inference` may hold copies."""
         return ()
 
     def for_inference(self) -> "Block":
-        """The same block, arranged to answer faster; true as long as its sources do not change."""
+        """The same block, with weights joined to answer faster; true as long as its sources do not change."""
         return self
 
     @property

@@ -35,11 +35,11 @@ class Watched:
         self.rows: list[Tensor] = []
 
     def see(self, x: Tensor) -> None:
-        real = x[x.abs().amax(dim=1) > 0].float()  # the others fill up
-        if len(real):
-            self.low = torch.minimum(self.low, real.amin(dim=0))
-            self.high = torch.maximum(self.high, real.amax(dim=0))
-            self.rows.append(real[:: -(-len(real) // self._each)].clone())
+        """x: (T, I), what it is given of one input."""
+        x = x.float()
+        self.low = torch.minimum(self.low, x.amin(dim=0))
+        self.high = torch.maximum(self.high, x.amax(dim=0))
+        self.rows.append(x[:: -(-len(x) // self._each)].clone())
 
     def scale(self, exact: FloatProduct, smooths: bool) -> tuple[Scale, float]:
         """That with which the product's results lose least, and the root mean square of the loss over theirs.
@@ -61,7 +61,8 @@ class Watched:
                 error = float((given @ kept - wanted).square().sum())
                 if error < least:
                     best, least = found, error
-        assert best is not None
+        if best is None:  # what is no number has no scale
+            return Scale(1.0, 0), float("nan")
         return best, (least / float(wanted.square().sum().clamp(min=1e-30))) ** 0.5
 
     def lost_by_row(self, exact: FloatProduct) -> float:
@@ -122,7 +123,7 @@ def scales_of(
         exact = native.product(j, name)
         rule = (ByRow(), one.lost_by_row(exact)) if name == BY_ROW else one.scale(exact, name in SMOOTHED)
         found[j, name] = rule
-    stay = [f"{name} of layer {j + 1} ({lost:.2f})" for (j, name), (_, lost) in found.items() if lost > most]
+    stay = [f"{name} of layer {j + 1} ({lost:.2f})" for (j, name), (_, lost) in found.items() if not lost <= most]
     if stay:
         log.info("engine=native precision=int8: in float32 for their outliers stay %s", ", ".join(stay))
     return {key: scale for key, (scale, lost) in found.items() if lost <= most}

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parent / "kernels.cpp"
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
 _WIDE = ("-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl")
-# By what `torch.backends.cpu.get_cpu_capability` says; of others the compiler's own choice.
+# By what `torch.backends.cpu.get_cpu_capability` says; DEFAULT where it says something else.
 TARGETS = {"DEFAULT": (), "AVX2": ("-mavx2", "-mfma"), "AVX512": ("-mavx2", "-mfma", *_WIDE)}
 _ENOUGH_S = 300
 
@@ -26,23 +27,24 @@ def find_compiler() -> str | None:
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
-def flags_of(target: str) -> tuple[str, ...]:
-    return (*FLAGS, *TARGETS.get(target, ()), *shlex.split(os.environ.get("CXXFLAGS", "")))
+def own_flags() -> tuple[str, ...]:
+    """What CXXFLAGS adds where a library is compiled at first use; a wheel's has none of it."""
+    return tuple(shlex.split(os.environ.get("CXXFLAGS", "")))
 
 
-def file_name(target: str) -> str:
-    """Of the library for a target: another source or other flags give another name."""
-    decides = SOURCE.read_bytes() + repr(flags_of(target)).encode()
+def file_name(target: str, more: tuple[str, ...] = ()) -> str:
+    """Of the library for a target: another source, other flags or another kind of machine give another name."""
+    decides = SOURCE.read_bytes() + repr((FLAGS, TARGETS[target], more, platform.machine())).encode()
     return f"kernels-{target}-{hashlib.sha256(decides).hexdigest()[:16]}.so"
 
 
-def compile_kernels(compiler: str, target: str, path: Path) -> None:
+def compile_kernels(compiler: str, target: str, path: Path, more: tuple[str, ...] = ()) -> None:
     """Writes the library, in two steps: linked without OpenMP, which is looked up in PyTorch's.
 
     Raises:
         NotCompiled
     """
-    flags = flags_of(target)
+    flags = (*FLAGS, *TARGETS[target], *more)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         object_file, made = f"{folder}/kernels.o", f"{folder}/kernels.so"
         for command in (

@@ -21,8 +21,8 @@ constexpr int LANES = 8;
 constexpr int BLOCK = 2 * LANES; // columns of a micro-kernel
 constexpr int ROWS = 6;          // its rows: with these all accumulators stay in registers
 
-// PyTorch's threads: GCC's entry points, which every OpenMP library has, so that any compiler will do.
-extern "C" void GOMP_parallel(void (*worker)(void *), void *shared, unsigned threads, unsigned flags);
+// PyTorch's threads, by GCC's entry points, which its OpenMP has whatever compiles this.
+extern "C" void GOMP_parallel(void (*worker)(void *), void *work, unsigned threads, unsigned flags);
 extern "C" int omp_get_max_threads();
 
 // body(i) of 0 <= i < count by all threads, each of which takes so many at a time.
@@ -32,8 +32,8 @@ template <typename F> static void in_parallel(int64_t count, int64_t at_a_time, 
     const int64_t count, at_a_time;
     std::atomic<int64_t> next{0};
   } work{body, count, at_a_time};
-  auto worker = [](void *shared) {
-    Work &work = *static_cast<Work *>(shared);
+  auto worker = [](void *given) {
+    Work &work = *static_cast<Work *>(given);
     for (int64_t begin; (begin = work.next.fetch_add(work.at_a_time)) < work.count;)
       for (int64_t i = begin; i < std::min(begin + work.at_a_time, work.count); i++)
         work.body(i);
@@ -538,23 +538,26 @@ template <int kind, typename T, typename U> void activate_row(const T *from, con
 template <int kind, typename T>
 void activate_row(const T *from, const T *gate, int64_t width, uint8_t *to, float *ends) {
   float *line = own.take(width), low = FLT_MAX, high = -FLT_MAX;
-  vec least = all(low), most = all(high);
+  vec least = all(low), most = all(high), finite{}; // NaN where a number is not finite: it must not get lost
   int64_t e = 0;
   for (; e + LANES <= width; e += LANES) {
     vec y = activated<kind>(numbers(from + e));
     y = gate ? y * numbers(gate + e) : y;
     least = y < least ? y : least;
     most = y > most ? y : most;
+    finite += y - y;
     store(line + e, y);
   }
+  float lost = sum_of(finite);
   low = -max_of(-least);
   high = max_of(most);
   for (; e < width; e++) {
     line[e] = activated<kind>(all(number(from[e])))[0] * (gate ? number(gate[e]) : 1.0f);
     low = std::min(low, line[e]);
     high = std::max(high, line[e]);
+    lost += line[e] - line[e];
   }
-  ends[0] = std::max(high - low, 1e-12f) / 255;
+  ends[0] = std::max(high - low, 1e-12f) / 255 + lost;
   ends[1] = low;
   Scale scale{1 / ends[0], 0};
   for (e = 0; e + LANES <= width; e += LANES)
@@ -643,8 +646,6 @@ int powerbert_attend(const Attention *a, int from, int to) {
     Attending<float>(*a).run<uint8_t>();
   else if (from == BFLOAT && to == BFLOAT)
     Attending<half>(*a).run<half>();
-  else if (from == BFLOAT && to == BYTE)
-    Attending<half>(*a).run<uint8_t>();
   else
     return 1;
   return 0;

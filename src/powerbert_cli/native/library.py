@@ -27,7 +27,7 @@ def library() -> ctypes.CDLL:
         NoLibrary: no compiler is there, or what it makes does not load.
     """
     shipped = compiling.SOURCE.parent / compiling.file_name(_target())
-    if shipped.is_file():
+    if shipped.is_file() and not compiling.own_flags():
         try:
             return _loaded(shipped)
         except OSError as error:
@@ -42,7 +42,8 @@ def library() -> ctypes.CDLL:
 def _target() -> str:
     import torch
 
-    return torch.backends.cpu.get_cpu_capability()
+    found = torch.backends.cpu.get_cpu_capability()
+    return found if found in compiling.TARGETS else "DEFAULT"
 
 
 def _loaded(path: Path) -> ctypes.CDLL:
@@ -60,18 +61,18 @@ def compiled() -> Path:
     Raises:
         NoLibrary
     """
+    target, more = _target(), compiling.own_flags()
+    path = _folder() / compiling.file_name(target, more)
+    if path.is_file():
+        return path
     compiler = compiling.find_compiler()
     if compiler is None:
         raise NoLibrary("engine=native needs a C++ compiler once: install g++ or clang++, or name one in CXX")
-    target = _target()
-    path = _folder() / compiling.file_name(target)
-    if path.is_file():
-        return path
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             log.info("engine=native: its kernels are compiled for this CPU with %s, once: %s", compiler, path)
             try:
-                compiling.compile_kernels(compiler, target, path)
+                compiling.compile_kernels(compiler, target, path, more)
             except compiling.NotCompiled as error:
                 raise NoLibrary(f"engine=native: {error}") from error
     return path

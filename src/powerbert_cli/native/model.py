@@ -21,7 +21,7 @@ from .kernels import ByRow, Scale, activate, add_norm, attend
 from .layers import Layer, Norm, NotNative, layer_of
 from .library import library
 from .plan import Step, steps
-from .products import ByteProduct, FloatProduct, RowProduct
+from .products import ByteProduct, RowProduct
 
 PRODUCTS = ("qkv", "output", "up", "down")
 _ROUNDED = 32  # rows of a product: oneDNN makes a primitive for each shape, and remembers only so many
@@ -34,7 +34,7 @@ class NativeModel:
 
     Attributes:
         scales: of what products take in int8, by layer and product.
-        watch: hears, of each product, its layer, its name and what it is given.
+        watch: hears, of each product, its layer, its name and what it is given of each word-vector.
 
     Args:
         model: in evaluation mode, on the CPU, in float32.
@@ -73,10 +73,16 @@ class NativeModel:
         Args:
             scales: by layer and product, by row of `down` alone; products without one stay in float32.
         """
-        self.scales = dict(scales)
+        self.scales, by_row = dict(scales), dict[int, RowProduct]()  # ALBERT's layers share theirs
         for j, layer in enumerate(self._layers):
             given = {name: scale for name in PRODUCTS if (scale := scales.get((j, name)))}
-            quantised: Any = {name: _in_bytes(getattr(layer, name), scale) for name, scale in given.items()}
+            quantised: dict[str, Any] = {}
+            for name, scale in given.items():
+                exact = getattr(layer, name)
+                if isinstance(scale, Scale):
+                    quantised[name] = ByteProduct(exact, scale)
+                else:
+                    quantised[name] = by_row.get(id(exact)) or by_row.setdefault(id(exact), RowProduct(exact))
             self._layers[j] = replace(layer, **quantised)
 
     def product(self, j: int, name: str) -> Any:
@@ -127,24 +133,25 @@ class NativeModel:
                 context = _room(len(rows), found.shape[1], x.dtype, scale)
                 context[: len(rows)] = found if scale is None else scale.quantised(found)
             else:
-                qkv = self._product(j, "qkv", given)
+                qkv = self._product(j, "qkv", given, int(step.starts[-1]))
                 context = _room(int(step.kept[-1]), layer.heads * layer.size, x.dtype, scale)
                 places = {"first_only": int(step.first_only), "span": layer.span, "window": layer.window}
                 tables = {**about, **layer.tables, "priority": self._priority}
                 numbers = {**self._numbers, **places}
                 rows = attend(qkv, step.starts, step.kept, context, layer.size, tables, numbers, scale)
             about = about if step.whole else {name: _taken(one, rows) for name, one in about.items()}
-            attended = self._product(j, "output", context)
+            count = int(step.kept[-1])
+            attended = self._product(j, "output", context, count)
             if layer.leads:
                 x, given = self._normed(attended, x, rows, layer.norm2, "sum", layer.up)
             else:
                 x, given = self._normed(attended, x, rows, layer.norm1, "norm", layer.up)
-            raised = self._product(j, "up", given)
+            raised = self._product(j, "up", given, count)
             by_row = layer.down if isinstance(layer.down, RowProduct) else None
             active = torch.empty(len(raised), layer.neurons, dtype=torch.uint8 if by_row else x.dtype)
             ends = None if by_row is None else torch.empty(len(raised), 2)
             activate(raised, layer.activation, active, ends)
-            down = self._product(j, "down", active)
+            down = self._product(j, "down", active, count)
             left = None if ends is None or by_row is None else (ends, by_row.sums, by_row.bias)
             following = self._layers[j + 1] if j + 1 < len(self._layers) else None
             norm = (following.norm1 if following else None) if layer.leads else layer.norm2
@@ -152,9 +159,10 @@ class NativeModel:
             x, given = self._normed(down, x, None, norm, keeps, following.qkv if following else None, left)
         return x
 
-    def _product(self, j: int, name: str, given: Tensor) -> Tensor:
+    def _product(self, j: int, name: str, given: Tensor, count: int) -> Tensor:
+        """count: of the rows that are word-vectors; the others fill up."""
         if self.watch is not None:
-            self.watch(j, name, given)
+            self.watch(j, name, given[:count])
         return self.product(j, name)(given)
 
     def _normed(
@@ -224,10 +232,6 @@ def _room(rows: int, width: int, dtype: torch.dtype, scale: Scale | None = None)
     made = torch.empty(rounded, width, dtype=_type(dtype, scale))
     made[rows:] = 0
     return made
-
-
-def _in_bytes(exact: FloatProduct, scale: Scale | ByRow) -> ByteProduct | RowProduct:
-    return ByteProduct(exact, scale) if isinstance(scale, Scale) else RowProduct(exact)
 
 
 def _type(dtype: torch.dtype, scale: Scale | None) -> torch.dtype:

@@ -102,7 +102,7 @@ class ByteProduct:
 class RowProduct:
     """In int8, of inputs with a step and a least number for each row, whose result `add_norm` puts together.
 
-    With x = step·byte + least, x·Wᵀ + b is step·(byte·Wᵀ) + least·(sum of W's rows) + b; a call gives byte·Wᵀ.
+    With x = step·byte + least, x·Wᵀ + b is step·(byte·Wᵀ) + least·(the sum of each row of W) + b; a call gives byte·Wᵀ.
 
     Attributes:
         sums, bias: (O,), what `add_norm` is given.

@@ -12,11 +12,11 @@ from torch import Tensor
 from ..errors import PowerbertError
 from ..settings.folders import NATIVE
 from ..store.artifacts import whole_file
-from .calibration import BY_ROW
+from .calibration import BY_ROW, SMOOTHED
 from .kernels import LEVELS, ByRow, Scale
 from .model import PRODUCTS, NativeModel
 
-FORMAT, VERSION = "powerbert/native", "1"
+FORMAT, VERSION = "powerbert/native", "2"
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.float32}
 
 
@@ -64,15 +64,16 @@ def native_of(model: Any, folder: Path) -> NativeModel:
             by_row = key[1] == BY_ROW
             if by_row != (value is None):
                 raise ValueError(f"{name} has no such scale")
-            scales[key] = ByRow() if by_row else _scale((*value, smooth.pop(name, None)), native.product(*key).weight)
-        if (precision == "int8") != bool(scales) or smooth:
+            smoothing = smooth.pop(name, None) if key[1] in SMOOTHED else None
+            scales[key] = ByRow() if by_row else _scale((*value, smoothing), native.product(*key).weight)
+        if (scales and precision != "int8") or smooth:
             raise ValueError("its scales are not those of its precision")
-        native.in_int8(scales)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NativeFileError(
             f"{path}: is not as powerbert writes it for this model ({error}); write it again with powerbert export "
             "engine=native, or remove it"
         ) from error
+    native.in_int8(scales)
     return native
 
 

@@ -63,7 +63,7 @@ class Answered:
         if known not in self._known:
             log.info("bench: the answers of %s/%s/%s on dev", c.model, c.engine, c.precision)
             device = self.context.device if c.engine in TORCH_ENGINES and c.precision in DTYPES else "cpu"
-            logits = self._logits(c.run, seq_len, device, lengths_an_octave(c.engine, c.padding))
+            logits = self._logits(c.answer or c.run, seq_len, device, lengths_an_octave(c.engine, "longest"))
             labels, task = np.asarray(self.context.material.dev["labels"]), self.settings.task
             self._known[known] = compared(logits, self._exact_of(c.model, seq_len), labels, task.metric, task.kind)
         return self._known[known]

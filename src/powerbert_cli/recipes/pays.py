@@ -1,4 +1,4 @@
-"""What dropping word-vectors can bring on this machine, before any training: speed does not depend on the weights."""
+"""What dropping word-vectors can bring on this machine, before any training: speed hardly depends on the weights."""
 
 import logging
 import tempfile
@@ -42,17 +42,16 @@ def pays(job: Run[Any], host: PreTrainedModel, row_s: float) -> list[dict[str, A
         speedup, low and high (95% interval).
     """
     settings, material, device = job.settings, job.context.material, job.context.device
+    field = Field(["full", "shortened"], settings.check.engines, ["sorted"], settings.check.precisions)
+    if not (field.engines and field.precisions):
+        return []
     count = max(2, min(_ROWS, int(_PASS_S / max(row_s, 1e-9)), len(material.train)))
     drawn = [material.train[i] for i in choose_rows(len(material.train), count, 1, settings.seed)]
     pad = job.context.material.collator("max")
     batches = make_batches(drawn, "sorted", count, pad, "cpu", settings.seq_len)
     model = _shortened(host, settings.seq_len, batches)
     share = _flops(model, batches) / _flops(models_of(model)["full"], batches)
-    options = settings.check
-    field = Field(["full", "shortened"], options.engines, ["sorted"], options.precisions)
     found: list[dict[str, Any]] = []
-    if not (field.engines and field.precisions):
-        return found
     log.info("check: timing %d texts with all word-vectors and with %.2f of the FLOPs", count, share)
     with tempfile.TemporaryDirectory() as folder:
         inputs = calibration_inputs(job) if "int8" in field.precisions else []

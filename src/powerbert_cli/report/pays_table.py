@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..bench.table import UNPACKED
 from .console import console
 from .tables import plain_table, with_interval
 
@@ -39,13 +40,16 @@ def pays_from(pays: Sequence[dict[str, Any]], engine: str, precision: str) -> st
 
 
 def say_pays_of(timing: pd.DataFrame) -> None:
-    """The same of a timing table with several batch sizes, in the first padding of each engine that has it."""
+    """The same of a timing table with several batch sizes, in the first padding that all sizes have."""
     timed = timing[timing["elimination"].notna()]
     for (threads, seq_len), rows in timed.groupby(["threads", "seq_len"], sort=False):
-        if rows["batch_size"].nunique() < 2:
+        sizes = rows.groupby("padding")["batch_size"].nunique()
+        padding = next(
+            (one for one in (*UNPACKED, "packed") if sizes.get(one, 0) == rows["batch_size"].nunique()), None
+        )
+        if padding is None or rows["batch_size"].nunique() < 2:
             continue
-        first = rows.drop_duplicates(["engine", "precision", "batch_size"])
         names = {"elimination": "speedup", "elimination_low": "low", "elimination_high": "high"}
-        found = first[["engine", "precision", "batch_size", *names]].rename(columns=names)
-        title = f"what dropping word-vectors brings by itself (95%), ℓ={seq_len}, {threads} threads"
+        found = rows[rows["padding"] == padding].rename(columns=names)
+        title = f"what dropping word-vectors brings by itself (95%), {padding}, ℓ={seq_len}, {threads} threads"
         say_pays(found.to_dict("records"), title)  # type: ignore[arg-type]

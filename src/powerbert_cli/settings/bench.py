@@ -27,16 +27,16 @@ class BenchOptions:
     engines: list[str] = key(
         "how models are run: eager, compile, native, onnx, openvino, ctranslate2",
         "; compile: torch.compile, one graph for each batch size and length; native: powerbert's own kernels for a "
-        "CPU, in fp32, bf16 and int8, compiled at first use by g++ or clang++; onnx: ONNX Runtime; ctranslate2: plain "
-        "models only; native and ctranslate2 remove padding by themselves; what is not installed or cannot run here is "
-        "skipped, with the reason",
+        "CPU, in fp32, bf16 and int8, which need g++ or clang++ at installation or first use; onnx: ONNX Runtime; "
+        "ctranslate2: plain models only; native and ctranslate2 remove padding by themselves; what is not installed or "
+        "cannot run here is skipped, with the reason",
         common=True,
     )
     paddings: list[str] = key(
         "padding: max (to ℓ), longest, sorted, buckets, packed",
         "; longest of the batch; sorted: of like lengths; buckets: sorted and padded to one of a few lengths, for each "
-        "of which openvino compiles the model; packed: in the order of arrival, full and shortened only (not compile) "
-        "and ctranslate2, against transformers' length-sorted ones",
+        "of which openvino compiles the model; packed: in the order of arrival, full and shortened (not compile), "
+        "native and ctranslate2, against transformers' length-sorted ones",
         common=True,
     )
     batch_sizes: list[int] | None = key("examples in a batch, one table for each; null is batch_size", common=True)
@@ -72,12 +72,13 @@ class BenchOptions:
                 raise SettingsError(f"bench.{name}=[] must name at least one of {', '.join(values)}")
             for value in given:
                 one_of(f"bench.{name}", value, values)
-        if self.paddings == ["packed"] and "plain" in self.models:
+        run = [name for name in self.paddings if name != "buckets" or "openvino" in self.engines]
+        if not run:
+            raise SettingsError("bench.paddings=[buckets]: only engine openvino runs these; add sorted, or that engine")
+        if run == ["packed"] and "plain" in self.models:
             raise SettingsError(
                 "bench.paddings=[packed]: packed rows stand against transformers' model in other batches; add sorted"
             )
-        if self.paddings == ["buckets"] and "openvino" not in self.engines:
-            raise SettingsError("bench.paddings=[buckets]: only engine openvino runs these; add sorted, or that engine")
         if "int8" in self.precisions and self.engines == ["compile"]:
             raise SettingsError(
                 "bench.precisions: int8 does not run in engine compile; add eager, native, onnx or openvino"
