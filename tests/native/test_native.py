@@ -278,6 +278,25 @@ def test_a_row_with_large_numbers_costs_the_others_nothing():
     assert measured == pytest.approx(seen.lost_by_row(exact), rel=0.1)
 
 
+def test_a_number_that_is_not_finite_is_not_lost_in_bytes():
+    for wrong in (float("nan"), float("inf")):
+        x = torch.randn(3, 20)
+        x[1, 7] = wrong
+        octets, ends = torch.empty(3, 20, dtype=torch.uint8), torch.empty(3, 2)
+        activate(x, "gelu", octets, ends)
+        assert ends[1, 0].isnan() and ends[[0, 2]].isfinite().all()
+
+
+def test_calibration_hears_word_vectors_alone():
+    """Not the rows that fill a product up."""
+    native, heard = NativeModel(ours(make_host(), (9, 5, 2))), []
+    native.watch = lambda j, name, x: heard.append((j, name, len(x)))
+    native(input_ids=torch.randint(5, 90, (1, 12)))
+    wanted = [("qkv", 12), ("output", 9), ("up", 9), ("down", 9), ("qkv", 9), ("output", 5), ("up", 5), ("down", 5)]
+    assert [(name, rows) for j, name, rows in heard if j < 2] == wanted
+    assert [(name, rows) for j, name, rows in heard if j == 2] == [("output", 1), ("up", 1), ("down", 1)]  # for [CLS]
+
+
 def test_what_would_lose_too_much_stays_exact_and_is_said(caplog):
     model = ours(make_host())
     with torch.no_grad():
