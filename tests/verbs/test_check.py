@@ -4,11 +4,12 @@ import json
 import signal
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from powerbert_cli.cli import dispatch
 from powerbert_cli.report.check_report import say_check
-from powerbert_cli.report.pays_table import pays_from
+from powerbert_cli.report.pays_table import pays_from, say_pays_of
 
 COLUMN = ["task.text_columns=[sentence]"]
 SMALL = ["model=tiny", "model.config.num_hidden_layers=2", "epochs=2", "batch_size=8", "seq_len=8", "check.steps=2"]
@@ -117,6 +118,22 @@ def test_it_pays_from_where_all_larger_batches_show_it():
     assert pays_from(of(0.9, 1.1, 1.2), "eager", "fp32") == "it pays from batches of 8 on"
     assert pays_from(of(1.1, 0.9, 1.2), "eager", "fp32") == "it pays from batches of 32 on"
     assert pays_from(of(1.1, 1.2, 0.9), "eager", "fp32") == "that it pays is not shown"
+
+
+def test_a_bench_of_several_sizes_says_from_which_on_it_pays(capfd):
+    """In the first padding that all sizes have; of elimination alone, not of all that sets the encoder apart."""
+    rows = [
+        {"engine": "eager", "precision": "fp32", "padding": padding, "batch_size": size, "threads": 2, "seq_len": 64,
+         "elimination": ratio, "elimination_low": ratio - 0.1, "elimination_high": ratio + 0.1, "speedup": 9.0}
+        for size, padding, ratio in ((1, "max", 7.0), (1, "sorted", 0.9), (8, "sorted", 1.3), (8, "packed", 1.2))
+    ]  # fmt: skip
+    say_pays_of(pd.DataFrame(rows))
+    said = capfd.readouterr().out
+    assert "brings by itself (95%), sorted, ℓ=64, 2 threads" in said
+    assert "0.90 (95% 0.80 to 1.00)" in said and "1.30 (95% 1.20 to 1.40)" in said and "9.0" not in said
+    assert "engine=eager precision=fp32: it pays from batches of 8 on" in said
+    say_pays_of(pd.DataFrame(rows[2:]))
+    assert not capfd.readouterr().out
 
 
 def test_how_far_a_search_can_go(folder, capfd):

@@ -50,6 +50,7 @@ def say_pays_of(timing: pd.DataFrame) -> None:
         if padding is None or rows["batch_size"].nunique() < 2:
             continue
         names = {"elimination": "speedup", "elimination_low": "low", "elimination_high": "high"}
-        found = rows[rows["padding"] == padding].rename(columns=names)
+        columns = ["engine", "precision", "batch_size", *names]
+        found = rows.loc[rows["padding"] == padding, columns].rename(columns=names)
         title = f"what dropping word-vectors brings by itself (95%), {padding}, ℓ={seq_len}, {threads} threads"
         say_pays(found.to_dict("records"), title)  # type: ignore[arg-type]
