@@ -112,8 +112,7 @@ def build_contenders(
                 runs = as_native(models[name]) if engine == "native" else models[name]
                 layers = [batch_cost(batch, runs, engine) for batch in batches[padding]]
                 flops = sum(total(layer).flops for batch in layers for layer in batch)
-                found = Contender(name, engine, padding, precision, run, batches[padding], flops)
-                found.answer = way
+                found = Contender(name, engine, padding, precision, run, batches[padding], flops, answer=way)
                 if precision in peaks:
                     found.peak = peaks[precision].flops_per_s
                 if precision in peaks and (size := NUMBER_BYTES.get(precision)):

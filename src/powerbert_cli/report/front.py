@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from ..bench.ratio import mean_of_ratios
+from ..bench.table import UNPACKED
 
 Point = dict[str, Any]
 Speed = Callable[[Point], float]
@@ -13,7 +14,7 @@ Speed = Callable[[Point], float]
 
 def padding_of(result: Point) -> str | None:
     """The padding that a sweep lists first: length-sorted, as a careful user has it, else the next best timed."""
-    timed = (padding for padding in ("sorted", "longest", "max") if result.get(f"speedup_{padding}") is not None)
+    timed = (padding for padding in UNPACKED if result.get(f"speedup_{padding}") is not None)
     return next(timed, None)
 
 
