@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from transformers import DataCollatorWithPadding
 
-from powerbert_cli.bench.engines import Place, Unavailable, runner
+from powerbert_cli.bench.engines import runner
+from powerbert_cli.bench.place import Place, Unavailable
 from powerbert_cli.encoder.families import layers_of
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import plain

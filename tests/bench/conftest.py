@@ -1,7 +1,5 @@
 import pytest
 
-from powerbert_cli.bench.engines import Place
-
 
 @pytest.fixture
 def rows():
@@ -10,4 +8,6 @@ def rows():
 
 @pytest.fixture
 def place(tmp_path):
+    from powerbert_cli.bench.place import Place  # after `once`, also where this folder alone is tested
+
     return Place("cpu", 1, tmp_path)

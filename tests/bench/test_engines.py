@@ -13,10 +13,17 @@ from hosts import FAMILIES, described, logits_of, make_host, ours, texts
 
 from powerbert_cli.bench import engines
 from powerbert_cli.bench.contenders import models_of
-from powerbert_cli.bench.engines import Place, _core
 from powerbert_cli.bench.int8 import dynamic_int8
+from powerbert_cli.bench.openvino import _core, openvino_file
+from powerbert_cli.bench.place import Place, Unavailable
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.tasks.batches import make_batches
+
+
+@pytest.fixture
+def host():
+    """Of two layers: to write a file takes seconds for each."""
+    return make_host(num_hidden_layers=2)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +33,7 @@ def files(tmp_path_factory):
 
 
 def answers_as_eager(engine, host, rows, folder, models=("plain", "shortened"), batches=2, paddings=("sorted",)):
-    how = described((8, 5, 2)[: host.config.num_hidden_layers], 16, protected_tokens=(7,))
+    how = described((8, 5), 16, protected_tokens=(7,))
     model = ShortenedModel(host, how).eval()
     place = Place("cpu", 1, folder)
     contenders, skipped = contenders_of(model, rows, place, (engine,), paddings=paddings, models=models)
@@ -66,11 +73,11 @@ def test_compiled_models_answer_as_eager_does(host, rows, files):
 def test_signals_reach_the_process_after_openvino(host, files):
     """In a process of its own, as a mistake here is a crash."""
     pytest.importorskip("openvino")
-    engines.openvino_file("plain", host, "fp32", Place("cpu", 1, files))
+    openvino_file("plain", host, "fp32", Place("cpu", 1, files))
     script = """
 import signal, sys
 from pathlib import Path
-from powerbert_cli.bench.engines import run_openvino
+from powerbert_cli.bench.openvino import run_openvino
 from transformers import BertConfig
 runners = [run_openvino(Path(sys.argv[1]), BertConfig(), "fp32", 1) for _ in range(2)]
 while runners:
@@ -106,7 +113,7 @@ def after_softmax(path) -> set[str]:
 def test_int8_is_near_float32(engine, host, rows, files):
     if engine != "eager":
         pytest.importorskip({"onnx": "onnxruntime", "openvino": "nncf"}.get(engine, engine))
-    model = ShortenedModel(host, described((8, 5, 2), 16, protected_tokens=(7,))).eval()
+    model = ShortenedModel(host, described((8, 5), 16, protected_tokens=(7,))).eval()
     place = Place("cpu", 1, files, make_batches(rows, "longest", 1, pad, "cpu", 16))
     contenders, skipped = contenders_of(
         model, rows, place, (engine,), ("int8",), ("sorted",), models=("plain", "shortened")
@@ -172,13 +179,13 @@ def test_ctranslate2_knows_segments_and_compressed_models(tmp_path):
         ("shortened", ours(host, (12, 8, 4)), "with all word-vectors"),
         ("plain", make_host("mpnet"), "does not convert mpnet models"),
     ):
-        with pytest.raises(engines.Unavailable, match=why):
+        with pytest.raises(Unavailable, match=why):
             engines.runner("ctranslate2", name, model, "fp32", Place("cpu", 1, tmp_path))
 
 
 def test_ctranslate2_packs_by_itself(host, rows, place):
     pytest.importorskip("ctranslate2")
-    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
+    model = ShortenedModel(host, described((8, 5), 16)).eval()
     contenders, _ = contenders_of(
         model, rows, place, ("eager", "ctranslate2"), ("fp32",), ("sorted", "packed"), models=("plain",)
     )
@@ -189,7 +196,7 @@ def test_ctranslate2_packs_by_itself(host, rows, place):
 
 def test_natives_plain_model_is_this_encoder_with_everything_kept(host, rows, place):
     """It packs rows, and its last layer answers for [CLS] alone: so it costs what full does."""
-    model = ShortenedModel(host, described((8, 5, 2), 16)).eval()
+    model = ShortenedModel(host, described((8, 5), 16)).eval()
     found, skipped = contenders_of(
         model, rows, place, ("native",), ("fp32",), ("sorted", "packed"), models=("plain", "full", "shortened")
     )
@@ -204,7 +211,7 @@ def test_what_cannot_run_is_skipped_with_the_reason(host, rows, place, files, mo
     pytest.importorskip("onnxruntime")
     if (files / "plain.onnx").is_file():  # of the same weights
         shutil.copy(files / "plain.onnx", place.folder)
-    model = ShortenedModel(host, described(None, 16, "threshold", (0.5, 0.5, 0.5)))
+    model = ShortenedModel(host, described(None, 16, "threshold", (0.5, 0.5), layers=2))
     monkeypatch.setattr(engines.shutil, "which", lambda name: name)
     monkeypatch.setitem(sys.modules, "openvino", None)
     contenders, skipped = contenders_of(
@@ -228,7 +235,7 @@ def test_what_cannot_run_is_skipped_with_the_reason(host, rows, place, files, mo
 def test_gpu_only_and_cpu_only_engines(host, tmp_path):
     on_gpu, on_cpu = Place("cuda", 1, tmp_path), Place("cpu", 1, tmp_path)
     for engine in ("onnx", "openvino"):
-        with pytest.raises(engines.Unavailable, match="on the CPU only"):
+        with pytest.raises(Unavailable, match="on the CPU only"):
             engines.runner(engine, "plain", host, "fp32", on_gpu)
-    with pytest.raises(engines.Unavailable, match="fp16 needs a GPU"):
+    with pytest.raises(Unavailable, match="fp16 needs a GPU"):
         engines.runner("eager", "plain", host, "fp16", on_cpu)

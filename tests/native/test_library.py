@@ -10,7 +10,8 @@ import pytest
 from hosts import make_host
 from small import SMALL
 
-from powerbert_cli.bench.engines import Place, Unavailable, runner
+from powerbert_cli.bench.engines import runner
+from powerbert_cli.bench.place import Place, Unavailable
 from powerbert_cli.cli import dispatch
 from powerbert_cli.native import compiling, library
 

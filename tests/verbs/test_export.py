@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from small import QUICK, SMALL, TASK
 
 from powerbert_cli import load_shortened
-from powerbert_cli.bench import engines
+from powerbert_cli.bench import engines, openvino, place
 from powerbert_cli.cli import dispatch
 from powerbert_cli.native import library
 from powerbert_cli.native.saved import NativeFileError
@@ -24,6 +24,7 @@ KINDS = [
     ("openvino", "fp32"),
     ("openvino", "int8"),
 ]
+MAKERS = [(place, "export_onnx"), (openvino, "static_int8"), (engines, "quantize_onnx"), (engines, "calibrated")]
 TEXTS = "a b c\nd e f g h\ni\n"
 
 
@@ -76,8 +77,8 @@ def test_the_directory_is_whole_and_its_card_runs(engine, precision, few_bits, s
     Path("texts.txt").write_text(TEXTS)
     exact = predicted(f"model_dir={given}", "engine=eager")
     with monkeypatch.context() as patch:
-        for name in ("export_onnx", "static_int8", "quantize_onnx", "calibrated"):
-            patch.setattr(engines, name, refuse)
+        for module, name in MAKERS:
+            patch.setattr(module, name, refuse)
         found = predicted(f"model_dir={folder}")  # its engine and precision, without task or texts to calibrate on
     pairs = list(zip(numbers(exact), numbers(found), strict=True))
     assert len(pairs) == 6 and all(abs(a - b) < (1e-4 if precision == "fp32" else 0.02) for a, b in pairs)

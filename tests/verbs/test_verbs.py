@@ -212,7 +212,7 @@ def test_own_files_regression(folder, ran):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_leaves_with_130_and_the_next_run_goes_on(folder, ran):
-    args = ["finetune", "seed=5", "task.synthetic.train=320", "epochs=4", "runtime.log_seconds=0.1"]
+    args = ["finetune", "seed=5", "task.synthetic.train=320", "epochs=3", "runtime.log_seconds=0.1"]
     args += ["model.config.num_hidden_layers=2", "task.synthetic.dev=32"]
     job = subprocess.Popen(
         [*POWERBERT, *args],

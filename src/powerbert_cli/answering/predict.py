@@ -14,8 +14,9 @@ import torch
 from transformers import AutoConfig, DataCollatorWithPadding, PreTrainedModel
 
 from ..bench.contenders import TORCH_ENGINES, prepared
-from ..bench.engines import DTYPES, Place, Runner, Unavailable, lengths_an_octave, runner
+from ..bench.engines import lengths_an_octave, runner
 from ..bench.int8 import CALIBRATED_ON
+from ..bench.place import DTYPES, Place, Runner, Unavailable
 from ..encoder.driven import is_multiple_choice
 from ..encoder.families import layers_of, usable_positions
 from ..encoder.shortened import ShortenedModel

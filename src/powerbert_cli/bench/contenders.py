@@ -17,7 +17,8 @@ from ..method.elimination import plain
 from ..method.retention import Thresholds
 from ..tasks.batches import Batch, make_batches
 from .cost import Cost, Peaks, encoder_cost, roofline_seconds, shape_of, together, total
-from .engines import DTYPES, Place, Runner, Unavailable, as_native, lengths_an_octave, runner
+from .engines import as_native, lengths_an_octave, runner
+from .place import DTYPES, Place, Runner, Unavailable
 from .timing import Contender
 
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}

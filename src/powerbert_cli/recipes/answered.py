@@ -8,7 +8,8 @@ import numpy as np
 from torch import nn
 
 from ..bench.contenders import TORCH_ENGINES, prepared
-from ..bench.engines import DTYPES, Runner, lengths_an_octave
+from ..bench.engines import lengths_an_octave
+from ..bench.place import DTYPES, Runner
 from ..bench.table import compared
 from ..bench.timing import Contender, Told
 from ..settings.composed import TimedSettings

@@ -16,10 +16,10 @@ from transformers import PreTrainedModel
 from ..bench.choice import answers_count
 from ..bench.contenders import NUMBER_BYTES, Field, Skipped, build_contenders, models_of, prepared
 from ..bench.cost import Peaks
-from ..bench.engines import DTYPES, Place
 from ..bench.int8 import CALIBRATED_ON
 from ..bench.load import cores, load_average
 from ..bench.peaks import measure_peaks
+from ..bench.place import DTYPES, Place
 from ..bench.plan import Allowance, Answering, Schedule, plan, schedule
 from ..bench.profile import profile
 from ..bench.table import table

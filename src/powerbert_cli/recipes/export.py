@@ -11,18 +11,9 @@ import torch
 from transformers import AutoConfig
 
 from ..bench.ctranslate import FOLDER, save_head
-from ..bench.engines import (
-    Place,
-    Runner,
-    Unavailable,
-    ctranslate2_host,
-    onnx_file,
-    openvino_file,
-    run_onnx,
-    run_openvino,
-    runner,
-    save_openvino,
-)
+from ..bench.engines import ctranslate2_host, onnx_file, run_onnx, runner
+from ..bench.openvino import openvino_file, run_openvino, save_openvino
+from ..bench.place import Place, Runner, Unavailable
 from ..bench.table import compared
 from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel

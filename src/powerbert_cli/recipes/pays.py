@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from ..bench.contenders import Field, batch_cost, build_contenders, models_of
 from ..bench.cost import total
-from ..bench.engines import Place
+from ..bench.place import Place
 from ..bench.ratio import speedup
 from ..bench.timing import Contender, measure, warm_up
 from ..encoder.families import layers_of

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from ..bench.engines import openvino_precision
+from ..bench.openvino import openvino_precision
 from ..encoder.shortened import ShortenedModel
 from .tables import joined
 

@@ -16,6 +16,7 @@ from ..store.artifacts import read_json
 from .training_facts import training_facts
 from .words import COLUMNS, MODELS, PADDINGS, legend
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, where yaml has it: ten times as fast
 _SHOWN = (".json", ".csv", ".png", ".yaml", ".log", ".onnx", ".md")
 
 
@@ -46,7 +47,7 @@ def json_of(path: Path) -> dict[str, Any]:
 
 def _yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return yaml.load(path.read_text(encoding="utf-8"), _LOADER) if path.is_file() else None  # noqa: S506
     except yaml.YAMLError as error:
         raise PowerbertError(f"{path}: is no YAML: {str(error).splitlines()[0]}") from error
 

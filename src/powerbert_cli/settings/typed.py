@@ -29,10 +29,11 @@ def typed(cfg: Any, cls: type[T]) -> tuple[T, list[str]]:
     auto = [name for name in standing_in if OmegaConf.select(cfg, name) == AUTO]
     if "compress.ffn" in auto:
         _check_auto_ffn(cfg)
-    copy = cfg.copy()
+    if auto:
+        cfg = cfg.copy()
     for name in auto:
-        OmegaConf.update(copy, name, standing_in[name])
-    return from_config(copy, cls), auto
+        OmegaConf.update(cfg, name, standing_in[name])
+    return from_config(cfg, cls), auto
 
 
 def _check_auto_ffn(cfg: Any) -> None:
@@ -65,7 +66,7 @@ def from_config(cfg: Any, cls: type[T]) -> T:
             if user in values:
                 values[ours] = values.pop(user)
         _place_research(values, cls)
-        merged = OmegaConf.merge(OmegaConf.structured(cls), values)
+        merged = OmegaConf.unsafe_merge(OmegaConf.structured(cls), values)  # which nobody else has
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise SettingsError(_readable(error, cls)) from error

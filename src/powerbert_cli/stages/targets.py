@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from ..bench.contenders import Field, build_contenders, models_of
 from ..bench.cost import shape_of
-from ..bench.engines import DTYPES, Place
+from ..bench.place import DTYPES, Place
 from ..bench.ratio import speedup
 from ..bench.timing import measure, warm_up
 from ..encoder.families import layers_of

@@ -265,7 +265,7 @@ def answers(
     """What a model says of tokenised rows, in length-sorted batches; in the order of the rows.
 
     Args:
-        model: a classifier on the device, or any other way of running one (`bench.engines.Runner`).
+        model: a classifier on the device, or any other way of running one (`bench.place.Runner`).
         how: states=(2, 4, -1) asks for the [CLS] vectors of these hidden states too; the others are those of
             `make_batches`.
     """

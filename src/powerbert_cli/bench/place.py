@@ -1,0 +1,72 @@
+"""Where contenders run, and what all engines need: their package, an ONNX file, arrays in place of tensors."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import PowerbertError
+from ..models.onnx_file import export_onnx, input_names
+from ..settings.folders import Exported
+from ..tasks.batches import Batch
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Runner = Callable[..., Any]
+
+
+class Unavailable(Exception):
+    """An engine that cannot run a model on this machine; says why."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where contenders run.
+
+    Attributes:
+        device: cpu or cuda.
+        threads: of a CPU, for engines that have their own.
+        folder: for the files of engines that read the model from one.
+        inputs: batches of one input each, on which int8 is calibrated where it has to be.
+        exported: what `export` wrote of the model called shortened.
+    """
+
+    device: str
+    threads: int
+    folder: Path
+    inputs: Sequence[Batch] = ()
+    exported: Exported | None = None
+
+
+def check_only(what: str, place: Place, precision: str = "", allowed: tuple[str, ...] = ("",)) -> None:
+    if place.device != "cpu":
+        raise Unavailable(f"engine {what} runs on the CPU only")
+    if precision not in allowed:
+        raise Unavailable(f"engine {what} has {' and '.join(allowed)}, not {precision}")
+
+
+def package_of(name: str, extra: str) -> Any:
+    try:
+        return __import__(name)
+    except ImportError as error:
+        raise Unavailable(f"{name} is not installed: pip install 'powerbert[{extra}]'") from error
+
+
+def exported_onnx(name: str, model: nn.Module, folder: Path) -> Path:
+    path = folder / f"{name}.onnx"
+    if not path.exists():
+        try:
+            export_onnx(model, path)
+        except PowerbertError as error:
+            raise Unavailable(str(error)) from error
+    return path
+
+
+def arrays_of(batch: Batch, config: Any) -> dict[str, np.ndarray]:
+    """All inputs of the file: those that a batch leaves out have one value only."""
+    ids = batch["input_ids"]
+    missing = {"attention_mask": torch.ones_like, "token_type_ids": torch.zeros_like}
+    return {name: (batch[name] if name in batch else missing[name](ids)).numpy() for name in input_names(config)}
