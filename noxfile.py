@@ -29,10 +29,12 @@ def kernels(session: nox.Session) -> None:
     """The native engine's kernels: their format, and their tests under sanitizers of addresses and behaviour."""
     session.install(*CONSTRAINTS, "-e", ".[test]", "clang-format")
     session.run("clang-format", "--dry-run", "--Werror", "src/powerbert_cli/native/kernels.cpp")
-    library = session.run("g++", "-print-file-name=libasan.so", silent=True, external=True)
+    # libstdc++ too, or PyTorch's first exception finds no `throw` to go to
+    names = ("libasan.so", "libstdc++.so")
+    libraries = [session.run("g++", f"-print-file-name={name}", silent=True, external=True) for name in names]
     env = {
         "CXXFLAGS": "-g -fsanitize=address,undefined -fno-sanitize-recover=all",
-        "LD_PRELOAD": str(library).strip(),
+        "LD_PRELOAD": " ".join(str(library).strip() for library in libraries),
         "ASAN_OPTIONS": "detect_leaks=0",
     }
     session.run("pytest", "-n0", "tests/native/test_native.py", *session.posargs, env=env)
