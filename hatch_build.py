@@ -24,7 +24,11 @@ class Kernels(BuildHookInterface):
         if version == "editable" or not sys.platform.startswith("linux") or os.environ.get("POWERBERT_KERNELS") == "0":
             return
         how = runpy.run_path(str(Path(self.root) / HERE / "compiling.py"))
-        compiler = how["find_compiler"]()
+        try:
+            compiler = how["find_compiler"]()
+        except how["NotCompiled"] as error:
+            self.app.display_warning(f"{error}; the native engine's kernels are compiled at first use")
+            return
         if compiler is None:
             self.app.display_info("no C++ compiler: the native engine's kernels are compiled at first use")
             return

@@ -22,6 +22,11 @@ class Terminated(BaseException):
     """SIGTERM came; not an Exception, so that it ends all jobs of a sweep and not one."""
 
 
+def brings(extra: str) -> str:
+    """The command that installs one of the package's extras; powerbert is installed from its sources."""
+    return f"pip install '.[{extra}]' in powerbert's source folder"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for the known word most like this one, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

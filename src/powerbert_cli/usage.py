@@ -9,7 +9,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-from .errors import nearest
+from .errors import brings, nearest
 from .settings import former
 from .settings.keys import Key, keys_in
 from .verbs import PLAIN, VERBS, module_of, settings_of
@@ -243,4 +243,4 @@ def missing_plugin(error: Exception) -> str | None:
     if not plugin:
         return None
     name, kind = plugin.groups()
-    return f"hydra/{kind}: the plugin hydra-{name}-{kind} is not installed; pip install 'powerbert[{name}]' brings it"
+    return f"hydra/{kind}: the plugin hydra-{name}-{kind} is not installed: {brings(name)}"

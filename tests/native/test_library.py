@@ -36,7 +36,7 @@ def quick(monkeypatch):
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(compiling.subprocess, "run", run)
-    monkeypatch.setattr(compiling, "find_compiler", lambda: "g++")
+    monkeypatch.setattr(compiling, "find_compiler", lambda: ["g++"])
     return commands
 
 
@@ -44,7 +44,7 @@ def test_it_is_compiled_once_whoever_asks(cache, monkeypatch):
     commands = quick(monkeypatch)
     with ThreadPoolExecutor(4) as pool:
         found = set(pool.map(lambda _: library.compiled(), range(4)))
-    assert len(found) == 1 and len(commands) == 2 and found.pop().read_text() == "made"
+    assert len(found) == 1 and len(commands) == 2 and found.pop().read_bytes()[:4] == b"made"
     assert library.compiled().is_file() and len(commands) == 2
 
 
@@ -81,22 +81,53 @@ def test_a_source_that_does_not_compile_says_why(cache, monkeypatch, tmp_path):
     assert not list(cache.rglob("*.so"))
 
 
-def test_a_library_that_does_not_load(cache, monkeypatch):
+def test_a_library_that_does_not_load_is_not_kept(cache, monkeypatch):
     quick(monkeypatch)
     with pytest.raises(library.NoLibrary, match="does not load"):
+        library.library()
+    assert not list(cache.rglob("*.so"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("CXX", "no-such-compiler", "CXX=no-such-compiler is no command that is found; name a C.. compiler, or unset"),
+        ("CXX", "g++ 'x", "CXX=g.. 'x is no command line: No closing quotation"),
+        ("CXX", "true", "true does not compile its kernels: it writes nothing"),
+        ("CXXFLAGS", '"x', "CXXFLAGS=.x is no command line: No closing quotation"),
+    ],
+)
+def test_a_compiler_that_is_none_is_named(variable, value, message, cache, monkeypatch):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(library.NoLibrary, match=message):
+        library.library()
+
+
+def test_what_stands_in_the_place_of_the_library_is_named(cache, monkeypatch):
+    quick(monkeypatch)
+    place = library.compiled()
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(library.NoLibrary, match=f"Is a directory.*{place.name}"):
         library.library()
 
 
 @needs_compiler
 def test_what_the_wheel_brings_is_taken_where_it_loads(cache, monkeypatch, tmp_path):
-    """The wheel's build has put it beside the source; a damaged one is made anew in the cache."""
+    """The wheel's build has put it beside the source; a damaged one is made anew in the cache, also where that has one.
+
+    The system would kill who loads one that was cut short.
+    """
     source = tmp_path / "kernels.cpp"
     source.write_bytes(compiling.SOURCE.read_bytes())
     monkeypatch.setattr(compiling, "SOURCE", source)
     shipped = tmp_path / compiling.file_name(library._target())
     shipped.write_text("damaged")
+    place = cache / "powerbert" / shipped.name
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"\x7fELF, cut short")
     made = Path(library.library()._name)
-    assert made.parent == cache / "powerbert"
+    assert made == place and compiling.is_whole(made)
     library.library.cache_clear()
     shutil.copy(made, shipped)
     assert library.library()._name == str(shipped)

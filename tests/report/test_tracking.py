@@ -225,4 +225,4 @@ def test_an_unknown_tracker_and_a_missing_package(tmp_path, capsys, monkeypatch)
     )
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     assert dispatch(["finetune", "tracking=wandb", f"output_dir={tmp_path}"]) == 2
-    assert "tracking=wandb needs a package: pip install 'powerbert[wandb]'" in capsys.readouterr().err
+    assert "tracking=wandb needs a package: pip install '.[wandb]'" in capsys.readouterr().err

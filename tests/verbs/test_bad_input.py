@@ -83,7 +83,7 @@ def test_words_that_yaml_reads_as_booleans(folder, capfd):
 @pytest.mark.skipif("__import__('importlib.util').util.find_spec('ray')")
 def test_launcher_that_is_not_installed(folder, capfd):
     assert dispatch(["sweep", "hydra/launcher=ray"]) == 2
-    assert "pip install 'powerbert[ray]'" in capfd.readouterr().err
+    assert "pip install '.[ray]'" in capfd.readouterr().err
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()")

@@ -178,11 +178,15 @@ def test_a_damaged_native_file_is_named(shortened, few_bits, tmp_path, monkeypat
         save_file(tensors, file, {**whole, **changed})
         with pytest.raises(NativeFileError, match="is not as powerbert writes it for this model"):
             load_shortened("run/model", engine="native")
+    save_file({}, file, {**whole, "precision": "fp32", "scales": "{}"})
+    Path("texts.txt").write_text(TEXTS)
+    assert dispatch(["predict", "model_dir=run/model", "input=texts.txt"]) == 2  # not in another precision
+    assert "it is in fp32, and export.json says int8" in capfd.readouterr().err
     file.write_bytes(b"nothing")
     with pytest.raises(NativeFileError, match="is not as powerbert writes it for this model"):
         load_shortened("run/model", engine="native")
     file.unlink()
-    assert dispatch(["predict", "model_dir=run/model"]) == 2  # not in another precision
+    assert dispatch(["predict", "model_dir=run/model"]) == 2
     assert "there is no native.safetensors beside it" in capfd.readouterr().err
 
 

@@ -21,7 +21,7 @@ LAUNCHERS = [pytest.param(name, marks=mark) for name, mark in MARKS.items()]
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_sweep_on(launcher, tmp_path):
     if find_spec("hydra_plugins") is None or find_spec(f"hydra_plugins.{PLUGINS[launcher]}") is None:
-        pytest.skip(f"hydra/launcher={launcher} needs pip install 'powerbert[{launcher.partition('_')[0]}]'")
+        pytest.skip(f"hydra/launcher={launcher} needs pip install '.[{launcher.partition('_')[0]}]'")
     args = ["sweep", *SMALL, "lambda=1e-2,-1", *QUICK, f"hydra/launcher={launcher}"]
     command = [sys.executable, "-m", "powerbert_cli", *args, f"output_dir={tmp_path}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
@@ -38,7 +38,7 @@ def cluster(tmp_path_factory):
     if reason := slurm.missing():
         pytest.skip(reason)
     if find_spec("hydra_plugins") is None or find_spec("hydra_plugins.hydra_submitit_launcher") is None:
-        pytest.skip("hydra/launcher=submitit_slurm needs pip install 'powerbert[submitit]'")
+        pytest.skip("hydra/launcher=submitit_slurm needs pip install '.[submitit]'")
     with slurm.slurm(tmp_path_factory.mktemp("slurm")) as env:
         yield env
 

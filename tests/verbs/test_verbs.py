@@ -170,7 +170,9 @@ def test_train_once_then_evolution(folder):
     model = newest_run(folder, "retrain") / "model"
     small = ["research.evolutionary.population=4", "research.evolutionary.generations=2", "calibrate.examples=8"]
     done = powerbert(folder, "search", *args, f"model_dir={model}", "searcher=evolutionary", "target.flops=0.5", *small)
-    assert "search: model is measured as it is" in done.stderr + done.stdout  # the checkpoint's folder, not the preset
+    assert (
+        "search: model is measured on dev, not trained" in done.stderr + done.stdout
+    )  # the checkpoint's folder, not the preset
     assert json.loads((newest_run(folder, "search") / "retention.json").read_text())["model"] == "model"
     report = json.loads((newest_run(folder, "search") / "target.json").read_text())
     assert 0.45 < report["share"] <= 0.5

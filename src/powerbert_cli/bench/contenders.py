@@ -108,7 +108,7 @@ def build_contenders(
             for padding in field.paddings:
                 packs = engine in PACK_BY_THEMSELVES or (engine in PACKING_ENGINES and name != "plain")
                 run = _as_padded(way, padding, packs)
-                if run is None or (name == "packed" and padding != "packed"):
+                if run is None:
                     continue
                 runs = as_native(models[name]) if engine == "native" else models[name]
                 layers = [batch_cost(batch, runs, engine) for batch in batches[padding]]

@@ -76,7 +76,7 @@ def run_exported(exported: Exported, model: Any, threads: int) -> Runner:
     if exported.engine == "native":
         _check_native(exported.precision)
         try:
-            return native_of(model, exported.folder)
+            return native_of(model, exported.folder, exported.precision)
         except (NotNative, NoLibrary) as error:
             raise Unavailable(str(error)) from error
     try:

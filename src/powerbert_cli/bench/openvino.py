@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..errors import brings
 from ..settings import ENGINE_PRECISIONS
 from .int8 import static_int8, without_telemetry
 from .place import Place, Runner, Unavailable, arrays_of, check_only, exported_onnx, package_of
@@ -78,7 +79,7 @@ def _in_int8(core: Any, path: Path, config: Any, place: Place) -> Path:
     try:
         nncf = without_telemetry()
     except ImportError as error:
-        raise Unavailable("nncf is not installed: pip install 'powerbert[openvino]'") from error
+        raise Unavailable(f"nncf is not installed: {brings('openvino')}") from error
     if not place.inputs:
         raise Unavailable("openvino's int8 is calibrated on inputs, and there are none")
     result = path.with_suffix(".int8.xml")

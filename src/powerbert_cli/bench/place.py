@@ -1,5 +1,6 @@
 """Where contenders run, and what all engines need: their package, an ONNX file, arrays in place of tensors."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import PowerbertError
+from ..errors import PowerbertError, brings
 from ..models.onnx_file import export_onnx, input_names
 from ..settings.folders import Exported
 from ..tasks.batches import Batch
 
+log = logging.getLogger(__name__)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Runner = Callable[..., Any]
 
@@ -52,12 +54,13 @@ def package_of(name: str, extra: str) -> Any:
     try:
         return __import__(name)
     except ImportError as error:
-        raise Unavailable(f"{name} is not installed: pip install 'powerbert[{extra}]'") from error
+        raise Unavailable(f"{name} is not installed: {brings(extra)}") from error
 
 
 def exported_onnx(name: str, model: nn.Module, folder: Path) -> Path:
     path = folder / f"{name}.onnx"
     if not path.exists():
+        log.info("the %s model is written as ONNX for engines that read files; each layer takes seconds", name)
         try:
             export_onnx(model, path)
         except PowerbertError as error:

@@ -33,33 +33,18 @@ def table(
     eliminated alone brings, where `speedup` also has what else sets this encoder apart. `speedup_vs_padded` against the
     plain model padded to ℓ: in a plain row the gain of padding removal, in a shortened row both gains.
     `speedup_vs_best` against the fastest model of any engine, precision and padding here that eliminates nothing and
-    is not among the `inexact` names of contenders: transformers', or this encoder with packed rows. `speedup_vs_others`
-    against the fastest of these that the native engine does not run, which is what one has without that. A packed row
-    stands against transformers' length-sorted batches, or what else was timed.
+    is not among the `inexact` names of contenders: transformers', or this encoder with everything kept.
+    `speedup_vs_others` against the fastest of these that the native engine does not run, which is what one has without
+    that. A packed row stands against transformers' length-sorted batches, or what else was timed.
     `roofline_expected` is the speed-up that this device's measured peaks let expect: the plain model's measured time
     over the contender's own roofline time. It is no limit: all weights and activations count as read from memory, and
     those that stay in a cache come faster. `roofline_reached` is the roofline time over the measured one.
     `tokens_per_s_core` counts word-pieces without padding, on a CPU; `peak_share` is the share of the device's measured
     peak that the products and attention of the model reach, of what that contender has to compute.
     """
-    known = {(c.model, c.engine, c.precision, c.padding): c for c in contenders}
-    packs = "packed" if any(c.model == "packed" for c in contenders) else "full"  # full may be compressed
-    whole = [c for c in contenders if c.model == "plain" or (c.model, c.padding) == (packs, "packed")]
-    whole = [c for c in whole if c.name not in inexact]
-    best = min(whole, key=lambda c: typical(c.seconds), default=None)
-    others = min((c for c in whole if c.engine != OWN_ENGINE), key=lambda c: typical(c.seconds), default=None)
-    rows = []
-    for c in contenders:
-        full = known.get(("full", c.engine, c.precision, c.padding))
-        paddings = UNPACKED if c.padding == "packed" else (c.padding,)
-        bases = (known.get(("plain", c.engine, c.precision, padding)) for padding in paddings)
-        base = next((found for found in bases if found is not None), None)
-        calls = np.concatenate(c.calls)
-        p50, p95, p99 = map(float, np.percentile(calls, [50, 95, 99]))
-        median = float(np.median(c.seconds))
-        answers = batch_size * len(c.batches) * len(c.seconds)
-        passes = median * len(c.batches)
-        rows.append(
+    against = _Field(contenders, inexact)
+    return pd.DataFrame(
+        [
             {
                 "contender": c.name,
                 "shortened": c.shortened,
@@ -68,28 +53,71 @@ def table(
                 "precision": c.precision,
                 "batch_size": batch_size,
                 "threads": torch.get_num_threads(),
-                "median_s": median,
-                "p95_s": p95,
-                "examples_per_s": batch_size / median,
-                **_against(base, c),
+                **_times(c, batch_size),
+                **_against(against.plain(c), c),
                 "peak_memory_mb": c.peak_memory_mb,
                 "model": c.model,
                 "seq_len": seq_len,
-                **_against_roofline(base, c),
-                **_alone(full, c),
-                **_ratio("speedup_vs_padded", known.get(("plain", c.engine, c.precision, "max")), c),
-                **_ratio("speedup_vs_best", best, c),
-                **_ratio("speedup_vs_others", others, c),
-                "tokens_per_s_core": c.tokens / passes / torch.get_num_threads() if c.on_cpu else None,
-                "peak_share": None if c.peak is None else c.flops / passes / c.peak,
-                "joules_per_example": None if c.joules is None else c.joules / answers,
+                **_against_roofline(against.plain(c), c),
+                **_alone(against.of("full", c), c),
+                **_ratio("speedup_vs_padded", against.of("plain", c, "max"), c),
+                **_ratio("speedup_vs_best", against.best, c),
+                **_ratio("speedup_vs_others", against.others, c),
+                **_share_of_device(c, batch_size),
                 "rounds": len(c.seconds),
-                "p50_s": p50,
-                "p99_s": p99 if len(calls) >= P99_CALLS else None,
-                "max_s": float(calls.max()),
+                **_tail(c),
             }
-        )
-    return pd.DataFrame(rows)
+            for c in contenders
+        ]
+    )
+
+
+class _Field:
+    """Whom contenders stand against.
+
+    Attributes:
+        best: the fastest of any engine, precision and padding that eliminates nothing and is exact.
+        others: the fastest of these that the native engine does not run.
+    """
+
+    def __init__(self, contenders: Sequence[Contender], inexact: Collection[str]) -> None:
+        self._known = {(c.model, c.engine, c.precision, c.padding): c for c in contenders}
+        packs = "packed" if any(c.model == "packed" for c in contenders) else "full"  # full may be compressed
+        whole = [c for c in contenders if c.model in ("plain", packs) and c.name not in inexact]
+        self.best = min(whole, key=lambda c: typical(c.seconds), default=None)
+        self.others = min((c for c in whole if c.engine != OWN_ENGINE), key=lambda c: typical(c.seconds), default=None)
+
+    def of(self, model: str, like: Contender, padding: str | None = None) -> Contender | None:
+        """Another model in the same engine and precision, and in the same padding unless one is named."""
+        return self._known.get((model, like.engine, like.precision, padding or like.padding))
+
+    def plain(self, like: Contender) -> Contender | None:
+        """transformers' model in the same engine, precision and padding; for packed rows in the best that it has."""
+        paddings = UNPACKED if like.padding == "packed" else (like.padding,)
+        found = (self.of("plain", like, padding) for padding in paddings)
+        return next((one for one in found if one is not None), None)
+
+
+def _times(c: Contender, batch_size: int) -> dict[str, float]:
+    median = float(np.median(c.seconds))
+    p95 = float(np.percentile(np.concatenate(c.calls), 95))
+    return {"median_s": median, "p95_s": p95, "examples_per_s": batch_size / median}
+
+
+def _tail(c: Contender) -> dict[str, float | None]:
+    calls = np.concatenate(c.calls)
+    p50, p99 = map(float, np.percentile(calls, [50, 99]))
+    return {"p50_s": p50, "p99_s": p99 if len(calls) >= P99_CALLS else None, "max_s": float(calls.max())}
+
+
+def _share_of_device(c: Contender, batch_size: int) -> dict[str, float | None]:
+    passes = float(np.median(c.seconds)) * len(c.batches)
+    answers = batch_size * len(c.batches) * len(c.seconds)
+    return {
+        "tokens_per_s_core": c.tokens / passes / torch.get_num_threads() if c.on_cpu else None,
+        "peak_share": None if c.peak is None else c.flops / passes / c.peak,
+        "joules_per_example": None if c.joules is None else c.joules / answers,
+    }
 
 
 def _ratio(name: str, base: Contender | None, other: Contender) -> dict[str, float | None]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..encoder.driven import EliminationModel, is_choice_model
-from ..errors import PowerbertError
+from ..errors import PowerbertError, brings
 from ..store.artifacts import whole_file
 
 
@@ -99,7 +99,7 @@ def quantize_onnx(path: Path, result: Path) -> Path:
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as error:
-        raise OnnxError("int8 needs the package onnxruntime: pip install 'powerbert[onnx]'") from error
+        raise OnnxError(f"int8 needs the package onnxruntime: {brings('onnx')}") from error
     model = onnx.load(path)
     model.graph.ClearField("value_info")  # the shapes of weights that change places would contradict it
     root = logging.getLogger()
@@ -127,7 +127,7 @@ def compare_onnx(path: Path, model: EliminationModel, exact: bool = True) -> flo
     try:
         import onnxruntime
     except ImportError as error:
-        raise OnnxError("comparing needs the package onnxruntime: pip install 'powerbert[onnx]'") from error
+        raise OnnxError(f"comparing needs the package onnxruntime: {brings('onnx')}") from error
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
     largest = scale = 0.0
@@ -165,7 +165,7 @@ def check_exportable(strategy: str | None, choice: bool, also: Sequence[str] = (
     missing = [package for package in wanted if find_spec(package) is None]
     if missing:
         extra = "openvino" if {"openvino", "nncf"} & set(wanted) else "onnx"
-        raise OnnxError(f"this needs {', '.join(missing)}, not installed here: pip install 'powerbert[{extra}]'")
+        raise OnnxError(f"this needs {', '.join(missing)}, not installed here: {brings(extra)}")
 
 
 def _check(model: nn.Module) -> None:

@@ -1,6 +1,8 @@
 """native.safetensors of a model directory: precision of its products in the native engine, and scales of bytes."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +39,12 @@ def write_native(native: NativeModel, precision: str, folder: Path) -> None:
         save_file(smooth, str(temporary), metadata)
 
 
-def native_of(model: Any, folder: Path) -> NativeModel:
+def native_of(model: Any, folder: Path, precision: str | None = None) -> NativeModel:
     """A directory's model as its native.safetensors says; in float32 where there is none.
 
     Args:
         model: a `ShortenedModel`; see `NativeModel`.
+        precision: that the file has to have; None for any.
 
     Raises:
         NativeFileError: the file is damaged, or not of this model.
@@ -50,31 +53,46 @@ def native_of(model: Any, folder: Path) -> NativeModel:
     path = folder / NATIVE
     if not path.is_file():
         return NativeModel(model)
-    try:
+    with _as_written(path):
         with safe_open(str(path), "pt") as file:
             metadata = file.metadata() or {}
             if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
                 raise ValueError(f"is not of format {FORMAT}, version {VERSION}")
             smooth = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        precision, about = metadata["precision"], json.loads(metadata["scales"])
-        native = NativeModel(model, _DTYPES[precision])
-        scales: dict[tuple[int, str], Scale | ByRow] = {}
-        for name, value in dict(about).items():
+        found, about = metadata["precision"], dict(json.loads(metadata["scales"]))
+        dtype = _DTYPES[found]
+        if precision not in (None, found):
+            raise ValueError(f"it is in {found}, and export.json says {precision}")
+    native = NativeModel(model, dtype)
+    scales: dict[tuple[int, str], Scale | ByRow] = {}
+    with _as_written(path):
+        for name, value in about.items():
             key = _key(name, model.layers)
             by_row = key[1] == BY_ROW
             if by_row != (value is None):
                 raise ValueError(f"{name} has no such scale")
             smoothing = smooth.pop(name, None) if key[1] in SMOOTHED else None
-            scales[key] = ByRow() if by_row else _scale((*value, smoothing), native.product(*key).weight)
-        if (scales and precision != "int8") or smooth:
+            scales[key] = ByRow() if by_row else _scale(name, (*value, smoothing), native.product(*key).weight)
+        if (scales and found != "int8") or smooth:
             raise ValueError("its scales are not those of its precision")
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NativeFileError(
-            f"{path}: is not as powerbert writes it for this model ({error}); write it again with powerbert export "
-            "engine=native, or remove it"
-        ) from error
     native.in_int8(scales)
     return native
+
+
+@contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """
+    Raises:
+        NativeFileError: for what reading what the file says raises.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise NativeFileError(
+            f"{path}: is not as powerbert writes it for this model ({why}); write it again with powerbert export "
+            "engine=native"
+        ) from error
 
 
 def _key(text: str, layers: int) -> tuple[int, str]:
@@ -84,13 +102,13 @@ def _key(text: str, layers: int) -> tuple[int, str]:
     return int(layer), name
 
 
-def _scale(given: tuple[Any, ...], weight: Tensor) -> Scale:
+def _scale(name: str, given: tuple[Any, ...], weight: Tensor) -> Scale:
     step, zero, smooth = given
     if not isinstance(step, float) or not 0 < step < float("inf"):
-        raise ValueError(f"a step of {step}")
+        raise ValueError(f"{name} has a step of {step}")
     if type(zero) is not int or not 0 <= zero <= LEVELS:
-        raise ValueError(f"a zero of {zero}")
+        raise ValueError(f"{name} has a zero of {zero}")
     fits = smooth is None or (smooth.dtype == torch.float32 and smooth.shape == weight.shape[1:])
     if not fits or (smooth is not None and not bool((smooth.isfinite() & (smooth > 0)).all())):
-        raise ValueError("what inputs are divided by does not fit them")
+        raise ValueError(f"what inputs of {name} are divided by does not fit them")
     return Scale(step, zero, smooth)

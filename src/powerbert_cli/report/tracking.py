@@ -13,7 +13,7 @@ import pandas as pd
 from transformers import TrainerCallback
 
 from .. import processes
-from ..errors import PowerbertError
+from ..errors import PowerbertError, brings
 from .facts import facts
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def check_tracker(name: str | None) -> None:
         TrackingError: its package is missing.
     """
     if name is not None and find_spec(name) is None:
-        raise TrackingError(f"tracking={name} needs a package: pip install 'powerbert[{name}]'")
+        raise TrackingError(f"tracking={name} needs a package: {brings(name)}")
 
 
 class _Titled(TrainerCallback):

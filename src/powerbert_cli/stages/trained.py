@@ -45,7 +45,7 @@ def train(
     if stage.epochs:
         log.info("%s: %s, %d epochs, lr %g", name, label, stage.epochs, stage.lr)
     else:
-        log.info("%s: %s is measured as it is", name, label)
+        log.info("%s: %s is measured on dev, not trained", name, label)
     options = stage if isinstance(stage, RetrainStage) else None
     material, plan = context.material, context.plan(stage)
     with context.followed(name, making.checkpoints) as callbacks:

@@ -10,8 +10,8 @@ from ..settings.rules import SettingsError
 from ..settings.task import ModelSettings
 
 SUMMARY = "write a finished model as an inference engine loads it, for inputs of any size"
-DETAILS = """engine=native needs g++ or clang++ once; the others pip install 'powerbert[onnx]', 'powerbert[openvino]' or
-'powerbert[ctranslate2]'. predict and bench take the folder that this writes.
+DETAILS = """engine=native needs g++ or clang++ once; the others pip install '.[onnx]', '.[openvino]' or
+'.[ctranslate2]' in powerbert's source folder. predict and bench take the folder that this writes.
 The file's answers on dev are compared with PyTorch's."""
 EXAMPLES = [
     "powerbert export model_dir=RUN/model engine=native precision=int8",
