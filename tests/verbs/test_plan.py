@@ -35,6 +35,12 @@ def test_each_job_of_a_multirun_and_each_fold(here, capfd):
     assert not list(Path("outputs").glob("s*/2*"))
 
 
+def test_lists_are_shown_as_they_are_written(here, capfd):
+    """And not taken for rich's markup."""
+    assert dispatch(["sweep", *SMALL, "lambda=1e-2", "bench.paddings=[sorted,packed]", "--plan"]) == 0
+    assert "bench.paddings=[sorted,packed]" in capfd.readouterr().out
+
+
 def test_where_nothing_has_to_be_trained_there_is_no_stage(here, capfd):
     assert said(capfd, "bench", *SMALL, "retention.lengths=[9,4]") == []
 

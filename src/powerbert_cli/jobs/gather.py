@@ -107,5 +107,5 @@ def report_sweep(folder: Path, earlier: Sequence[Path] = ()) -> int:
     said = write_and_say(folder, results)
     write_page([folder], folder / NAME)
     console.print(f"page: {folder / NAME}")
-    console.print(said, markup=False)
+    console.print(said)
     return 1 if failed else 0

@@ -5,7 +5,7 @@ import sys
 
 from rich.console import Console
 
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+console = Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 
 class ErrorHandler(logging.Handler):
@@ -23,4 +23,4 @@ class ConsoleHandler(logging.Handler):
         if record.levelno < logging.WARNING and not record.name.startswith("powerbert_cli"):
             return
         style = "yellow" if record.levelno >= logging.WARNING else None
-        console.print(record.getMessage(), style=style, markup=False)
+        console.print(record.getMessage(), style=style)

@@ -39,7 +39,7 @@ def run(cfg: Any) -> float:
     from ..settings.typed import from_config
 
     settings = from_config(cfg, Settings)
-    screen = Console(stderr=True, highlight=False, soft_wrap=True)
+    screen = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     try:
         with _shown(screen) as told:
             done = predict(settings, told)
