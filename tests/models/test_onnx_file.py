@@ -97,7 +97,7 @@ def test_plain_file_is_one_that_engines_fuse(tmp_path):
 
 def test_file_of_another_model_is_told_apart(tmp_path):
     one = ShortenedModel(make_host(num_hidden_layers=2), elimination("attention", 2))
-    other = ShortenedModel(make_host(num_hidden_layers=2), described((8, 8), 16))
+    other = ShortenedModel(make_host(num_hidden_layers=2), described((5, 5), 16))
     export_onnx(one, tmp_path / "model.onnx")
     with pytest.raises(OnnxError, match="answers otherwise"):
         compare_onnx(tmp_path / "model.onnx", other)

@@ -97,13 +97,13 @@ def test_fewer_layers_and_fewer_neurons(here):
         "retrain", *own, "retention.lengths=[9]", "research.retrain.patient=1", "research.retrain.distill_cls=0.1"
     )
     assert api.retrain(patient).folder != stage.folder
-    # the fastest of which nothing was removed is transformers' model or the whole one packed, never full
+    # the fastest of which nothing was removed is transformers' model or the whole one in this encoder, never full
     given = api.settings("bench", *own, "retention.lengths=[9]", "bench.rounds=3", "bench.examples=32")
     timed = api.bench(given).timing
     best = timed[timed["speedup_vs_best"] == 1].iloc[0]
     assert "packed" in set(timed["model"]) and best["model"] in ("plain", "packed")
-    assert best["median_s"] == timed[timed["model"].isin(["plain", "packed"])]["median_s"].min()
-    assert timed.set_index("model").loc["packed", "flops_ratio"] >= 1
+    assert timed[timed["model"].isin(["plain", "packed"])]["speedup_vs_best"].max() == pytest.approx(1)
+    assert (timed.loc[timed["model"] == "packed", "flops_ratio"] >= 1).all()
     assert timed.set_index("model").loc["full", "flops_ratio"].min() > 2
     assert len(api.search(api.settings("search", *own)).retention.configuration) == 1
 
