@@ -41,7 +41,7 @@ def names(contenders):
 def test_the_fastest_plain_and_shortened_decide_in_float32_too():
     assert names(deciding(FIELD)) == [
         ("plain", "onnx", "int8", "sorted"),
-        ("full", "eager", "fp32", "packed"),
+        ("full", "eager", "fp32", "sorted"),
         ("shortened", "onnx", "int8", "sorted"),
         ("plain", "onnx", "fp32", "sorted"),
         ("shortened", "eager", "fp32", "sorted"),

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .timing import MIN_ROUNDS, PAUSE, WARM_UP_PASSES, Contender
+from .timing import MIN_ROUNDS, PAUSE, WARM_UP_PASSES, Contender, whole_ones
 
 _EXACT = "fp32"
 Answering = Callable[[Contender], float]  # seconds that measuring a contender's answers should take
@@ -121,9 +121,8 @@ def deciding(contenders: Sequence[Contender]) -> list[Contender]:
     """The fastest of transformers' models, of this encoder's that eliminate nothing, and of the shortened ones: of all,
     and of those in float32, which count whatever their answers are."""
     plain = [c for c in contenders if c.model == "plain"]
-    whole = [c for c in contenders if c.model == "packed" or (c.model, c.padding) == ("full", "packed")]
     shortened = [c for c in contenders if c.shortened]
-    groups = [plain, whole, shortened]
+    groups = [plain, whole_ones(contenders), shortened]
     groups += [[c for c in group if c.precision == _EXACT] for group in groups]
     found = [min(group, key=lambda c: c.expected_s) for group in groups if group]
     return list({id(c): c for c in found or contenders[:1]}.values())

@@ -11,7 +11,7 @@ from ..settings.bench import PADDINGS
 from ..tasks.metrics import METRICS, Drop, interval, paired_drop, predictions_of
 from .choice import POINT, counted
 from .ratio import speedup, typical
-from .timing import Contender
+from .timing import Contender, whole_ones
 
 P99_CALLS = 300  # from which on three calls lie above the 99th percentile; of fewer it is the maximum or nearly so
 OWN_ENGINE = "native"
@@ -82,8 +82,8 @@ class _Field:
 
     def __init__(self, contenders: Sequence[Contender], inexact: Collection[str]) -> None:
         self._known = {(c.model, c.engine, c.precision, c.padding): c for c in contenders}
-        packs = "packed" if any(c.model == "packed" for c in contenders) else "full"  # full may be compressed
-        whole = [c for c in contenders if c.model in ("plain", packs) and c.name not in inexact]
+        whole = [*(c for c in contenders if c.model == "plain"), *whole_ones(contenders)]
+        whole = [c for c in whole if c.name not in inexact]
         self.best = min(whole, key=lambda c: typical(c.seconds), default=None)
         self.others = min((c for c in whole if c.engine != OWN_ENGINE), key=lambda c: typical(c.seconds), default=None)
 

@@ -86,6 +86,12 @@ class Contender:
         return taken
 
 
+def whole_ones(contenders: Sequence[Contender]) -> list[Contender]:
+    """This encoder's of which nothing was removed: `full`, or where that is compressed `packed`."""
+    name = "packed" if any(c.model == "packed" for c in contenders) else "full"
+    return [c for c in contenders if c.model == name]
+
+
 def synchronize(device: str) -> None:
     """Waits until the device has done what it was given."""
     if device == "cuda":
