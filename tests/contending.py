@@ -19,10 +19,18 @@ def pad(part):
 
 
 def contenders_of(
-    model, rows, place, engines=("eager",), precisions=("fp32",), paddings=ALL, peaks=None, models=BENCH_MODELS
+    model,
+    rows,
+    place,
+    engines=("eager",),
+    precisions=("fp32",),
+    paddings=ALL,
+    peaks=None,
+    models=BENCH_MODELS,
+    whole=None,
 ):
     field = Field(models, engines, paddings, precisions)
-    return build_contenders(models_of(model), rows, pad, field, 2, 16, place, peaks or {})
+    return build_contenders(models_of(model, whole), rows, pad, field, 2, 16, place, peaks or {})
 
 
 def table_of(contenders):

@@ -180,6 +180,18 @@ def test_the_best_plain_contender_keeps_everything_in_any_padding_and_has_good_a
     assert table(contenders, 2, 16).set_index("contender")["speedup_vs_best"]["shortened/sorted/eager/fp32"] == 0.5
 
 
+def test_of_a_compressed_model_the_uncompressed_one_counts_as_plain_in_any_padding(host, rows, place):
+    small = ShortenedModel(make_host(num_hidden_layers=2), described((8, 5), 16))
+    for models, counts in ((["plain", "full", "shortened"], {"plain", "packed"}), (["full", "shortened"], set())):
+        contenders, _ = contenders_of(small, rows, place, paddings=("sorted",), models=models, whole=host)
+        for c in contenders:
+            c.calls = [[{"plain": 3.0, "packed": 2.0}.get(c.model, 1.0)]] * 3
+        timing = table(contenders, 2, 16).set_index("model")
+        assert set(timing.index) == {*models, *counts}
+        best = timing.loc["shortened", "speedup_vs_best"]
+        assert best == 2 if counts else best is None or np.isnan(best)
+
+
 def test_energy_counter_goes_on_where_the_platforms_starts_again(tmp_path, monkeypatch):
     """1 J, then the counter wraps at its range of 10 J: 9.5 J → 0.5 J is 1 J more."""
     zone = tmp_path / "intel-rapl:0"

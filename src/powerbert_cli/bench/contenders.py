@@ -58,7 +58,7 @@ def models_of(shortened: ShortenedModel, whole: nn.Module | None = None) -> dict
     plain is transformers' own classifier: `whole`, of which a compressed model was made, or that with these weights.
     full is this encoder with all word-vectors kept: what it gains on plain, by its own products, by a last layer that
     answers for [CLS] only and by compression, is no elimination. packed is this encoder around `whole`, where there
-    is one: with packed rows it may be the fastest model of which nothing was removed.
+    is one: it may be the fastest model of which nothing was removed.
     """
     full = ShortenedModel(shortened.host, plain(shortened.seq_len, shortened.layers)).eval()
     models = {"plain": whole or shortened.host, "full": full, "shortened": shortened}
@@ -87,7 +87,7 @@ def build_contenders(
         peaks: of the device, by precision.
     """
     contenders, skipped = [], []
-    names = [*field.models, *(["packed"] if "plain" in field.models and "packed" in field.paddings else [])]
+    names = [*field.models, *(["packed"] if "plain" in field.models else [])]
     for engine, precision in ((e, p) for e in field.engines for p in field.precisions):
         device = place.device if engine in TORCH_ENGINES and precision in DTYPES else "cpu"
         batches = {
@@ -114,6 +114,7 @@ def build_contenders(
                 layers = [batch_cost(batch, runs, engine) for batch in batches[padding]]
                 flops = sum(total(layer).flops for batch in layers for layer in batch)
                 found = Contender(name, engine, padding, precision, run, batches[padding], flops, answer=way)
+                found.compressed = "packed" in models and name in ("full", "shortened")
                 if precision in peaks:
                     found.peak = peaks[precision].flops_per_s
                 if precision in peaks and (size := NUMBER_BYTES.get(precision)):

@@ -44,6 +44,10 @@ class Place:
 
 
 def check_only(what: str, place: Place, precision: str = "", allowed: tuple[str, ...] = ("",)) -> None:
+    """
+    Raises:
+        Unavailable: the place is no CPU, or the engine has no such precision.
+    """
     if place.device != "cpu":
         raise Unavailable(f"engine {what} runs on the CPU only")
     if precision not in allowed:
@@ -51,6 +55,10 @@ def check_only(what: str, place: Place, precision: str = "", allowed: tuple[str,
 
 
 def package_of(name: str, extra: str) -> Any:
+    """
+    Raises:
+        Unavailable: it is not installed; says which extra brings it.
+    """
     try:
         return __import__(name)
     except ImportError as error:
@@ -58,6 +66,11 @@ def package_of(name: str, extra: str) -> Any:
 
 
 def exported_onnx(name: str, model: nn.Module, folder: Path) -> Path:
+    """The model's ONNX file in float32, written the first time.
+
+    Raises:
+        Unavailable: it cannot be written; says why.
+    """
     path = folder / f"{name}.onnx"
     if not path.exists():
         log.info("the %s model is written as ONNX for engines that read files; each layer takes seconds", name)

@@ -42,7 +42,7 @@ def table(
     `tokens_per_s_core` counts word-pieces without padding, on a CPU; `peak_share` is the share of the device's measured
     peak that the products and attention of the model reach, of what that contender has to compute.
     """
-    against = _Field(contenders, inexact)
+    against = _Bases(contenders, inexact)
     return pd.DataFrame(
         [
             {
@@ -72,7 +72,7 @@ def table(
     )
 
 
-class _Field:
+class _Bases:
     """Whom contenders stand against.
 
     Attributes:

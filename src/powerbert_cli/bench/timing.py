@@ -34,6 +34,7 @@ class Contender:
         joules: used in all rounds; None where nothing tells.
         expected_s: seconds that a pass should take, see `probe`.
         answer: answers batches of any shape, where `run` is for those of few; None for `run`.
+        compressed: more was removed of the model than word-vectors, or its weights have few bits.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Contender:
     joules: float | None = None
     expected_s: float = 0.0
     answer: Callable[..., Any] | None = None
+    compressed: bool = False
 
     @property
     def name(self) -> str:
@@ -88,8 +90,7 @@ class Contender:
 
 def whole_ones(contenders: Sequence[Contender]) -> list[Contender]:
     """This encoder's of which nothing was removed: `full`, or where that is compressed `packed`."""
-    name = "packed" if any(c.model == "packed" for c in contenders) else "full"
-    return [c for c in contenders if c.model == name]
+    return [c for c in contenders if c.model in ("full", "packed") and not c.compressed]
 
 
 def synchronize(device: str) -> None:

@@ -157,8 +157,10 @@ class Target:
         rows = [material.dev[i] for i in drawn]
         field = Field(["plain", "full", "shortened"], ["eager"], ["sorted"], [settings.precision])
         place = Place(device, torch.get_num_threads(), Path("."))
+        models = models_of(model, copy.deepcopy(self.hosts.whole).eval())
+        del models["packed"]  # no target is against it
         contenders, _ = build_contenders(
-            models_of(model, copy.deepcopy(self.hosts.whole).eval()),
+            models,
             rows,
             material.collator("max"),
             field,
