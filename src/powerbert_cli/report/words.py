@@ -5,7 +5,7 @@ from collections.abc import Iterable
 MODELS = {
     "plain": "transformers' own model",
     "full": "this package's encoder, all word-vectors kept",
-    "packed": "the model before compression, with packed rows",
+    "packed": "the model before compression, in this encoder",
     "shortened": "word-vectors eliminated, or compressed",
 }
 PADDINGS = {
