@@ -207,6 +207,7 @@ def test_the_table_of_several_methods_has_sizes_and_their_order(tmp_path, capfd)
 
 def test_the_picture_of_a_perfect_model_ends_at_one(tmp_path, monkeypatch):
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     found = []
     monkeypatch.setattr(Figure, "savefig", lambda self, *args, **more: found.extend(self.axes))
@@ -214,6 +215,8 @@ def test_the_picture_of_a_perfect_model_ends_at_one(tmp_path, monkeypatch):
         with_settings([result(1e-3, 1.0, 2.0, baseline=1.0), result(1e-2, 0.99, 2.5, baseline=1.0)]), tmp_path / "x.png"
     )
     assert found and all(axis.get_ylim()[1] <= 1.0 for axis in found)
+    for axis in found:  # the labels do not lie over its title
+        assert axis.texts and all(Text.get_window_extent(label).y1 <= axis.bbox.y1 for label in axis.texts)
 
 
 def test_short_names_stand_explained_under_the_table(tmp_path, capfd):

@@ -145,14 +145,16 @@ def _whole_in_this_encoder(table: pd.DataFrame, padding: str) -> float | None:
 
 
 def _spread(labels: list[Any]) -> None:
-    """Moves each label up or down to the nearest place where it lies on no earlier one."""
+    """Moves each label up or down to the nearest place within its panel where it lies on no earlier one."""
     from .agg import Text
 
     taken: list[Any] = []
     for label in labels:
+        panel = label.axes.bbox
         for height in (6, -14, 17, -25, 28, -36, 39, -47):
             label.set_position((6, height))
             box = Text.get_window_extent(label)  # without the line
-            if not any(box.overlaps(other) for other in taken):
+            within = panel.y0 <= box.y0 and box.y1 <= panel.y1
+            if within and not any(box.overlaps(other) for other in taken):
                 break
         taken.append(box)
