@@ -166,6 +166,14 @@ class Retention(ABC):
             (B,) int64, from 1 to `now`.
         """
 
+    def counts_of_layers(self, begun: Tensor) -> Tensor:
+        """How many each layer keeps, (B,) int64 → (L, B) int64; `counts` of all layers at once.
+
+        Raises:
+            RetentionError: scores say.
+        """
+        raise RetentionError("strategy=threshold: only scores say how many are kept")
+
     @abstractmethod
     def most(self, j: int, longest: Any, now: Any) -> Any:
         """The largest of `counts` for inputs that began with up to `longest` word-vectors and now have up to `now`.
@@ -210,6 +218,9 @@ class Lengths(Retention):
     def counts(self, j: int, begun: Tensor, now: Tensor) -> Tensor:
         return now.clamp(max=self.values[j])
 
+    def counts_of_layers(self, begun: Tensor) -> Tensor:
+        return torch.minimum(torch.tensor(self.values).unsqueeze(1), begun)
+
     def most(self, j: int, longest: Any, now: Any) -> Any:
         return torch.sym_min(self.values[j], now)
 
@@ -229,6 +240,10 @@ class Fractions(Retention):
 
     def counts(self, j: int, begun: Tensor, now: Tensor) -> Tensor:
         return quota(self.values[j], begun)
+
+    def counts_of_layers(self, begun: Tensor) -> Tensor:
+        parts = torch.tensor([round(value * _PARTS) for value in self.values])
+        return (begun * parts.unsqueeze(1) + _PARTS - 1) // _PARTS
 
     def most(self, j: int, longest: Any, now: Any) -> Any:
         return quota(self.values[j], longest)

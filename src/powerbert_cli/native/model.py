@@ -12,15 +12,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from ..encoder.arranged import Norm
 from ..encoder.driven import flat, real_mask
-from ..encoder.quantising import clips_of
+from ..encoder.plan import Step, steps
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import ByPosition, shield_of
-from ..method.retention import Thresholds
 from .kernels import ByRow, Scale, activate, add_norm, attend
-from .layers import Layer, Norm, NotNative, layer_of
+from .layers import layers_of
 from .library import library
-from .plan import Step, steps
 from .products import ByteProduct, RowProduct
 
 PRODUCTS = ("qkv", "output", "up", "down")
@@ -46,26 +45,17 @@ class NativeModel:
     """
 
     def __init__(self, model: ShortenedModel, dtype: torch.dtype = torch.float32) -> None:
-        check_native(model)
+        self._layers = layers_of(model, dtype)
         library()
         self.model, self.config, self.seq_len = model, model.config, model.seq_len
         self.dtype = dtype
         self.scales: dict[tuple[int, str], Scale | ByRow] = {}
         self.watch: Callable[[int, str, Tensor], None] | None = None
-        known: dict[int, Layer] = {}  # ALBERT's layers share theirs
-        self._layers: list[Layer] = []
-        for block in model.views():
-            key = id(getattr(block, "up", block))
-            if key not in known:
-                made = layer_of(block, model.seq_len)
-                in_dtype: Any = {name: getattr(made, name).to(dtype) for name in PRODUCTS}
-                known[key] = replace(made, **in_dtype)
-            self._layers.append(known[key])
         elimination = model.elimination
         ranking = elimination.ranking
         self._priority = ranking.priority.float() if isinstance(ranking, ByPosition) else None
         self._numbers = {"protected_": elimination.protected, "diagonal": int(getattr(ranking, "diagonal", True))}
-        self._placed = self._priority is not None or any(layer.tables or layer.window for layer in self._layers)
+        self._placed = self._priority is not None or any(layer.of.placed for layer in self._layers)
 
     def in_int8(self, scales: Mapping[tuple[int, str], Scale | ByRow]) -> None:
         """Has products take bytes.
@@ -122,40 +112,40 @@ class NativeModel:
 
     def _encode(self, x: Tensor, plan: list[Step], about: dict[str, Tensor | None]) -> Tensor:
         given = x
-        if self._layers[0].leads and self._layers[0].norm1 is not None:
-            given = self._normed(x, None, None, self._layers[0].norm1, None, self._layers[0].qkv)[1]
+        if self._layers[0].of.leads and self._layers[0].of.norm1 is not None:
+            given = self._normed(x, None, None, self._layers[0].of.norm1, None, self._layers[0].qkv)[1]
         elif self._layers[0].qkv.scale is not None:
             given = self._layers[0].qkv.scale.quantised(x.float())
         for j, (layer, step) in enumerate(zip(self._layers, plan, strict=True)):
             scale = layer.output.scale
-            if step.first_only and "cos" not in layer.tables:
+            if step.first_only and "cos" not in layer.of.tables:
                 rows, found = step.starts[:-1], layer.first_context(x.float(), step.starts, about["positions"])
                 context = _room(len(rows), found.shape[1], x.dtype, scale)
                 context[: len(rows)] = found if scale is None else scale.quantised(found)
             else:
                 qkv = self._product(j, "qkv", given, int(step.starts[-1]))
-                context = _room(int(step.kept[-1]), layer.heads * layer.size, x.dtype, scale)
-                places = {"first_only": int(step.first_only), "span": layer.span, "window": layer.window}
-                tables = {**about, **layer.tables, "priority": self._priority}
+                context = _room(int(step.kept[-1]), layer.of.heads * layer.of.size, x.dtype, scale)
+                places = {"first_only": int(step.first_only), "span": layer.of.span, "window": layer.of.window}
+                tables = {**about, **layer.of.tables, "priority": self._priority}
                 numbers = {**self._numbers, **places}
-                rows = attend(qkv, step.starts, step.kept, context, layer.size, tables, numbers, scale)
+                rows = attend(qkv, step.starts, step.kept, context, layer.of.size, tables, numbers, scale)
             about = about if step.whole else {name: _taken(one, rows) for name, one in about.items()}
             count = int(step.kept[-1])
             attended = self._product(j, "output", context, count)
-            if layer.leads:
-                x, given = self._normed(attended, x, rows, layer.norm2, "sum", layer.up)
+            if layer.of.leads:
+                x, given = self._normed(attended, x, rows, layer.of.norm2, "sum", layer.up)
             else:
-                x, given = self._normed(attended, x, rows, layer.norm1, "norm", layer.up)
+                x, given = self._normed(attended, x, rows, layer.of.norm1, "norm", layer.up)
             raised = self._product(j, "up", given, count)
             by_row = layer.down if isinstance(layer.down, RowProduct) else None
-            active = torch.empty(len(raised), layer.neurons, dtype=torch.uint8 if by_row else x.dtype)
+            active = torch.empty(len(raised), layer.of.neurons, dtype=torch.uint8 if by_row else x.dtype)
             ends = None if by_row is None else torch.empty(len(raised), 2)
-            activate(raised, layer.activation, active, ends)
+            activate(raised, layer.of.activation, active, ends)
             down = self._product(j, "down", active, count)
             left = None if ends is None or by_row is None else (ends, by_row.sums, by_row.bias)
             following = self._layers[j + 1] if j + 1 < len(self._layers) else None
-            norm = (following.norm1 if following else None) if layer.leads else layer.norm2
-            keeps = "sum" if layer.leads else "norm"
+            norm = (following.of.norm1 if following else None) if layer.of.leads else layer.of.norm2
+            keeps = "sum" if layer.of.leads else "norm"
             x, given = self._normed(down, x, None, norm, keeps, following.qkv if following else None, left)
         return x
 
@@ -206,24 +196,6 @@ class NativeModel:
         table = pad_sequence(list(x[: int(starts[-1])].split(counts.tolist())), batch_first=True)
         mask = torch.arange(table.shape[1]) < counts.unsqueeze(-1)
         return table, None if bool(mask.all()) else mask
-
-
-def check_native(model: Any) -> None:
-    """
-    Raises:
-        NotNative: for what the model does with its word-vectors.
-    """
-    if not isinstance(model, ShortenedModel):
-        raise NotNative("it runs shortened models of this encoder")
-    elimination = model.elimination
-    if isinstance(elimination.retention, Thresholds):
-        raise NotNative("strategy=threshold keeps numbers of word-vectors that only scores say")
-    if elimination.merges:
-        raise NotNative("strategy=merge makes new word-vectors of those that are dropped")
-    if elimination.pad_queries:
-        raise NotNative("padding counts in significance")
-    if clips_of(model.host) is not None:
-        raise NotNative("inputs of its layers are quantised (compress.act_bits)")
 
 
 def _room(rows: int, width: int, dtype: torch.dtype, scale: Scale | None = None) -> Tensor:
