@@ -120,9 +120,13 @@ class EliminationModel(nn.Module, ABC):
                 f"max_length={self.seq_len}"
             )
 
-    def embedded(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-        """(B, N) → (B, N, D)."""
-        return self._family.embed(self.host, input_ids, token_type_ids)
+    def embedded(self, input_ids: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None = None) -> Tensor:
+        """(B, N) → (B, N, D).
+
+        Args:
+            position_ids: rows of the position embeddings; None for those of inputs that begin at the first place.
+        """
+        return self._family.embed(self.host, input_ids, token_type_ids, position_ids)
 
     def logits_of(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """What the head says of the last hidden states (B, K, D), of which the mask (B, K) says how far each counts."""
@@ -189,26 +193,34 @@ class EliminationModel(nn.Module, ABC):
     ) -> Rows:
         """The embedded word-vectors as rows."""
         self.check_length(input_ids)
-        n = input_ids.shape[1]
+        n, device, compiling = input_ids.shape[1], input_ids.device, torch.compiler.is_compiling()
         # a traced graph is told that both have one shape
-        mask = real_mask(None if attention_mask is None else attention_mask.expand(input_ids.shape))
+        mask = None if attention_mask is None else attention_mask.expand(input_ids.shape)
+        # the one wait for a GPU: all that follows from lengths is worked out on the CPU
+        mask = real_mask(mask if mask is None or compiling else mask.cpu())
         padding_counts = self.elimination.pad_queries and mask is not None
-        if torch.compiler.is_compiling() or padding_counts:
+        if compiling or padding_counts:
+            mask = None if mask is None else mask.to(device)
             inputs = input_ids.shape[0]
-            sizes = torch.full((inputs,), n, device=input_ids.device) if mask is None else mask.sum(dim=-1)
+            sizes = torch.full((inputs,), n, device=device) if mask is None else mask.sum(dim=-1)
             packs = torch.compiler.is_exporting() and not padding_counts
             packing = padded(mask, n, Sizes(sizes, sizes, bound=n), self.heads, packs)
         else:
-            packing, chosen = self._packed(input_ids, mask)
+            packing, longest = self._packed(input_ids, mask)
             if mask is not None:
-                input_ids, mask = input_ids[chosen], mask[chosen]
-                token_type_ids = None if token_type_ids is None else token_type_ids[chosen]
+                order = packing.order
+                taken = slice(None) if order is None else sent(order, device)
+                input_ids = input_ids[taken, :longest]
+                mask = mask[slice(None) if order is None else order, :longest]
+                token_type_ids = None if token_type_ids is None else token_type_ids[taken, :longest]
         vectors = self.embedded(input_ids, token_type_ids)
         positions = None
         if track or self._tracks:
             positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
         shield = shield_of(input_ids, self.elimination.protected_tokens)
-        real = None if mask is None or packing.padding_is_rows else mask.flatten().nonzero().squeeze(1)
+        real = None
+        if mask is not None and not packing.padding_is_rows:
+            real = mask.flatten().nonzero().squeeze(1).to(device, non_blocking=True)
 
         def rows(table: Tensor) -> Tensor:
             return table.flatten(0, 1) if real is None else table.flatten(0, 1).index_select(0, real)
@@ -216,18 +228,16 @@ class EliminationModel(nn.Module, ABC):
         others = (None if one is None else rows(one) for one in (positions, shield))
         return Rows(rows(vectors), packing, *others)
 
-    def _packed(self, input_ids: Tensor, mask: Tensor | None) -> tuple[Packing, Any]:
-        """The packing of inputs (B, N), and an index that brings them into its order, cut to the longest."""
+    def _packed(self, input_ids: Tensor, mask: Tensor | None) -> tuple[Packing, int]:
+        """The packing of inputs (B, N), of which the mask is on the CPU, and the longest one's word-pieces."""
         inputs, n = input_ids.shape
-        sizes = torch.full((inputs,), n) if mask is None else mask.sum(dim=-1).cpu()
+        sizes = torch.full((inputs,), n) if mask is None else mask.sum(dim=-1)
         order: Tensor | None = None
-        chosen: Any = slice(None)
         if bool((sizes[1:] > sizes[:-1]).any()):
             order = sizes.argsort(descending=True, stable=True)
-            sizes, chosen = sizes[order], sent(order, input_ids.device)
+            sizes = sizes[order]
         longest = n if mask is None else int(mask.any(dim=0).nonzero().max()) + 1
-        packing = packed(Sizes(sizes, sizes), order, self.heads, input_ids.device)
-        return packing, (chosen, slice(0, longest))
+        return packed(Sizes(sizes, sizes), order, self.heads, input_ids.device), longest
 
     def _encode(self, rows: Rows, seen: Callable[[Rows], None] | None = None, whole: bool = False) -> Rows:
         """All layers.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .block import Block, PostNormBlock, kept_heads
 from .modern_block import ModernBlock
 
-Embed = Callable[[Any, Tensor, Tensor | None], Tensor]
+Embed = Callable[[Any, Tensor, Tensor | None, Tensor | None], Tensor]
 Head = Callable[[Any, Tensor, Tensor | None], Tensor]
 
 
@@ -27,7 +27,8 @@ class Family:
     """How the shortened encoder drives a host model of one family.
 
     Attributes:
-        embed: (host, input_ids (B, N), token_type_ids or None) → (B, N, D).
+        embed: (host, input_ids (B, N), token_type_ids or None, rows (B, N) of the position embeddings or None for those
+            that the host takes) → (B, N, D).
         blocks: host → one view for each encoder layer.
         head: (host, last hidden states (B, K, D) with [CLS] at 0, their mask) → logits (B, C).
         choice_head: the same of a multiple-choice model, → (B, 1).
@@ -114,8 +115,8 @@ def _bert_stack(base: str, host: Any) -> nn.ModuleList:
     return getattr(host, base).encoder.layer
 
 
-def _bert_embed(base: str, host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-    return getattr(host, base).embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+def _bert_embed(base: str, host: Any, ids: Tensor, types: Tensor | None, positions: Tensor | None) -> Tensor:
+    return getattr(host, base).embeddings(input_ids=ids, token_type_ids=types, position_ids=positions)
 
 
 def _pooled_head(base: str, host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
@@ -145,8 +146,8 @@ _ROBERTA = Family(
 # ELECTRA
 
 
-def _electra_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-    embedded = host.electra.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+def _electra_embed(host: Any, ids: Tensor, types: Tensor | None, positions: Tensor | None) -> Tensor:
+    embedded = _bert_embed("electra", host, ids, types, positions)
     return host.electra.embeddings_project(embedded) if hasattr(host.electra, "embeddings_project") else embedded
 
 
@@ -166,9 +167,8 @@ _ELECTRA = Family(
 # ALBERT: the layers of a group share their weights
 
 
-def _albert_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-    embedded = host.albert.embeddings(input_ids, token_type_ids=token_type_ids)
-    return host.albert.encoder.embedding_hidden_mapping_in(embedded)
+def _albert_embed(host: Any, ids: Tensor, types: Tensor | None, positions: Tensor | None) -> Tensor:
+    return host.albert.encoder.embedding_hidden_mapping_in(_bert_embed("albert", host, ids, types, positions))
 
 
 def _albert_block(layer: Any, config: Any) -> Block:
@@ -218,8 +218,8 @@ _ALBERT = Family(
 # DistilBERT
 
 
-def _distilbert_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-    return host.distilbert.embeddings(input_ids)
+def _distilbert_embed(host: Any, ids: Tensor, types: Tensor | None, positions: Tensor | None) -> Tensor:
+    return host.distilbert.embeddings(ids, position_ids=positions)
 
 
 def _distilbert_blocks(host: Any) -> tuple[Block, ...]:
@@ -260,8 +260,8 @@ _DISTILBERT = Family(
 # MPNet: all layers share one bias by relative position
 
 
-def _mpnet_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-    return host.mpnet.embeddings(input_ids=input_ids)
+def _mpnet_embed(host: Any, ids: Tensor, types: Tensor | None, positions: Tensor | None) -> Tensor:
+    return host.mpnet.embeddings(input_ids=ids, position_ids=positions)
 
 
 def _mpnet_bias(encoder: Any, query: Any, positions: Tensor) -> Tensor:
@@ -301,8 +301,8 @@ _MPNET = Family(
 # ModernBERT: norms lead, rotary positions, local windows
 
 
-def _modernbert_embed(host: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-    return host.model.embeddings(input_ids=input_ids)
+def _modernbert_embed(host: Any, ids: Tensor, types: Tensor | None, positions: Tensor | None) -> Tensor:
+    return host.model.embeddings(input_ids=ids)  # attention alone knows positions
 
 
 def _modernbert_blocks(host: Any) -> tuple[Block, ...]:

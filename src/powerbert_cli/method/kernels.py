@@ -20,6 +20,11 @@ def use_kernel(name: str) -> None:
     _forced = name
 
 
+def forced_kernel() -> str:
+    """What `use_kernel` set."""
+    return _forced
+
+
 @cache
 def triton_kernels() -> ModuleType | None:
     """The module with the kernels, or None where Triton is not installed."""

@@ -49,7 +49,7 @@ def _real(real_ptr, places, n, MASKED: tl.constexpr):
 
 
 @triton.jit
-def _counted(p, rows, columns, counted_rows, DIAGONAL: tl.constexpr):
+def summed_by_column(p, rows, columns, counted_rows, DIAGONAL: tl.constexpr):
     """Attention weights that count, summed over the rows."""
     p = tl.where(counted_rows[:, None], p, 0.0)
     if not DIAGONAL:
@@ -77,7 +77,7 @@ def _one_block_kernel(
     counted = places < n
     if not PAD_QUERIES:
         counted = real
-    tl.store(out_ptr + begin + places, _counted(p, places, places, counted, DIAGONAL), mask=places < n)
+    tl.store(out_ptr + begin + places, summed_by_column(p, places, places, counted, DIAGONAL), mask=places < n)
 
 
 @triton.jit
@@ -126,7 +126,7 @@ def _column_sums_kernel(
         counted = queries < n
         if not PAD_QUERIES:
             counted = _real(real_ptr, queries, n, MASKED)
-        sums += _counted(p, queries, columns, counted, DIAGONAL)
+        sums += summed_by_column(p, queries, columns, counted, DIAGONAL)
     tl.store(out_ptr + begin + columns, sums, mask=columns < n)
 
 
