@@ -1,12 +1,34 @@
 #!/usr/bin/env bash
-# On a machine with a CUDA GPU: the tests that need one, the published configurations on real lengths, the kernel's share,
-# training: gpu.sh DATA (a folder with glue/cola and glue/rte)
-set -euo pipefail
-python -m pytest -m gpu
-bench="powerbert bench model=bert-base-random device=cuda precision=bf16 bench.engines=[eager] bench.rounds=20
-  bench.paddings=[max,longest,sorted,packed]"
-$bench task=cola task.data_dir="$1/glue/cola" retention=paper/cola batch_size=128 bench.examples=512
-$bench task=cola task.data_dir="$1/glue/cola" retention=paper/cola batch_size=1 bench.examples=12
-$bench task=rte task.data_dir="$1/glue/rte" retention=paper/rte batch_size=128 bench.examples=256
-python "$(dirname "$0")/significance_gpu.py"
-python "$(dirname "$0")/training_speed.py" --batch-size 128 --precision bf16
+# All that a CUDA GPU is needed for, in 10 minutes: gpu.sh DATA (a folder with glue/cola, glue/rte and imdb) prints what
+# docs/results/gpu.md shows, and writes it to OUT (outputs/gpu.md) as it goes, so that a run that is cut off leaves what
+# it has. gpu.sh --rehearse runs all of it on a CPU, with tiny sizes.
+set -uo pipefail
+mkdir -p "$(dirname "${OUT:=outputs/gpu.md}")"
+out="$(realpath "$OUT")"
+: > "$out"
+if [ "${1:-}" != --rehearse ]; then data="$(realpath "$1")"; fi
+cd "$(dirname "$0")/.."
+
+step() { # SECONDS TITLE COMMAND …: what it printed goes to the file, whatever became of it
+  local seconds="$1" title="$2"
+  shift 2
+  printf '\n## %s\n\n' "$title" | tee -a "$out"
+  timeout "$seconds" "$@" 2>&1 | tee -a "$out"
+  local status=${PIPESTATUS[0]}
+  if [ "$status" -ne 0 ]; then printf '\nended with %s\n' "$status" | tee -a "$out"; failed=1; fi
+}
+
+failed=0
+if [ "${1:-}" = --rehearse ]; then
+  step 600 "Launches" python benchmarks/launches.py
+  step 600 "Tests" python -m pytest -q -m gpu
+  step 600 "Times" python benchmarks/gpu.py --rehearse
+  step 600 "Training" python benchmarks/training_speed.py --rehearse --batch-size 4
+else
+  step 60 "Launches" python benchmarks/launches.py
+  step 150 "Tests" python -m pytest -q -m gpu
+  step 300 "Times" python benchmarks/gpu.py "$data" --seconds 240
+  step 30 "Significance" python benchmarks/significance_gpu.py
+  step 60 "Training" python benchmarks/training_speed.py --batch-size 32 --precision bf16
+fi
+exit "$failed"

@@ -61,11 +61,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--rehearse", action="store_true", help="with a tiny model")
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
     seq_len, lengths = PUBLISHED[given.task]
-    host = AutoModelForSequenceClassification.from_config(AutoConfig.for_model("bert"))
+    size = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64} if given.rehearse else {}
+    host = AutoModelForSequenceClassification.from_config(AutoConfig.for_model("bert", **size))
     models = {
         "fine-tuning, transformers": host,
         "fine-tuning": ShortenedModel(host, plain(seq_len, 12)),

@@ -41,7 +41,7 @@ LAYERS = [  # an import goes from a row to a lower one only; tests/test_docs.py 
     ],
     [("bench", "contenders, clocks, the timing table"), ("training", "Trainer + regulariser, distillation")],
     [("models", "folders and hub names to models, and back")],
-    [("native", "the engine of our own for a CPU")],
+    [("native", "the engine of our own for a CPU"), ("captured", "that for a GPU: a pass as one graph")],
     [("store", "stages and artifacts on disk"), ("tasks", "data, batches, metrics")],
     [("encoder", "the shortened encoder; families"), ("settings", "typed keys and their rules")],
     [("method", "significance, selection, soft-extract")],

@@ -143,13 +143,12 @@ def test_thresholds_that_keep_more_than_there_is_room_for_are_answered_without_a
     kept = model.kept_positions(**batch)
     assert shares[1] == pytest.approx(min(1, 1.1 * int((kept[0] >= 0).sum()) / 480), abs=1e-4)
     answers = []
-    real = model.forward
-    monkeypatch.setattr(model, "forward", lambda **given: answers.append(1) or real(**given))
-    with torch.no_grad():
-        assert torch.allclose(captured(**batch).logits, real(**batch).logits, atol=3e-5)
-        assert not answers
-        captured._shares = (1.0, 0.1, 0.1, 0.1)
-        assert torch.allclose(captured(**batch).logits, real(**batch).logits, atol=1e-6)
+    exact = captured._exact
+    monkeypatch.setattr(captured, "_exact", lambda *given: answers.append(1) or exact(*given))
+    assert torch.allclose(captured(**batch).logits, expected(model, batch), atol=3e-5)
+    assert not answers
+    captured._shares = (1.0, 0.1, 0.1, 0.1)
+    assert torch.allclose(captured(**batch).logits, expected(model, batch), atol=1e-6)
     assert answers
 
 
@@ -160,6 +159,22 @@ def test_batches_of_few_rows_are_answered_whole_if_one_asks_for_it():
     assert torch.allclose(captured(**small).logits, expected(whole, small), atol=3e-5)
     assert not torch.allclose(expected(model, small), expected(whole, small), atol=1e-3)
     assert torch.allclose(captured(**large).logits, expected(model, large), atol=3e-5)
+
+
+def test_an_engine_that_answers_otherwise_here_is_not_taken(monkeypatch):
+    captured = CapturedModel(ours())
+    assert captured.tried() is captured
+    read = captured._forward._read
+    for wrong, said in (
+        (lambda *given: read(*given) + 1, "answers otherwise"),
+        (lambda *given: 1 // 0, "fails on this"),
+    ):
+        monkeypatch.setattr(captured._forward, "_read", wrong)
+        with pytest.raises(NotCaptured, match=said):
+            captured.tried()
+    monkeypatch.setattr(captured._forward, "_read", lambda *given: read(*given) * float("nan"))
+    with pytest.raises(NotCaptured, match="answers otherwise"):
+        captured.tried()
 
 
 def test_inputs_are_refused_as_the_encoder_refuses_them():

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, DataCollatorWithPadding, PreTrainedModel
 
-from ..bench.contenders import TORCH_ENGINES, prepared
+from ..bench.contenders import TORCH_ENGINES, inputs_on, prepared
 from ..bench.engines import lengths_an_octave, runner
 from ..bench.int8 import CALIBRATED_ON
 from ..bench.place import DTYPES, Place, Runner, Unavailable
@@ -237,7 +237,8 @@ class Predictor:
         return [self._batch([row]) for row in tokenize(few, self.tokenizer, self.seq_len).remove_columns("length")]
 
     def _batch(self, rows: list[dict[str, Any]]) -> Batch:
-        return make_batches(rows, "longest", len(rows), self.pad, self.device, self.seq_len, self.buckets)[0]
+        device = inputs_on(self.engine, self.precision, self.device)
+        return make_batches(rows, "longest", len(rows), self.pad, device, self.seq_len, self.buckets)[0]
 
     def tokenised(self, chunk: _Chunk) -> _Chunk:
         """The same with the word-pieces of its good rows."""

@@ -17,14 +17,14 @@ from ..method.elimination import plain
 from ..method.retention import Thresholds
 from ..tasks.batches import Batch, make_batches
 from .cost import Cost, Peaks, encoder_cost, roofline_seconds, shape_of, together, total
-from .engines import as_native, lengths_an_octave, runner
+from .engines import as_packed, lengths_an_octave, runner
 from .place import DTYPES, Place, Runner, Unavailable
 from .timing import Contender
 
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
-TORCH_ENGINES = ("eager", "compile")
+TORCH_ENGINES = ("eager", "compile", "captured")  # of models on the device, in the precision
 PACKING_ENGINES = ("eager", "onnx", "openvino")  # of this encoder's models; a compiled graph has static shapes
-PACK_BY_THEMSELVES = ("ctranslate2", "native")  # whatever model they run
+PACK_BY_THEMSELVES = ("ctranslate2", "native", "captured")  # whatever model they run
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def build_contenders(
     contenders, skipped = [], []
     names = [*field.models, *(["packed"] if "plain" in field.models else [])]
     for engine, precision in ((e, p) for e in field.engines for p in field.precisions):
-        device = place.device if engine in TORCH_ENGINES and precision in DTYPES else "cpu"
+        device = inputs_on(engine, precision, place.device)
         batches = {
             p: make_batches(rows, p, batch_size, pad, device, seq_len, lengths_an_octave(engine, p))
             for p in field.paddings
@@ -110,7 +110,7 @@ def build_contenders(
                 run = _as_padded(way, padding, packs)
                 if run is None:
                     continue
-                runs = as_native(models[name]) if engine == "native" else models[name]
+                runs = as_packed(models[name]) if engine in ("native", "captured") else models[name]
                 layers = [batch_cost(batch, runs, engine) for batch in batches[padding]]
                 flops = sum(total(layer).flops for batch in layers for layer in batch)
                 found = Contender(name, engine, padding, precision, run, batches[padding], flops, answer=way)
@@ -121,6 +121,11 @@ def build_contenders(
                     found.roofline = sum(roofline_seconds(batch, peaks[precision], size) for batch in layers)
                 contenders.append(found)
     return contenders, skipped
+
+
+def inputs_on(engine: str, precision: str, device: str) -> str:
+    """The device on which an engine takes its inputs."""
+    return device if engine in TORCH_ENGINES and engine != "captured" and precision in DTYPES else "cpu"
 
 
 def _as_padded(run: Runner, padding: str, packs: bool) -> Runner | None:

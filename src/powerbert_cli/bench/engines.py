@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..captured.model import CapturedModel, NotCaptured
 from ..encoder.driven import EliminationModel, is_choice_model
 from ..encoder.families import layers_of, usable_positions
 from ..encoder.quantising import clips_of
@@ -42,7 +43,7 @@ def runner(engine: str, name: str, model: nn.Module, precision: str, place: Plac
 
     Args:
         name: of the model, unique in the folder.
-        model: for eager and compile on the device and in the precision; else on the CPU in
+        model: for eager, compile and captured on the device and in the precision; else on the CPU in
             float32.
 
     Raises:
@@ -57,6 +58,7 @@ def runner(engine: str, name: str, model: nn.Module, precision: str, place: Plac
         "eager": _eager,
         "compile": _compiled,
         "native": _native,
+        "captured": _captured,
         "onnx": _onnx,
         "openvino": _openvino,
         "ctranslate2": _ctranslate2,
@@ -122,7 +124,7 @@ def _check_torch(precision: str, place: Place) -> None:
 def _compiled(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
     """One graph for each shape: CUDA graphs on a GPU, weights as constants (freezing) on a CPU."""
     if precision == "int8":
-        raise Unavailable("int8 is for engines eager, onnx, openvino and ctranslate2")
+        raise Unavailable("int8 is for engines eager, native, onnx, openvino and ctranslate2")
     _check_torch(precision, place)
     if place.device == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise Unavailable("torch.compile needs a C++ compiler on a CPU, and finds no g++")
@@ -138,7 +140,7 @@ def _native(name: str, model: nn.Module, precision: str, place: Place) -> Runner
     _check_native(precision)
     if precision == "int8" and not place.inputs:
         raise Unavailable("native's int8 is calibrated on inputs, and there are none")
-    runs = as_native(model)
+    runs = as_packed(model)
     try:
         return calibrated(runs, place.inputs) if precision == "int8" else NativeModel(runs, DTYPES[precision])
     except (NotNative, NoLibrary) as error:
@@ -150,8 +152,19 @@ def _check_native(precision: str) -> None:
         raise Unavailable("this CPU has no bf16 of its own, which would take many times as long as fp32")
 
 
-def as_native(model: Any) -> ShortenedModel:
-    """What the native engine runs: of a plain model this encoder with everything kept."""
+def _captured(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
+    if place.device != "cuda":
+        raise Unavailable("engine captured runs on a GPU only")
+    if precision not in DTYPES:
+        raise Unavailable(f"engine captured has {', '.join(DTYPES)}, not {precision}")
+    try:
+        return CapturedModel(as_packed(model)).tried()
+    except NotCaptured as error:
+        raise Unavailable(str(error)) from error
+
+
+def as_packed(model: Any) -> ShortenedModel:
+    """What powerbert's own engines run: of a plain model this encoder with everything kept."""
     if isinstance(model, ShortenedModel):
         return model
     return ShortenedModel(model, plain(usable_positions(model.config), layers_of(model.config))).eval()

@@ -14,7 +14,7 @@ from .ratio import speedup, typical
 from .timing import Contender, whole_ones
 
 P99_CALLS = 300  # from which on three calls lie above the 99th percentile; of fewer it is the maximum or nearly so
-OWN_ENGINE = "native"
+OWN_ENGINES = ("native", "captured")
 # What a packed row stands against, and what counts of a model: the first timed.
 UNPACKED = ("sorted", "longest", "max", "buckets")
 
@@ -34,13 +34,16 @@ def table(
     plain model padded to ℓ: in a plain row the gain of padding removal, in a shortened row both gains.
     `speedup_vs_best` against the fastest model of any engine, precision and padding here that eliminates nothing and
     is not among the `inexact` names of contenders: transformers', or this encoder with everything kept.
-    `speedup_vs_others` against the fastest of these that the native engine does not run, which is what one has without
-    that. A packed row stands against transformers' length-sorted batches, or what else was timed.
+    `speedup_vs_others` against the fastest of these that powerbert's own engines do not run, which is what one has
+    without native and captured. A packed row stands against transformers' length-sorted batches, or what else was
+    timed.
     `roofline_expected` is the speed-up that this device's measured peaks let expect: the plain model's measured time
     over the contender's own roofline time. It is no limit: all weights and activations count as read from memory, and
     those that stay in a cache come faster. `roofline_reached` is the roofline time over the measured one.
     `tokens_per_s_core` counts word-pieces without padding, on a CPU; `peak_share` is the share of the device's measured
     peak that the products and attention of the model reach, of what that contender has to compute.
+    `prepared_s` is what the first pass over the batches took beyond a warm one: graphs that are compiled or recorded,
+    libraries that choose their kernels. `device_busy_s` is the time of a batch in which a GPU computed.
     """
     against = _Bases(contenders, inexact)
     return pd.DataFrame(
@@ -66,6 +69,8 @@ def table(
                 **_share_of_device(c, batch_size),
                 "rounds": len(c.seconds),
                 **_tail(c),
+                "prepared_s": c.prepared_s,
+                "device_busy_s": c.busy_s,
             }
             for c in contenders
         ]
@@ -77,7 +82,7 @@ class _Bases:
 
     Attributes:
         best: the fastest of any engine, precision and padding that eliminates nothing and is exact.
-        others: the fastest of these that the native engine does not run.
+        others: the fastest of these that powerbert's own engines do not run.
     """
 
     def __init__(self, contenders: Sequence[Contender], inexact: Collection[str]) -> None:
@@ -85,7 +90,9 @@ class _Bases:
         whole = [*(c for c in contenders if c.model == "plain"), *whole_ones(contenders)]
         whole = [c for c in whole if c.name not in inexact]
         self.best = min(whole, key=lambda c: typical(c.seconds), default=None)
-        self.others = min((c for c in whole if c.engine != OWN_ENGINE), key=lambda c: typical(c.seconds), default=None)
+        self.others = min(
+            (c for c in whole if c.engine not in OWN_ENGINES), key=lambda c: typical(c.seconds), default=None
+        )
 
     def of(self, model: str, like: Contender, padding: str | None = None) -> Contender | None:
         """Another model in the same engine and precision, and in the same padding unless one is named."""

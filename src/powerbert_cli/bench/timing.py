@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from torch.profiler import ProfilerActivity, profile
 
+from ..captured.model import CapturedModel
 from ..tasks.batches import Batch
 from .energy import energy_counter
 from .memory import peak_mb, reset_peak
@@ -32,6 +34,8 @@ class Contender:
         peak: FLOPs a second that this device was measured to reach in this precision; None if not known.
         calls: for each round the seconds of each batch.
         joules: used in all rounds; None where nothing tells.
+        prepared_s: seconds of the first passes beyond those of a warm one.
+        busy_s: seconds of a batch in which the GPU computed; None on a CPU.
         expected_s: seconds that a pass should take, see `probe`.
         answer: answers batches of any shape, where `run` is for those of few; None for `run`.
         compressed: more was removed of the model than word-vectors, or its weights have few bits.
@@ -50,6 +54,8 @@ class Contender:
     peak_memory_mb: float | None = None
     joules: float | None = None
     expected_s: float = 0.0
+    prepared_s: float = 0.0
+    busy_s: float | None = None
     answer: Callable[..., Any] | None = None
     compressed: bool = False
 
@@ -93,6 +99,21 @@ def whole_ones(contenders: Sequence[Contender]) -> list[Contender]:
     return [c for c in contenders if c.model in ("full", "packed") and not c.compressed]
 
 
+def busy_seconds(contender: Contender, device: str) -> float | None:
+    """Seconds of a batch in which the GPU computed or copied, by its own counters; None on a CPU, or if they fail."""
+    if device != "cuda":
+        return None
+    try:
+        with profile(activities=[ProfilerActivity.CUDA]) as found:
+            contender.time(device)
+    except RuntimeError as error:
+        if should_reduce_batch_size(error):
+            raise
+        return None
+    spent = sum(event.self_device_time_total for event in found.key_averages())
+    return float(spent) / 1e6 / len(contender.batches) or None
+
+
 def synchronize(device: str) -> None:
     """Waits until the device has done what it was given."""
     if device == "cuda":
@@ -114,9 +135,10 @@ def probe(contenders: Sequence[Contender], device: str, told: Told = silent) -> 
 
     def one(contender: Contender) -> None:
         first = replace(contender, batches=contender.batches[:1])
-        first.time(device)
+        cold, warm = sum(first.time(device)), sum(first.time(device))
         sizes = [batch["input_ids"].numel() for batch in contender.batches]
-        contender.expected_s = sum(first.time(device)) * sum(sizes) / sizes[0]
+        contender.expected_s = warm * sum(sizes) / sizes[0]
+        contender.prepared_s = max(0.0, cold - warm)
 
     return _each(contenders, one, "first batches", told)
 
@@ -124,17 +146,24 @@ def probe(contenders: Sequence[Contender], device: str, told: Told = silent) -> 
 def warm_up(
     contenders: Sequence[Contender], device: str, told: Told = silent
 ) -> tuple[list[Contender], list[Contender]]:
-    """Two passes each; fills `peak_memory_mb`, taken in the second, so that compiling does not count.
+    """Two passes each. Fills `peak_memory_mb`, taken in the second, so that compiling does not count, and `prepared_s`.
+    On a GPU a third pass fills `busy_s`.
 
     Returns:
         Those that are ready to be timed, and those that do not fit into memory.
     """
 
     def one(contender: Contender) -> None:
+        begun = time.perf_counter()
+        if isinstance(contender.run, CapturedModel):
+            contender.run.warm_up(contender.batches)
         contender.time(device)
+        cold = time.perf_counter() - begun
         reset_peak(device)
         contender.expected_s = sum(contender.time(device))
         contender.peak_memory_mb = peak_mb(device)
+        contender.prepared_s += max(0.0, cold - contender.expected_s)
+        contender.busy_s = busy_seconds(contender, device)
 
     return _each(contenders, one, "warm-up", told)
 

@@ -28,6 +28,7 @@ from .given import Layout
 
 GRAPHS = 64  # that are recorded; batches of further buckets are answered without one
 _LONGEST = 2048  # word-vectors of an input, which a program ranks at once
+_APART = 0.05  # of the largest logit, by which logits may differ from the encoder's, in half precision too
 _MARGIN = 1.1  # of the largest share of rows that was seen to reach a layer of thresholds
 
 
@@ -106,6 +107,36 @@ class CapturedModel:
             raise NotCaptured(f"its heads have {size} numbers in {self._forward.dtype}")
 
     @torch.inference_mode()
+    def tried(self) -> "CapturedModel":
+        """Itself, if it answers made-up inputs of several lengths as the encoder does.
+
+        Raises:
+            NotCaptured: it does not, or fails.
+        """
+        longest, vocabulary = self.seq_len, int(self.config.vocab_size)
+        sizes = torch.tensor(
+            [longest, -(-longest // 2), -(-longest // 3), *[min(longest, n) for n in (1, 2, 5, 9, 17)]]
+        )
+        ids = torch.randint(vocabulary, (len(sizes), longest), generator=torch.Generator().manual_seed(0))
+        mask = (torch.arange(longest) < sizes.unsqueeze(1)).long()
+        try:
+            found = self._logits(ids, mask.bool(), None).float()
+        except Exception as error:  # of the compiler, the driver, a library
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise NotCaptured(f"its pass fails on this device: {said[0]}") from error
+        wanted = self._exact(ids, mask).float()
+        # of most inputs: rounding can move a word-vector over the edge of what is kept, and answers with it
+        if not bool((found - wanted).abs().amax(dim=1).median() <= _APART * (1 + wanted.abs().max())):
+            raise NotCaptured("its pass answers otherwise than the encoder on this device")
+        return self
+
+    def _exact(self, ids: Tensor, mask: Tensor | None, types: Tensor | None = None) -> Tensor:
+        """Logits of the encoder itself, without a graph."""
+        given: list[Any] = [None if one is None else one.to(self.device) for one in (ids, mask, types)]
+        found: Any = ShortenedModel.forward(self.model, *given).logits
+        return found  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
     def __call__(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> SequenceClassifierOutput:
@@ -140,9 +171,7 @@ class CapturedModel:
                 logits, over = recorded.logits.clone(), recorded.over  # the next pass writes over them
             if over is None or not bool(over.any()):
                 return logits[: len(ids)]
-        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        found: Tensor = self.model(**{k: None if v is None else v.to(self.device) for k, v in given.items()}).logits
-        return found
+        return self._exact(ids, mask, types)
 
     def _planned(self, sizes: Tensor, whole: bool) -> tuple[Bucket, Tensor]:
         """The bucket of inputs of these sizes (B,), and where their rows begin in each layer, as far as it is known."""

@@ -120,7 +120,8 @@ class SoftThresholdModel(SearchModel):
 
     def _encode(self, rows: Rows, seen: Callable[[Rows], None] | None = None, whole: bool = False) -> Rows:
         self.counts = []
-        rows = super()._encode(rows._replace(log_survival=torch.zeros(len(rows.vectors)).to(rows.vectors.device)), seen)
+        survival = rows.vectors.new_zeros(len(rows.vectors), dtype=torch.float32)
+        rows = super()._encode(rows._replace(log_survival=survival), seen)
         if self.training:
             self._average(rows.packing.sizes.now.float())
         return rows

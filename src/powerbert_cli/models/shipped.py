@@ -11,6 +11,7 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto import modeling_auto
 
+from ..captured.model import CapturedModel, NotCaptured
 from ..encoder.driven import is_multiple_choice
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
@@ -37,10 +38,15 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
     Attributes:
         retention: the content of retention.json.
         engine: what answers where no gradient, loss or hidden state is asked for: `auto`, as `from_pretrained` sets it,
-            for the native engine on a CPU, as far as it runs this model and has a compiler; `eager` for PyTorch.
+            for the native engine on a CPU, as far as it runs this model and has a compiler, and in half precision on a
+            GPU for passes recorded as CUDA graphs, as far as they answer alike there; `eager` for PyTorch.
+        whole_below: on a GPU under `auto` a batch of fewer word-pieces is answered with nothing eliminated, which gives
+            other answers; 0, so that answers do not depend on the batch, unless you set it. `powerbert check` measures
+            from which size on elimination pays.
     """
 
     engine = "eager"
+    whole_below = 0
 
     base_model_prefix = "host"
     accepts_loss_kwargs = False  # Trainer: the loss is the mean over a batch
@@ -52,10 +58,10 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
         PreTrainedModel.__init__(self, host.config)
         ShortenedModel.__init__(self, host, elimination)
         self.retention = RetentionFile(self.elimination)
-        self._native: tuple[Any, list[Any], NativeModel | None] | None = None
+        self._faster: tuple[Any, ...] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_native": None}
+        return {**self.__dict__, "_faster": None}
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Any:  # type: ignore[override]
@@ -159,29 +165,33 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
                 raise ValueError(f"{name} is not available in a shortened model; leave it out")
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
-        native = None if labels is not None or output_hidden_states else self._answers_natively()
-        if native is not None:
-            found: Any = native(input_ids, attention_mask, token_type_ids).logits
+        faster = None if labels is not None or output_hidden_states else self._answers_faster()
+        if faster is not None:
+            found: Any = faster(input_ids, attention_mask, token_type_ids).logits
             output = SequenceClassifierOutput(logits=found.clone())  # a tensor that other modules can train on
         else:
             output = super().forward(input_ids, attention_mask, token_type_ids, labels, output_hidden_states)
         as_dict = self.config.return_dict if return_dict is None else return_dict
         return output if as_dict else output.to_tuple()
 
-    def _answers_natively(self) -> NativeModel | None:
-        """The native engine with the weights as they are; None where PyTorch has to answer."""
-        wants_torch = self.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
-        if self.engine != "auto" or wants_torch or torch.compiler.is_compiling() or self.device.type != "cpu":
+    def _answers_faster(self) -> NativeModel | CapturedModel | None:
+        """An engine of powerbert's own with the weights as they are; None where PyTorch has to answer."""
+        device = self.device.type
+        wants_torch = self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(device)
+        on_gpu = device == "cuda" and self.dtype in (torch.bfloat16, torch.float16)
+        if self.engine != "auto" or wants_torch or torch.compiler.is_compiling() or not (on_gpu or device == "cpu"):
             return None
-        elimination, state = self.elimination, self._views.state()
-        if self._native is None or self._native[0] is not elimination or self._native[1] != state:
+        known = (self.elimination, self._views.state(), self.whole_below)
+        if self._faster is None or self._faster[:-1] != known:
+            self._faster = None  # frees what the one before holds
+            made: NativeModel | CapturedModel | None = None
             try:
-                made = NativeModel(self)
-            except (NotNative, NoLibrary) as error:
-                log.info("PyTorch answers, not the native engine: %s", error)
-                made = None
-            self._native = (elimination, state, made)
-        return self._native[2]
+                made = CapturedModel(self, whole_below=self.whole_below).tried() if on_gpu else NativeModel(self)
+            except (NotNative, NoLibrary, NotCaptured) as error:
+                log.info("PyTorch answers, not the %s engine: %s", "captured" if on_gpu else "native", error)
+            self._faster = (*known, made)
+        found: NativeModel | CapturedModel | None = self._faster[-1]
+        return found
 
 
 class PowerBertForSequenceClassification(_PowerBertModel):
@@ -209,16 +219,21 @@ def load_shortened(folder: str | Path, engine: str = "eager") -> Any:
     Args:
         engine: eager for a `PowerBertForSequenceClassification` or a `PowerBertForMultipleChoice`, which PyTorch runs;
             native for a `NativeModel`, which answers faster on a CPU and does nothing else; in the precision that
-            `powerbert export engine=native` gave the directory, else in float32.
+            `powerbert export engine=native` gave the directory, else in float32; captured for a `CapturedModel`, which
+            does so on a GPU, in bfloat16: its `warm_up` records passes before they are needed.
 
     Raises:
         ModelError: another engine.
-        NotNative, NoLibrary: the native engine does not run this model, or not here.
+        NotNative, NoLibrary, NotCaptured: the engine does not run this model, or not here.
     """
-    if engine not in ("eager", "native"):
-        raise ModelError(f"engine={engine} is none of eager, native; bench and predict have more")
+    if engine not in ("eager", "native", "captured"):
+        raise ModelError(f"engine={engine} is none of eager, native, captured; bench and predict have more")
+    if engine == "captured" and not torch.cuda.is_available():
+        raise NotCaptured("engine=captured runs on a GPU only, and PyTorch finds none")
     read_retention(Path(folder) / RETENTION)  # before the weights
     host = load_host(str(folder), local_files_only=True)
     cls = PowerBertForMultipleChoice if is_multiple_choice(host.config) else PowerBertForSequenceClassification
     model = cls._made(str(folder), host, {"local_files_only": True})
+    if engine == "captured":
+        return CapturedModel(model.to("cuda", torch.bfloat16)).tried()
     return native_of(model, Path(folder)) if engine == "native" else model

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ..bench.contenders import TORCH_ENGINES, prepared
+from ..bench.contenders import inputs_on, prepared
 from ..bench.engines import lengths_an_octave
-from ..bench.place import DTYPES, Runner
+from ..bench.place import Runner
 from ..bench.table import compared
 from ..bench.timing import Contender, Told
 from ..settings.composed import TimedSettings
@@ -63,7 +63,7 @@ class Answered:
         known = (c.model, c.engine, c.precision, seq_len)
         if known not in self._known:
             log.info("bench: the answers of %s/%s/%s on dev", c.model, c.engine, c.precision)
-            device = self.context.device if c.engine in TORCH_ENGINES and c.precision in DTYPES else "cpu"
+            device = inputs_on(c.engine, c.precision, self.context.device)
             logits = self._logits(c.answer or c.run, seq_len, device, lengths_an_octave(c.engine, "longest"))
             labels, task = np.asarray(self.context.material.dev["labels"]), self.settings.task
             self._known[known] = compared(logits, self._exact_of(c.model, seq_len), labels, task.metric, task.kind)

@@ -57,6 +57,7 @@ def check(job: Run[Any]) -> dict[str, Any]:
         "by_the_papers_rule": nearest_seq_len(lengths),
         "cut": float(np.mean(lengths > settings.seq_len)),
         "search": _search(job),
+        "device": job.context.device,
         "pays": pays(job, host, seconds["dev_row"]),
         "seconds": seconds,
         "load": load,

@@ -17,6 +17,7 @@ from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination, plain
 from ..method.retention import Fractions
+from ..settings.bench import runs_on
 from ..stages.run import Run
 from ..tasks.batches import Batch, choose_rows, make_batches
 from .bench import calibration_inputs
@@ -42,7 +43,8 @@ def pays(job: Run[Any], host: PreTrainedModel, row_s: float) -> list[dict[str, A
         speedup, low and high (95% interval).
     """
     settings, material, device = job.settings, job.context.material, job.context.device
-    field = Field(["full", "shortened"], settings.check.engines, ["sorted"], settings.check.precisions)
+    engines = [engine for engine in settings.check.engines if runs_on(engine, device)]
+    field = Field(["full", "shortened"], engines, ["sorted"], settings.check.precisions)
     if not (field.engines and field.precisions):
         return []
     count = max(2, min(_ROWS, int(_PASS_S / max(row_s, 1e-9)), len(material.train)))

@@ -9,6 +9,7 @@ from ..bench.plan import duration
 from .console import console
 from .pays_table import say_pays
 from .tables import plain_table
+from .words import ON_A_GPU
 
 FEW = 10  # rows of a class below which its metric says nothing
 
@@ -44,6 +45,8 @@ def say_check(found: dict[str, Any], names: Sequence[str] | None, lr_soft: float
     if pays := found["pays"]:
         flops = f"{pays[0]['flops']:.2f} of the FLOPs"
         say_pays(pays, f"what dropping word-vectors to {flops} brings here by itself (95%)")
+        if found["device"] == "cuda":
+            console.print(ON_A_GPU)
     for warning in warnings(found):
         console.print(f"look at this: {warning}", style="yellow")
 

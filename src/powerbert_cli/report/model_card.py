@@ -8,6 +8,7 @@ import yaml
 from ..store.artifacts import write_text
 from .facts import facts
 from .tables import with_interval
+from .words import ON_A_GPU
 
 _LOAD = {
     (True, False): ("powerbert_cli", "PowerBertForSequenceClassification"),
@@ -34,6 +35,7 @@ def model_card(run: dict[str, Any]) -> str:
     shortened, choice = bool(run["retention"]) or run["thresholds"], settings.get("task.kind") == "multiple_choice"
     package, name = _LOAD[shortened, choice]
     what = "It drops word-vectors from layer to layer (PoWER-BERT); needs the package powerbert."
+    beyond = f"\n{ON_A_GPU}\n" if shortened else ""
     if not shortened:
         what = "A plain transformers model."
     rows = _rows(run, base, task)
@@ -59,7 +61,7 @@ tokenizer = AutoTokenizer.from_pretrained(".")
 ```
 
 Cut inputs to {settings.get("seq_len", "?")} word-pieces, as in training. Sort them by length before you batch them.
-"""
+{beyond}"""
 
 
 def _rows(run: dict[str, Any], base: str, task: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from .common import PRECISIONS
 from .rules import Part, SettingsError, at_least_one, key, one_of
 
 PADDINGS = ("max", "longest", "sorted", "buckets", "packed")
-ENGINES = ("eager", "compile", "native", "onnx", "openvino", "ctranslate2")
+ENGINES = ("eager", "compile", "native", "captured", "onnx", "openvino", "ctranslate2")
 CALIBRATED = ("native", "openvino")  # engines whose int8 needs scales from training texts
 BENCH_PRECISIONS = (*PRECISIONS, "int8")
 ENGINE_PRECISIONS = {  # of those that load files
@@ -16,8 +16,16 @@ ENGINE_PRECISIONS = {  # of those that load files
     "openvino": ("fp32", "bf16", "int8"),
     "ctranslate2": ("fp32", "bf16", "int8"),
 }
+# Word-pieces of a batch from which on dropping some should pay on a GPU, at BERT-base size: what two more kernels a
+# layer cost against the products that are saved. Worked out, not measured.
+GPU_PAYS_FROM = 1500
 BENCH_MODELS = ("plain", "full", "shortened")
 _EARLIER = {"plain-cls": "full"}  # names that are still understood
+
+
+def runs_on(engine: str, device: str) -> bool:
+    """Whether there is such an engine on cpu or cuda, whatever the model."""
+    return engine in ("eager", "compile") or (engine == "captured") == (device == "cuda")
 
 
 @dataclass(kw_only=True)
@@ -25,18 +33,19 @@ class BenchOptions:
     precisions: list[str] = key("precisions of timing: fp32, bf16, fp16, int8", " (not in compile)", common=True)
     models: list[str] = key("plain (transformers' own), full (this encoder with everything kept), shortened")
     engines: list[str] = key(
-        "how models are run: eager, compile, native, onnx, openvino, ctranslate2",
+        "how models are run: eager, compile, native, captured, onnx, openvino, ctranslate2",
         "; compile: torch.compile, one graph for each batch size and length; native: powerbert's own kernels for a "
-        "CPU, in fp32, bf16 and int8, which need g++ or clang++ at installation or first use; onnx: ONNX Runtime; "
-        "ctranslate2: plain models only; native and ctranslate2 remove padding by themselves; what is not installed or "
-        "cannot run here is skipped, with the reason",
+        "CPU, in fp32, bf16 and int8, which need g++ or clang++ at installation or first use; captured: powerbert's "
+        "own kernels for a GPU, a pass recorded as one CUDA graph; onnx: ONNX Runtime; ctranslate2: plain models only; "
+        "native, captured and ctranslate2 remove padding by themselves; what is not installed or cannot run here is "
+        "skipped, with the reason",
         common=True,
     )
     paddings: list[str] = key(
         "padding: max (to ℓ), longest, sorted, buckets, packed",
         "; longest of the batch; sorted: of like lengths; buckets: sorted and padded to one of a few lengths, for each "
         "of which openvino compiles the model; packed: in the order of arrival, full and shortened (not compile), "
-        "native and ctranslate2, against transformers' length-sorted ones",
+        "native, captured and ctranslate2, against transformers' length-sorted ones",
         common=True,
     )
     batch_sizes: list[int] | None = key("examples in a batch, one table for each; null is batch_size", common=True)
@@ -79,9 +88,9 @@ class BenchOptions:
             raise SettingsError(
                 "bench.paddings=[packed]: packed rows stand against transformers' model in other batches; add sorted"
             )
-        if "int8" in self.precisions and self.engines == ["compile"]:
+        if "int8" in self.precisions and {*self.engines} <= {"compile", "captured"}:
             raise SettingsError(
-                "bench.precisions: int8 does not run in engine compile; add eager, native, onnx or openvino"
+                "bench.precisions: engines compile and captured have no int8; add eager, native, onnx or openvino"
             )
         for name in ("batch_sizes", "seq_lens", "threads"):
             for value in getattr(self, name) or ():

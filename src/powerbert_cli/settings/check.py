@@ -9,7 +9,9 @@ from .rules import Part, at_least_one, key, one_of
 @dataclass(kw_only=True)
 class CheckOptions:
     steps: int = key("training steps that are timed, on batches of all lengths", common=True)
-    engines: list[str] = key("engines that show what dropping brings; [] for none", common=True)
+    engines: list[str] = key(
+        "engines that show what dropping brings; [] for none", ", of those that the device has", common=True
+    )
     precisions: list[str] = key(
         "their precisions, as bench.precisions; int8 is calibrated on training texts", common=True
     )

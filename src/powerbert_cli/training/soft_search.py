@@ -192,16 +192,19 @@ class _MassHistory(TrainerCallback):
         self, args: Any, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
         target: SearchModel = getattr(model, "module", model)
-        masses = target.masses().detach()
-        check_finite(masses.cpu(), f"the masses of {self.trainer.at_step()}", self.trainer.way_out())
+        loss = self.trainer.accelerator.reduce(self.trainer.task_loss, "mean")
+        # fetched at once: a GPU is waited for once a step
+        found = torch.cat((target.masses().detach(), loss.float().view(1))).cpu()
+        masses = found[:-1]
+        check_finite(masses, f"the masses of {self.trainer.at_step()}", self.trainer.way_out())
         row: dict[str, float] = {"step": state.global_step, "epoch": state.epoch or 0.0}
-        row["task_loss"] = float(self.trainer.accelerator.reduce(self.trainer.task_loss, "mean"))
+        row["task_loss"] = float(found[-1])
         weights = self.trainer.weights(masses)
         row["regularizer"] = self.trainer.regularizer_weight * float(soft_extract.regularizer(masses, weights))
         if self.trainer.controller is not None:
             row |= self.trainer.controller.update(masses, state.global_step, state.max_steps)
             self.trainer.regularizer_weight = row["lambda"]
-        row |= {f"mass_{j}": float(mass) for j, mass in enumerate(masses, start=1)}
+        row |= {f"mass_{j}": mass for j, mass in enumerate(masses.tolist(), start=1)}
         state.log_history.append(row)
 
 

@@ -84,6 +84,7 @@ def arguments(plan: Plan, folder: Path, keep_best_by: str | None) -> TrainingArg
         greater_is_better=True if keep_best_by else None,
         logging_strategy="steps",
         logging_steps=10,
+        logging_nan_inf_filter=False,  # `training_step` stops there; the filter waits for the device twice a step
         report_to="none",
         disable_tqdm=True,
         label_names=["labels"],
@@ -162,7 +163,6 @@ class ReproducibleTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         loss = super().training_step(model, inputs, num_items_in_batch)
-        # the Trainer itself looks at each step's loss too, and replaces what is not finite in its log
         step = f"step {self.state.global_step + 1}/{self.state.max_steps}"
         check_finite(float(loss), f"the training diverged: the loss of {step}", self.way_out())
         return loss
