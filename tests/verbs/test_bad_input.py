@@ -53,7 +53,7 @@ CASES = [
         ["retrain", "research.retrain.gradual=0.5", "research.retrain.train_once=true"],
         "research.retrain.gradual and research.retrain.train_once are given",
     ),
-    (["bench", "precision=int8", "bench.engines=[compile]"], "int8 does not run in engine compile; add eager"),
+    (["bench", "precision=int8", "bench.engines=[compile]"], "engines compile and captured have no int8; add eager"),
     (["retrain", "compress.bits=5"], "compress.bits=5 is none of 2, 4, 8"),
     (["retrain", "compress.sparsity=2:8"], "compress.sparsity=2:8 must be 2:4 or null"),
     (["compress", "compress.bits=4"], "are of a re-training: give them to powerbert retrain"),

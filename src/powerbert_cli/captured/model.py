@@ -6,6 +6,7 @@ Legend: B inputs of a batch, N word-pieces of the longest, L layers.
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -93,6 +94,7 @@ class CapturedModel:
         self._shares: tuple[float, ...] | None = None
         self._recorded: dict[tuple[Bucket, bool], _Recorded] = {}
         self._pool: Any = None
+        self._stream: Any = None
         self._lock = threading.Lock()  # passes share their buffers
 
     def _check(self) -> None:
@@ -120,7 +122,8 @@ class CapturedModel:
         ids = torch.randint(vocabulary, (len(sizes), longest), generator=torch.Generator().manual_seed(0))
         mask = (torch.arange(longest) < sizes.unsqueeze(1)).long()
         try:
-            found = self._logits(ids, mask.bool(), None).float()
+            with self._on_device():
+                found = self._logits(ids, mask.bool(), None).float()
         except Exception as error:  # of the compiler, the driver, a library
             said = str(error).strip().splitlines() or [type(error).__name__]
             raise NotCaptured(f"its pass fails on this device: {said[0]}") from error
@@ -151,8 +154,13 @@ class CapturedModel:
         ids = flat(input_ids).cpu()
         mask, types = (None if one is None else flat(one).cpu() for one in (attention_mask, token_type_ids))
         self.model.check_length(ids)
-        logits = self._logits(ids, real_mask(None if mask is None else mask.expand(ids.shape)), types)
+        with self._on_device():
+            logits = self._logits(ids, real_mask(None if mask is None else mask.expand(ids.shape)), types)
         return SequenceClassifierOutput(logits=logits.view(input_ids.shape[:2]) if input_ids.dim() == 3 else logits)
+
+    def _on_device(self) -> Any:
+        """Within it Triton launches where the model is, of several GPUs."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
 
     def _logits(self, ids: Tensor, mask: Tensor | None, types: Tensor | None) -> Tensor:
         sizes = torch.full((len(ids),), ids.shape[1]) if mask is None else mask.sum(dim=-1)
@@ -207,6 +215,7 @@ class CapturedModel:
         if isinstance(self.model.elimination.retention, Thresholds):
             self._shares = self._seen_shares(batches)
             self._recorded.clear()
+            self._pool = None  # it goes with the last graph
         before = len(self._recorded)
         for batch in batches:
             self(**batch)
@@ -254,16 +263,16 @@ class CapturedModel:
 
     def _record(self, made: _Recorded, whole: bool) -> _Recorded:
         """The same with a graph. All graphs share their memory: they run one after the other."""
-        current, aside = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
-        aside.wait_stream(current)
-        with torch.cuda.stream(aside):  # kernels are compiled, and libraries choose theirs, outside of the recording
+        if self._pool is None:
+            self._pool, self._stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream(self.device)
+        current = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):  # kernels are compiled, and libraries choose theirs, before the recording
             for _ in range(2):
                 self._pass(made.layout, made.buffer, whole)
-        current.wait_stream(aside)
-        if self._pool is None:
-            self._pool = torch.cuda.graph_pool_handle()
+        current.wait_stream(self._stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
             logits, over = self._pass(made.layout, made.buffer, whole)
         return made._replace(graph=graph, logits=logits, over=over)
 

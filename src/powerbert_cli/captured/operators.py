@@ -78,7 +78,8 @@ def attend(
     if kernels is None:
         return _attend(qkv, starts, sums, diagonal, at, bias, cos, sin, span, window)
     how = (longest, sums, diagonal, first_only, at, (bias, cos, sin), span, window)
-    if flash and longest > ONE_BLOCK and bias is None and cos is None:
+    half = qkv.dtype in (torch.bfloat16, torch.float16)
+    if flash and half and longest > ONE_BLOCK and bias is None and cos is None:
         context, lse = by_flash_attention(qkv, starts, longest)
         found = kernels.attend(qkv, starts, *how, lse)[1] if sums else None
     else:
