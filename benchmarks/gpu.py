@@ -25,8 +25,8 @@ from powerbert_cli.bench.contenders import Field, build_contenders, models_of
 from powerbert_cli.bench.place import Place
 from powerbert_cli.bench.ratio import speedup
 from powerbert_cli.bench.table import table
-from powerbert_cli.bench.timing import Contender, measure, warm_up
-from powerbert_cli.captured.model import CapturedModel
+from powerbert_cli.bench.timing import Contender, fill_busy, measure, warm_up
+from powerbert_cli.captured.model import tried
 from powerbert_cli.captured.operators import by_flash_attention
 from powerbert_cli.recipes.timed_models import contender_model
 from powerbert_cli.stages.run import Run
@@ -124,9 +124,7 @@ def main() -> None:
     with ExitStack() as stack:
         files = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if given.rehearse:
-            made = patch.object(
-                engines, "_captured", lambda name, model, *_: CapturedModel(engines.as_packed(model)).tried()
-            )
+            made = patch.object(engines, "_captured", lambda name, model, *_: tried(engines.as_packed(model)))
             stack.enter_context(made)
             stack.enter_context(torch.inference_mode())
         points = [(name, job, size) for name, job in jobs(given).items() for size in SIZES]
@@ -138,6 +136,7 @@ def main() -> None:
                 contenders = contenders_of(job, fields, size, Place(device, torch.get_num_threads(), files))
                 contenders, _ = warm_up(contenders, device)
                 measure(contenders, 3 if given.rehearse else ROUNDS, 10, device)
+                fill_busy(contenders, device)
                 shown(contenders, f"{name}, batches of {size}{what}", size, job.settings.seq_len)
 
 

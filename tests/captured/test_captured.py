@@ -1,5 +1,8 @@
 """The engine for a GPU, computed on a CPU: the same passes over the same buffers, without a recording."""
 
+from contextlib import contextmanager
+from itertools import pairwise
+
 import pytest
 import torch
 from compared import compare_all
@@ -7,9 +10,11 @@ from hosts import FAMILIES, described, make_host, texts
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from powerbert_cli.bench.launches import LaunchCounter
-from powerbert_cli.captured import model as captured_model
+from powerbert_cli.captured import forward, recordings
 from powerbert_cli.captured.buckets import bucket_of, stepped
-from powerbert_cli.captured.model import CapturedModel, NotCaptured
+from powerbert_cli.captured.forward import Forward
+from powerbert_cli.captured.model import CapturedModel, NotCaptured, tried
+from powerbert_cli.captured.recordings import Recordings
 from powerbert_cli.encoder.plan import bounds_of_layers
 from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
@@ -32,8 +37,8 @@ HOW = {
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_to_chance():
-    """What is not written is NaN, or the largest integer."""
-    torch.use_deterministic_algorithms(True)
+    """What is not written is NaN, or the largest integer. On a GPU PyTorch would refuse products then."""
+    torch.use_deterministic_algorithms(not torch.cuda.is_available())
     yield
     torch.use_deterministic_algorithms(False)
 
@@ -87,7 +92,7 @@ def test_a_small_batch_after_a_large_one_answers_as_alone(how):
     for one in (large, small, large, few):
         found = used(**one).logits
         assert torch.equal(found, CapturedModel(model)(**one).logits)
-        layouts.append(used._planned(one["attention_mask"].sum(-1), False)[0])
+        layouts.append(used._planned(one["attention_mask"].sum(-1), model.elimination)[0])
     assert layouts[0].inputs == layouts[1].inputs
     assert torch.isfinite(alone).all()
 
@@ -100,12 +105,16 @@ def test_batches_of_one_bucket_share_its_buffer():
 
 
 def test_beyond_so_many_buckets_nothing_is_recorded_any_more(monkeypatch):
-    monkeypatch.setattr(captured_model, "GRAPHS", 1)
-    model = ours()
+    """A larger one answers if it has room and is no waste; else the pass is computed."""
+    monkeypatch.setattr(recordings, "GRAPHS", 2)
+    model, built = ours(), []
     captured = CapturedModel(model)
-    for batch in (batch_of((12, 9)), batch_of((4,) * 30)):
+    ready = captured._passes.ready
+    monkeypatch.setattr(captured._passes, "ready", lambda *of: built.append(ready(*of)) or built[-1])
+    for batch in (batch_of((12,) * 12), batch_of((12, 9)), batch_of((11,) * 10), batch_of((4,) * 30)):
         assert torch.allclose(captured(**batch).logits, expected(model, batch), atol=3e-5)
-    assert len(captured._recorded) == 1
+    assert len(captured._passes) == 2
+    assert built[2] is built[0] and built[3] not in built[:2]
 
 
 @pytest.mark.parametrize(
@@ -125,26 +134,27 @@ def test_every_batch_fits_into_its_bucket(retention, ends_in_first):
             assert own[-1] <= room
             assert own.diff().max() <= longest
         assert all(room % 64 == 0 for room in bucket.capacities[:4])
-        assert all(b <= a for a, b in zip(bucket.capacities, bucket.capacities[1:], strict=False))
+        assert all(b <= a for a, b in pairwise(bucket.capacities))
 
 
 def test_buffers_are_by_an_eighth_larger_at_most():
     for n in range(1, 5000):
-        assert n <= stepped(n) <= max(n * 1.125, n + 0.5)
-    assert len({stepped(n) for n in range(1024, 2048)}) == 8 + 1
+        assert n <= stepped(n, 8) <= max(n * 1.125, n + 0.5)
+    assert len({stepped(n, 8) for n in range(1024, 2048)}) == 8 + 1
+    assert [stepped(n, 1) for n in (1, 2, 3, 17, 128, 129)] == [1, 2, 4, 32, 128, 256]
 
 
 def test_thresholds_that_keep_more_than_there_is_room_for_are_answered_without_a_graph(monkeypatch):
     model = ours(how="threshold")
     captured, batch = CapturedModel(model), batch_of((16,) * 30)
-    assert captured._planned(torch.tensor([16] * 30), False)[0].capacities == (512, 512, 512, 30)
+    assert captured._planned(torch.tensor([16] * 30), model.elimination)[0].capacities == (512, 512, 512, 32)
     captured.warm_up([batch])
     shares = captured._shares
     kept = model.kept_positions(**batch)
     assert shares[1] == pytest.approx(min(1, 1.1 * int((kept[0] >= 0).sum()) / 480), abs=1e-4)
     answers = []
-    exact = captured._exact
-    monkeypatch.setattr(captured, "_exact", lambda *given: answers.append(1) or exact(*given))
+    exact = captured.exact
+    monkeypatch.setattr(captured, "exact", lambda *given: answers.append(1) or exact(*given))
     assert torch.allclose(captured(**batch).logits, expected(model, batch), atol=3e-5)
     assert not answers
     captured._shares = (1.0, 0.1, 0.1, 0.1)
@@ -161,20 +171,128 @@ def test_batches_of_few_rows_are_answered_whole_if_one_asks_for_it():
     assert torch.allclose(captured(**large).logits, expected(model, large), atol=3e-5)
 
 
-def test_an_engine_that_answers_otherwise_here_is_not_taken(monkeypatch):
-    captured = CapturedModel(ours())
-    assert captured.tried() is captured
-    read = captured._forward._read
-    for wrong, said in (
-        (lambda *given: read(*given) + 1, "answers otherwise"),
-        (lambda *given: 1 // 0, "fails on this"),
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_an_engine_that_answers_otherwise_here_is_not_taken(family, monkeypatch):
+    """Tried on made-up inputs: also where only long inputs are wrong, or what is kept."""
+    long = described((90, 40, 9), 200)
+    model = ShortenedModel(make_host(family, max_position_embeddings=256), long).eval()
+    assert isinstance(tried(model), CapturedModel)
+    read, attended, choose = Forward._read, Forward._attended, forward.choose
+
+    def noise(self, layer, h, starts, longest, *others):
+        context, sums = attended(self, layer, h, starts, longest, *others)
+        for begin, end in pairwise(starts.tolist()):
+            if end - begin > 100:
+                context[begin:end] = torch.randn(end - begin, context.shape[1])
+        return context, sums
+
+    for where, name, wrong, said in (
+        (Forward, "_read", lambda *given: read(*given) + 1, "answers otherwise"),
+        (Forward, "_read", lambda *given: read(*given) * float("nan"), "answers otherwise"),
+        (Forward, "_read", lambda *given: 1 // 0, "fails on this device: integer division"),
+        (Forward, "_attended", noise, "answers otherwise"),
+        (forward, "choose", lambda scores, *given: choose(torch.rand_like(scores), *given), "answers otherwise"),
     ):
-        monkeypatch.setattr(captured._forward, "_read", wrong)
-        with pytest.raises(NotCaptured, match=said):
-            captured.tried()
-    monkeypatch.setattr(captured._forward, "_read", lambda *given: read(*given) * float("nan"))
-    with pytest.raises(NotCaptured, match="answers otherwise"):
-        captured.tried()
+        with monkeypatch.context() as patch, pytest.raises(NotCaptured, match=said):
+            patch.setattr(where, name, wrong)
+            tried(model)
+
+
+class Cuda:
+    """Stands for torch.cuda: what is called in which order; a graph computes its pass when it is replayed."""
+
+    def __init__(self, monkeypatch, fails=False):
+        self.calls, self.current, self.fails = [], "users", fails
+        for name in ("current_stream", "set_stream", "stream", "Stream", "graph", "CUDAGraph", "Event"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+
+    class Stream:
+        def wait_stream(self, other):
+            pass
+
+    class CUDAGraph:
+        pass
+
+    def current_stream(self):
+        cuda = self
+
+        class Current:
+            def wait_stream(self, other):
+                cuda.calls.append("wait for the warm-up")
+
+            def wait_event(self, event):
+                cuda.calls.append("wait for the pass before")
+
+        return Current()
+
+    def set_stream(self, stream):
+        self.current = "users"
+
+    @contextmanager
+    def stream(self, aside):
+        self.calls.append("warm up")
+        yield
+
+    @contextmanager
+    def graph(self, graph, pool, capture_error_mode):
+        assert (pool, capture_error_mode) == ("pool", "thread_local")
+        self.calls.append("record")
+        self.current = "recording"
+        yield
+        if self.fails:
+            raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        self.current = "users"
+        graph.replay = lambda: self.calls.append("replay")
+
+    def Event(self):
+        class Done:
+            def record(done):
+                self.calls.append("done")
+
+        return Done()
+
+
+def test_a_pass_is_recorded_once_and_replayed_after_the_one_before(monkeypatch):
+    model = ours()
+    passes, cuda = Recordings(Forward(model, True)), Cuda(monkeypatch)
+    passes._on_gpu = True
+    sizes = torch.tensor([7, 5])
+    bucket = bucket_of(model.elimination, sizes, 3, True)
+    recorded = passes.ready(bucket, model.elimination)
+    assert cuda.calls == ["warm up", "wait for the warm-up", "record"]
+    assert passes.ready(bucket, model.elimination) is recorded
+    words = torch.zeros(recorded.layout.size, dtype=torch.int32)
+    for _ in range(2):
+        logits, over = passes.answer(recorded, words)
+        assert logits.shape == (2, 2) and logits.data_ptr() != recorded.logits.data_ptr() and over is None
+    assert cuda.calls[3:] == ["replay", "done", "wait for the pass before", "replay", "done"]
+
+
+def test_a_recording_that_fails_leaves_the_users_stream_and_still_answers(monkeypatch, caplog):
+    model, batch = ours(), batch_of((7, 5))
+    captured, cuda = CapturedModel(model), Cuda(monkeypatch, fails=True)
+    captured._passes._on_gpu = True
+    assert torch.allclose(captured(**batch).logits, expected(model, batch), atol=3e-5)
+    assert cuda.current == "users" and caplog.text.count("have no graph: operation not permitted") == 1
+    captured(**batch)
+    assert cuda.calls.count("record") == 1  # not again in each answer
+    made = CapturedModel.__init__
+
+    def on_gpu(self, *given, **options):
+        made(self, *given, **options)
+        self._passes._on_gpu = True
+
+    monkeypatch.setattr(CapturedModel, "__init__", on_gpu)
+    with pytest.raises(NotCaptured, match="cannot be recorded on this device: operation not permitted when"):
+        tried(model)
+
+
+def test_types_that_are_alike_for_all_inputs_may_be_given_once():
+    model, batch = ours(), batch_of((9, 4, 12))
+    types = (torch.arange(12) > 5).long().unsqueeze(0)
+    found = CapturedModel(model)(**batch, token_type_ids=types).logits
+    assert torch.allclose(found, expected(model, {**batch, "token_type_ids": types.expand(3, 12)}), atol=3e-5)
 
 
 def test_inputs_are_refused_as_the_encoder_refuses_them():
@@ -193,9 +311,12 @@ def test_inputs_are_refused_as_the_encoder_refuses_them():
         (lambda: ours(make_host(hidden_act="tanh")), "its activation Tanh is none of"),
         (lambda: SoftExtractModel(make_host(), described(None, 16)), "it runs shortened models"),
         (
-            lambda: ShortenedModel(make_host(max_position_embeddings=4096), described((9, 5, 2), 4096)),
+            lambda: ShortenedModel(make_host(max_position_embeddings=4096), described((9, 5, 2), 4096)).eval(),
             "up to 4096 word-vectors, more than 2048",
         ),
+        (lambda: ours().train(), "in training mode"),
+        (lambda: ours(make_host("modernbert", local_attention=1)), "attend to themselves alone"),
+        (lambda: ours(make_host("electra", choice=True, summary_type="mean")), "averages over all places"),
     ],
 )
 def test_what_it_does_not_run_is_said(make, why):

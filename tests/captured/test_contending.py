@@ -18,10 +18,10 @@ from powerbert_cli.models.shipped import PowerBertForSequenceClassification, loa
 from powerbert_cli.settings.bench import ENGINES, runs_on
 
 
-def test_it_runs_on_a_gpu_alone_and_without_int8(tmp_path):
+def test_it_runs_on_a_gpu_alone_and_in_half_precision(tmp_path):
     for place, precision, why in (
         (Place("cpu", 1, tmp_path), "fp32", "engine captured runs on a GPU only"),
-        (Place("cuda", 1, tmp_path), "int8", "engine captured has fp32, bf16, fp16, not int8"),
+        (Place("cuda", 1, tmp_path), "fp32", "engine captured has bf16 and fp16, not fp32"),
     ):
         with pytest.raises(Unavailable, match=why):
             runner("captured", "plain", make_host(), precision, place)

@@ -197,6 +197,27 @@ def test_inference_on_a_cpu_is_the_native_engines(folder, batch, natively):
         assert alike() and len(natively) == 8
 
 
+@pytest.mark.parametrize("family", ["modernbert", "mpnet"])
+def test_it_sees_changed_weights_of_every_family(family, natively):
+    """Also those that are in no linear layer of a block, and that a table was made of."""
+    model = PowerBertForSequenceClassification(make_host(family), described((9, 5, 2), 16)).eval()
+    model.engine = "auto"
+    ids = torch.randint(5, 90, (3, 12), generator=torch.Generator().manual_seed(0))
+
+    def alike():
+        with torch.no_grad():
+            return torch.allclose(model(ids).logits, ShortenedModel.forward(model, ids).logits, atol=1e-5)
+
+    assert alike()
+    with torch.no_grad():
+        for name, parameter in model.host.named_parameters():
+            if any(part in name for part in ("relative_attention_bias", "Wqkv", "norm", "embeddings", "classifier")):
+                parameter.mul_(1.3)
+                assert alike(), name
+    model.load_state_dict({name: 0.8 * one for name, one in model.state_dict().items()})
+    assert alike() and natively
+
+
 def test_whatever_else_is_asked_pytorch_answers(folder, batch, natively, caplog):
     model = PowerBertForSequenceClassification.from_pretrained(folder)
     assert model(**batch).logits.requires_grad

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..captured.model import CapturedModel, NotCaptured
+from ..captured.model import NotCaptured, tried
 from ..encoder.driven import EliminationModel, is_choice_model
 from ..encoder.families import layers_of, usable_positions
 from ..encoder.quantising import clips_of
@@ -155,10 +155,10 @@ def _check_native(precision: str) -> None:
 def _captured(name: str, model: nn.Module, precision: str, place: Place) -> Runner:
     if place.device != "cuda":
         raise Unavailable("engine captured runs on a GPU only")
-    if precision not in DTYPES:
-        raise Unavailable(f"engine captured has {', '.join(DTYPES)}, not {precision}")
+    if precision not in ("bf16", "fp16"):
+        raise Unavailable(f"engine captured has bf16 and fp16, not {precision}")
     try:
-        return CapturedModel(as_packed(model)).tried()
+        return tried(as_packed(model))
     except NotCaptured as error:
         raise Unavailable(str(error)) from error
 

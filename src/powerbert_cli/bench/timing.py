@@ -1,5 +1,6 @@
 """Contenders in one process, alternating."""
 
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -99,19 +100,20 @@ def whole_ones(contenders: Sequence[Contender]) -> list[Contender]:
     return [c for c in contenders if c.model in ("full", "packed") and not c.compressed]
 
 
-def busy_seconds(contender: Contender, device: str) -> float | None:
-    """Seconds of a batch in which the GPU computed or copied, by its own counters; None on a CPU, or if they fail."""
+@torch.inference_mode()
+def fill_busy(contenders: Sequence[Contender], device: str) -> None:
+    """Fills `busy_s` by a GPU's own counters, where they can be read; after the rounds, as counting slows."""
     if device != "cuda":
-        return None
-    try:
-        with profile(activities=[ProfilerActivity.CUDA]) as found:
-            contender.time(device)
-    except RuntimeError as error:
-        if should_reduce_batch_size(error):
-            raise
-        return None
-    spent = sum(event.self_device_time_total for event in found.key_averages())
-    return float(spent) / 1e6 / len(contender.batches) or None
+        return
+    os.environ.setdefault("TEARDOWN_CUPTI", "0")  # CUDA graphs do not survive counters that come and go
+    for contender in contenders:
+        try:
+            with profile(activities=[ProfilerActivity.CUDA]) as found:
+                contender.time(device)
+        except RuntimeError:
+            return
+        spent = sum(event.self_device_time_total for event in found.key_averages())
+        contender.busy_s = float(spent) / 1e6 / len(contender.batches) or None
 
 
 def synchronize(device: str) -> None:
@@ -147,7 +149,6 @@ def warm_up(
     contenders: Sequence[Contender], device: str, told: Told = silent
 ) -> tuple[list[Contender], list[Contender]]:
     """Two passes each. Fills `peak_memory_mb`, taken in the second, so that compiling does not count, and `prepared_s`.
-    On a GPU a third pass fills `busy_s`.
 
     Returns:
         Those that are ready to be timed, and those that do not fit into memory.
@@ -155,15 +156,15 @@ def warm_up(
 
     def one(contender: Contender) -> None:
         begun = time.perf_counter()
-        if isinstance(contender.run, CapturedModel):
-            contender.run.warm_up(contender.batches)
+        run = contender.run
+        recorded_mb = run.warm_up(contender.batches).megabytes if isinstance(run, CapturedModel) else 0.0
         contender.time(device)
         cold = time.perf_counter() - begun
         reset_peak(device)
         contender.expected_s = sum(contender.time(device))
-        contender.peak_memory_mb = peak_mb(device)
+        peak = peak_mb(device)
+        contender.peak_memory_mb = None if peak is None else peak + recorded_mb  # a replay allocates nothing
         contender.prepared_s += max(0.0, cold - contender.expected_s)
-        contender.busy_s = busy_seconds(contender, device)
 
     return _each(contenders, one, "warm-up", told)
 

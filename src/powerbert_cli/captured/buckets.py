@@ -10,7 +10,8 @@ from torch import Tensor
 from ..method.elimination import Elimination
 from ..method.retention import Fractions, Thresholds, quota
 
-_STEPS = 8  # sizes an octave: buffers are by a sixteenth larger than needed, on average
+# Sizes an octave. More of them waste less of a buffer, and need more graphs: rows decide how long products take.
+_ROW_STEPS, _INPUT_STEPS = 8, 4
 _ROWS = 64  # of which matrix products take tiles
 
 
@@ -31,14 +32,15 @@ class Bucket:
     def rows(self) -> int:
         return self.capacities[0]
 
-    def holds(self, bounds: Tensor) -> bool:
-        """Whether rows that begin so, (L + 1, B + 1) or (1, B + 1), fit."""
-        return all(int(own[-1]) <= room for own, room in zip(bounds, self.capacities, strict=False))
+    def holds(self, other: "Bucket") -> bool:
+        """Whether all batches of another bucket fit into this one."""
+        pairs = (*zip(self.capacities, other.capacities, strict=True), *zip(self.longest, other.longest, strict=True))
+        return self.inputs >= other.inputs and all(own >= needed for own, needed in pairs)
 
 
-def stepped(n: int) -> int:
-    """The next of a few sizes, `_STEPS` of them an octave."""
-    step = 1 << max(0, (n - 1).bit_length() - _STEPS.bit_length())
+def stepped(n: int, steps: int) -> int:
+    """The next of a few sizes, so many of them an octave, a power of 2."""
+    step = 1 << max(0, (n - 1).bit_length() - steps.bit_length())
     return -(-n // step) * step
 
 
@@ -57,9 +59,9 @@ def bucket_of(
         sizes: (B,) int64 on the CPU.
         shares: of the rows, how many reach each layer of thresholds, and leave the last; see `Shares`.
     """
-    inputs = stepped(len(sizes))
-    longest = min(elimination.seq_len, stepped(int(sizes.max())))
-    rows = min(_in_tiles(stepped(int(sizes.sum()))), _in_tiles(inputs * longest))
+    inputs = stepped(len(sizes), _INPUT_STEPS)
+    longest = min(elimination.seq_len, stepped(int(sizes.max()), 1))  # a kernel's blocks are powers of 2
+    rows = min(_in_tiles(stepped(int(sizes.sum()), _ROW_STEPS)), _in_tiles(inputs * longest))
     retention, room, most = elimination.retention, [rows], [longest]
     for j in range(layers):
         if ends_in_first and j == layers - 1:

@@ -106,8 +106,8 @@ def attend_blocks_kernel(
     WINDOW: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One program for each block of queries of an input and head: context, and the scores' log-sum-exp."""
-    h, start, n = _span(tl.program_id(1).to(tl.int64), starts_ptr, heads)
-    first = tl.program_id(0) * BLOCK
+    h, start, n = _span(tl.program_id(0).to(tl.int64), starts_ptr, heads)
+    first = tl.program_id(1) * BLOCK
     if first < n:
         q_ptr = qkv_ptr + start * row + h * S
         queries = first + tl.arange(0, BLOCK)
@@ -141,8 +141,8 @@ def column_sums_kernel(
     WINDOW: tl.constexpr, DIAGONAL: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One program for each block of keys of an input and head, which goes over all queries: sums by column."""
-    h, start, n = _span(tl.program_id(1).to(tl.int64), starts_ptr, heads)
-    first = tl.program_id(0) * BLOCK
+    h, start, n = _span(tl.program_id(0).to(tl.int64), starts_ptr, heads)
+    first = tl.program_id(1) * BLOCK
     if first < n:
         q_ptr = qkv_ptr + start * row + h * S
         keys = first + tl.arange(0, BLOCK)
@@ -332,10 +332,10 @@ def attend(
     blocks = triton.cdiv(longest, _BLOCK)
     if lse is None:
         lse = qkv.new_empty(heads, rows, dtype=torch.float32)
-        grid = (1 if first_only else blocks, programs)
+        grid = (programs, 1 if first_only else blocks)
         attend_blocks_kernel[grid](*given, context, lse, *numbers, BLOCK=_BLOCK, num_warps=4, **how)
     if sums:
-        column_sums_kernel[(blocks, programs)](
+        column_sums_kernel[(programs, blocks)](
             *given, lse, found, *numbers, BLOCK=_BLOCK, DIAGONAL=diagonal, num_warps=4, **how
         )
     return context, found

@@ -6,7 +6,7 @@ Legend: B inputs of a batch, N word-pieces of the longest, L layers.
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..encoder.arranged import NotArranged
 from ..encoder.driven import flat, real_mask
-from ..encoder.families import counts_from_padding
+from ..encoder.families import counted_from
 from ..encoder.plan import bounds_of_layers
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError, brings
@@ -25,10 +25,10 @@ from ..method.kernels import triton_kernels
 from ..method.retention import Thresholds
 from .buckets import Bucket, bucket_of
 from .forward import Forward
-from .given import Layout
+from .recordings import Recordings
 
-GRAPHS = 64  # that are recorded; batches of further buckets are answered without one
 _LONGEST = 2048  # word-vectors of an input, which a program ranks at once
+_HEADS = (16, 32, 64, 128)  # sizes that the kernels hold in registers, in half precision
 _APART = 0.05  # of the largest logit, by which logits may differ from the encoder's, in half precision too
 _MARGIN = 1.1  # of the largest share of rows that was seen to reach a layer of thresholds
 
@@ -50,26 +50,12 @@ class WarmUp(NamedTuple):
     megabytes: float
 
 
-class _Recorded(NamedTuple):
-    """
-    Attributes:
-        layout: of `buffer`, which the pass reads.
-        graph: None where the pass is computed anew each time; else it writes `logits` and `over`.
-    """
-
-    layout: Layout
-    buffer: Tensor
-    graph: Any = None
-    logits: Tensor | None = None
-    over: Tensor | None = None
-
-
 class CapturedModel:
     """Answers as the model does, on its device and in its type; called with the same tensors, best on the CPU.
 
     On a GPU a pass is recorded the first time that a batch falls into its bucket, which takes seconds: `warm_up` does
-    so beforehand. On a CPU passes are computed by plain operators, for tests. It holds copies of weights: a model that
-    changes afterwards needs another one.
+    so beforehand. On a CPU passes are computed by plain operators, for tests. A model whose weights change afterwards
+    needs another one.
 
     Args:
         model: in evaluation mode, on the device and in the type that are to answer.
@@ -90,54 +76,24 @@ class CapturedModel:
         self.device = self._forward.device
         self._check()
         self._everything = plain(model.seq_len, model.layers)
-        self._padding = model.config.pad_token_id if counts_from_padding(model.config) else None
+        self._padding = counted_from(model.config)
         self._shares: tuple[float, ...] | None = None
-        self._recorded: dict[tuple[Bucket, bool], _Recorded] = {}
-        self._pool: Any = None
-        self._stream: Any = None
+        self._passes = Recordings(self._forward)
         self._lock = threading.Lock()  # passes share their buffers
 
     def _check(self) -> None:
-        if self.seq_len > _LONGEST:
+        if self.model.training:
+            raise NotCaptured("it is in training mode; call its eval() first")
+        retention, layers = self.model.elimination.retention, self._forward.layers
+        if self.seq_len > _LONGEST and any(retention.drops(j, self.seq_len) for j in range(len(layers))):
             raise NotCaptured(f"its inputs have up to {self.seq_len} word-vectors, more than {_LONGEST}")
         if self.device.type != "cuda":
             return
-        kernels, size = triton_kernels(), self._forward.layers[0].size
-        if kernels is None:
+        if triton_kernels() is None:
             raise NotCaptured(f"triton is not installed: {brings('gpu')}")
-        if not kernels.serves(torch.empty(0, size, dtype=self._forward.dtype)):
-            raise NotCaptured(f"its heads have {size} numbers in {self._forward.dtype}")
-
-    @torch.inference_mode()
-    def tried(self) -> "CapturedModel":
-        """Itself, if it answers made-up inputs of several lengths as the encoder does.
-
-        Raises:
-            NotCaptured: it does not, or fails.
-        """
-        longest, vocabulary = self.seq_len, int(self.config.vocab_size)
-        sizes = torch.tensor(
-            [longest, -(-longest // 2), -(-longest // 3), *[min(longest, n) for n in (1, 2, 5, 9, 17)]]
-        )
-        ids = torch.randint(vocabulary, (len(sizes), longest), generator=torch.Generator().manual_seed(0))
-        mask = (torch.arange(longest) < sizes.unsqueeze(1)).long()
-        try:
-            with self._on_device():
-                found = self._logits(ids, mask.bool(), None).float()
-        except Exception as error:  # of the compiler, the driver, a library
-            said = str(error).strip().splitlines() or [type(error).__name__]
-            raise NotCaptured(f"its pass fails on this device: {said[0]}") from error
-        wanted = self._exact(ids, mask).float()
-        # of most inputs: rounding can move a word-vector over the edge of what is kept, and answers with it
-        if not bool((found - wanted).abs().amax(dim=1).median() <= _APART * (1 + wanted.abs().max())):
-            raise NotCaptured("its pass answers otherwise than the encoder on this device")
-        return self
-
-    def _exact(self, ids: Tensor, mask: Tensor | None, types: Tensor | None = None) -> Tensor:
-        """Logits of the encoder itself, without a graph."""
-        given: list[Any] = [None if one is None else one.to(self.device) for one in (ids, mask, types)]
-        found: Any = ShortenedModel.forward(self.model, *given).logits
-        return found  # type: ignore[no-any-return]
+        size, dtype = layers[0].size, self._forward.dtype
+        if size not in _HEADS or dtype not in (torch.bfloat16, torch.float16):
+            raise NotCaptured(f"its heads have {size} numbers in {dtype}, its kernels take {_HEADS} in half precision")
 
     @torch.inference_mode()
     def __call__(
@@ -154,44 +110,59 @@ class CapturedModel:
         ids = flat(input_ids).cpu()
         mask, types = (None if one is None else flat(one).cpu() for one in (attention_mask, token_type_ids))
         self.model.check_length(ids)
-        with self._on_device():
-            logits = self._logits(ids, real_mask(None if mask is None else mask.expand(ids.shape)), types)
+        mask = real_mask(None if mask is None else mask.expand(ids.shape))
+        logits = self.logits(ids, mask, None if types is None else types.expand(ids.shape))
         return SequenceClassifierOutput(logits=logits.view(input_ids.shape[:2]) if input_ids.dim() == 3 else logits)
 
     def _on_device(self) -> Any:
-        """Within it Triton launches where the model is, of several GPUs."""
-        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+        """Within it Triton launches where the model is, of several GPUs, and nothing is cast by itself."""
+        stack = ExitStack()
+        if self.device.type == "cuda":
+            stack.enter_context(torch.cuda.device(self.device))
+        stack.enter_context(torch.autocast(self.device.type, enabled=False))
+        return stack
 
-    def _logits(self, ids: Tensor, mask: Tensor | None, types: Tensor | None) -> Tensor:
+    @torch.inference_mode()
+    def logits(self, ids: Tensor, mask: Tensor | None, types: Tensor | None = None, whole: bool = False) -> Tensor:
+        """Of (B, N) on the CPU, (B, C) on the model's device.
+
+        Args:
+            mask: bool, True for real word-pieces.
+            whole: nothing is eliminated.
+        """
         sizes = torch.full((len(ids),), ids.shape[1]) if mask is None else mask.sum(dim=-1)
-        whole = int(sizes.sum()) < self.whole_below
-        bucket, bounds = self._planned(sizes, whole)
-        with self._lock:
-            recorded = self._ready(bucket, whole)
-            tables = self._tables(ids, types)
-            pinned = self.device.type == "cuda"
-            recorded.buffer.copy_(recorded.layout.filled(bounds, mask, tables, pinned), non_blocking=True)
-            if recorded.graph is None:
-                logits, over = self._pass(recorded.layout, recorded.buffer, whole)
-            else:
-                recorded.graph.replay()
-                assert recorded.logits is not None
-                logits, over = recorded.logits.clone(), recorded.over  # the next pass writes over them
+        whole = whole or int(sizes.sum()) < self.whole_below
+        elimination = self._everything if whole else self.model.elimination
+        bucket, bounds = self._planned(sizes, elimination)
+        with self._lock, self._on_device():
+            recorded = self._passes.ready(bucket, elimination)
+            words = recorded.layout.filled(bounds, mask, self._tables(ids, types), pinned=self.device.type == "cuda")
+            logits, over = self._passes.answer(recorded, words)
             if over is None or not bool(over.any()):
                 return logits[: len(ids)]
-        return self._exact(ids, mask, types)
+        return self.exact(ids, mask, types)
 
-    def _planned(self, sizes: Tensor, whole: bool) -> tuple[Bucket, Tensor]:
+    @torch.inference_mode()
+    def exact(self, ids: Tensor, mask: Tensor | None, types: Tensor | None = None, whole: bool = False) -> Tensor:
+        """Logits of the encoder itself, without a graph; see `logits`."""
+        given: list[Any] = [None if one is None else one.to(self.device) for one in (ids, mask, types)]
+        with self._on_device(), self.model.eliminating(self._everything) if whole else nullcontext():
+            found: Any = ShortenedModel.forward(self.model, *given).logits
+        return found  # type: ignore[no-any-return]
+
+    def _planned(self, sizes: Tensor, elimination: Elimination) -> tuple[Bucket, Tensor]:
         """The bucket of inputs of these sizes (B,), and where their rows begin in each layer, as far as it is known."""
-        elimination, layers, ends = self._eliminates(whole), self.model.layers, self.model.ends_in_first
+        layers, ends = self.model.layers, self.model.ends_in_first
         if isinstance(elimination.retention, Thresholds):
             bounds = F.pad(sizes.cumsum(0), (1, 0)).int().unsqueeze(0)
         else:
             bounds = bounds_of_layers(elimination, sizes, layers, ends)
         return bucket_of(elimination, sizes, layers, ends, self._shares), bounds
 
-    def _eliminates(self, whole: bool) -> Elimination:
-        return self._everything if whole else self.model.elimination
+    @property
+    def failure(self) -> str | None:
+        """Why a pass could not be recorded, so that it is computed without a graph; None if all were."""
+        return self._passes.failure
 
     def _tables(self, ids: Tensor, types: Tensor | None) -> dict[str, Tensor | None]:
         places = torch.arange(ids.shape[1]).expand(ids.shape)
@@ -212,16 +183,15 @@ class CapturedModel:
         """
         batches = list(batches)
         begun, held = time.perf_counter(), self._memory()
-        if isinstance(self.model.elimination.retention, Thresholds):
+        if batches and isinstance(self.model.elimination.retention, Thresholds):
             self._shares = self._seen_shares(batches)
-            self._recorded.clear()
-            self._pool = None  # it goes with the last graph
-        before = len(self._recorded)
+            self._passes.clear()
+        before = len(self._passes)
         for batch in batches:
             self(**batch)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        made = len(self._recorded) - before
+        made = len(self._passes) - before
         return WarmUp(made, time.perf_counter() - begun, (self._memory() - held) / 2**20)
 
     def rehearsal(self, sizes: Tensor) -> Callable[[], Tensor]:
@@ -229,9 +199,10 @@ class CapturedModel:
 
         Also for models on the device `meta`, whose tensors have no values, so that nothing in a pass can ask for one.
         """
-        bucket, _ = self._planned(sizes, whole=False)
-        made = self._ready(bucket, whole=False)
-        return lambda: self._pass(made.layout, made.buffer, whole=False)[0]
+        elimination = self.model.elimination
+        bucket, _ = self._planned(sizes, elimination)
+        made = self._passes.ready(bucket, elimination)
+        return lambda: self._passes.compute(made)[0]
 
     def _memory(self) -> int:
         return torch.cuda.memory_reserved(self.device) if self.device.type == "cuda" else 0
@@ -243,38 +214,48 @@ class CapturedModel:
             given = {name: flat(one).to(self.device) for name, one in batch.items()}
             mask = given.get("attention_mask")
             begun = given["input_ids"].numel() if mask is None else int(mask.sum())
-            own = [1.0, *(int((one >= 0).sum()) / begun for one in self.model.kept_positions(**given))]
+            with self._on_device():
+                kept = self.model.kept_positions(**given)
+            own = [1.0, *(int((one >= 0).sum()) / begun for one in kept)]
             largest = [max(pair) for pair in zip(largest, own, strict=True)]
         return tuple(min(1.0, round(_MARGIN * share, 4)) for share in largest)
 
-    def _ready(self, bucket: Bucket, whole: bool) -> _Recorded:
-        found = self._recorded.get((bucket, whole))
-        if found is None:
-            elimination = self._eliminates(whole)
-            steps = 1 if isinstance(elimination.retention, Thresholds) else self.model.layers + 1
-            layout = Layout(bucket, steps, bool(elimination.protected_tokens), self._forward.placed)
-            found = _Recorded(layout, torch.zeros(layout.size, dtype=torch.int32, device=self.device))
-            if len(self._recorded) >= GRAPHS:
-                return found
-            if self.device.type == "cuda":
-                found = self._record(found, whole)
-            self._recorded[bucket, whole] = found
-        return found
 
-    def _record(self, made: _Recorded, whole: bool) -> _Recorded:
-        """The same with a graph. All graphs share their memory: they run one after the other."""
-        if self._pool is None:
-            self._pool, self._stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream(self.device)
-        current = torch.cuda.current_stream(self.device)
-        self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):  # kernels are compiled, and libraries choose theirs, before the recording
-            for _ in range(2):
-                self._pass(made.layout, made.buffer, whole)
-        current.wait_stream(self._stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
-            logits, over = self._pass(made.layout, made.buffer, whole)
-        return made._replace(graph=graph, logits=logits, over=over)
+def tried(model: ShortenedModel, whole_below: int = 0) -> CapturedModel:
+    """A model's passes, if they answer made-up inputs as the encoder does; with PyTorch's attention of variable length,
+    or without where that fails.
 
-    def _pass(self, layout: Layout, buffer: Tensor, whole: bool) -> tuple[Tensor, Tensor | None]:
-        return self._forward(layout.views(buffer), layout.bucket, self._eliminates(whole))
+    Raises:
+        NotCaptured: they do not, or fail.
+    """
+    try:
+        return _tried(CapturedModel(model, whole_below=whole_below))
+    except NotCaptured:
+        return _tried(CapturedModel(model, flash=False, whole_below=whole_below))
+
+
+def _tried(captured: CapturedModel) -> CapturedModel:
+    """Itself.
+
+    With nothing eliminated all answers have to agree. With elimination most do, of long and of short inputs: rounding
+    can move a word-vector over the edge of what is kept, and the answer with it.
+    """
+    longest, vocabulary = captured.seq_len, int(captured.config.vocab_size)
+    sizes = torch.tensor([min(longest, n) for n in (1, 2, 9, 17, 40, 64, 65, 100, 128, 129, 200, 300, longest)])
+    ids = torch.randint(vocabulary, (len(sizes), int(sizes.max())), generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(ids.shape[1]) < sizes.unsqueeze(1)
+    for whole in (True, False):
+        try:
+            found, wanted = (answer(ids, mask, whole=whole).float() for answer in (captured.logits, captured.exact))
+        except Exception as error:
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise NotCaptured(f"its pass fails on this device: {said[0]}") from error
+        if captured.failure is not None:
+            raise NotCaptured(f"its pass cannot be recorded on this device: {captured.failure}")
+        apart = (found - wanted).abs().amax(dim=1).cpu()
+        limit = _APART * (1 + float(wanted.abs().max()))
+        groups = [apart[sizes <= 64], apart[sizes > 64]]
+        checked = [apart.max()] if whole else [group.median() for group in groups if len(group)]
+        if not all(float(one) <= limit for one in checked):  # NaN is not
+            raise NotCaptured("its pass answers otherwise than the encoder on this device")
+    return captured

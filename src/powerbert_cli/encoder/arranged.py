@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import PowerbertError
 from .block import Block, PostNormBlock
+from .driven import is_choice_model
 from .linear import is_linear, joined
 from .modern_block import ModernBlock
 from .quantising import clips_of
@@ -70,6 +71,8 @@ def check_arrangeable(model: Any) -> None:
         raise NotArranged("strategy=merge makes new word-vectors of those that are dropped")
     if model.elimination.pad_queries:
         raise NotArranged("padding counts in significance")
+    if not model.reads_first and is_choice_model(model.host):
+        raise NotArranged("its head averages over all places of a batch")
     if clips_of(model.host) is not None:
         raise NotArranged("inputs of its layers are quantised (compress.act_bits)")
 
@@ -121,10 +124,12 @@ def _post_norm(block: PostNormBlock, seq_len: int) -> Arranged:
 
 def _modern(block: ModernBlock, seq_len: int) -> Arranged:
     mlp: Any = block.mlp
+    if block.window == 0:
+        raise NotArranged("word-vectors of a layer attend to themselves alone")
     _check_linear(block.attention.Wqkv, block.attention.Wo, mlp.Wi, mlp.Wo)
     positions = torch.arange(seq_len, device=mlp.Wi.weight.device).unsqueeze(0)
     with torch.no_grad():
-        # float32, whatever the model's type: the host turns in it
+        # float32, also of a model in half precision, whose host would round them
         cos, sin = (turn[0].contiguous() for turn in block.rotary(mlp.Wi.weight.new_empty(0).float(), positions))
     qkv, output, up, down = map(_weights, (block.attention.Wqkv, block.attention.Wo, mlp.Wi, mlp.Wo))
     norm1 = None if isinstance(block.norm1, nn.Identity) else _norm(block.norm1)

@@ -72,6 +72,11 @@ def _after_padding(config: Any) -> int:
     return config.pad_token_id + 1
 
 
+def _after_first_two(config: Any) -> int:
+    """MPNet does so whatever its padding token."""
+    return 2
+
+
 # BERT, RoBERTa and those with the same block
 
 
@@ -294,7 +299,7 @@ _MPNET = Family(
     _mpnet_blocks,
     _sequence_head,
     partial(_pooled_head, "mpnet"),
-    position_offset=_after_padding,
+    position_offset=_after_first_two,
     stack=partial(_bert_stack, "mpnet"),
 )
 
@@ -389,7 +394,12 @@ def layers_of(config: Any) -> int:
 
 def counts_from_padding(config: Any) -> bool:
     """Whether positions begin after the id of the padding token (RoBERTa and its relatives)."""
-    return family_of_config(config).position_offset is _after_padding
+    return family_of_config(config).position_offset in (_after_padding, _after_first_two)
+
+
+def counted_from(config: Any) -> int | None:
+    """The word-piece that such a family does not count, and the row before its first position; None of others."""
+    return family_of_config(config).position_offset(config) - 1 if counts_from_padding(config) else None
 
 
 def usable_positions(config: Any) -> int:

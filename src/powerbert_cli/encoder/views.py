@@ -45,6 +45,7 @@ class Views:
         self._hooks: list[tuple[dict[int, Any], bool]] = []
         self._blocks: tuple[Block, ...] = ()
         self._sources: list[tuple[Tensor, ...]] = []
+        self._weights: list[Tensor] = []
         self.refresh()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -67,15 +68,15 @@ class Views:
             self._hooks = [(one, bool(one)) for one in hooks]
             self._blocks = self.make(self.host)
             self._sources = [block.sources() for block in self._blocks]
+            self._weights = list(self.host.parameters())
         return self._blocks
 
     def state(self) -> list[Any]:
-        """Equal for as long as no module, parameter, hook or weight of the blocks was seen to change or move."""
+        """Equal for as long as no module, parameter, hook or weight of the host was seen to change or move."""
         self.blocks()
         weights = (
             (tensor.data_ptr(), tensor.dtype, 0 if tensor.is_inference() else tensor._version)
-            for parts in self._sources
-            for tensor in parts
+            for tensor in self._weights
         )
         return [self._fresh, _steps, *weights]
 

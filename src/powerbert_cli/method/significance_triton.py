@@ -86,8 +86,8 @@ def _log_sum_exp_kernel(
     D: tl.constexpr, BLOCK: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One program for each block of queries of an input and head; goes over all keys."""
-    program = tl.program_id(1).to(tl.int64)
-    queries = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    program = tl.program_id(0).to(tl.int64)
+    queries = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     q_head_ptr, k_head_ptr, real_ptr, begin, n = _of_head(
         program, q_ptr, k_ptr, real_ptr, starts_ptr, q_row, q_head, k_row, k_head, heads, rows
     )
@@ -111,8 +111,8 @@ def _column_sums_kernel(
     PAD_QUERIES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One program for each block of keys of an input and head; goes over all queries."""
-    program = tl.program_id(1).to(tl.int64)
-    columns = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    program = tl.program_id(0).to(tl.int64)
+    columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     q_head_ptr, k_head_ptr, real_ptr, begin, n = _of_head(
         program, q_ptr, k_ptr, real_ptr, starts_ptr, q_row, q_head, k_row, k_head, heads, rows
     )
@@ -166,15 +166,16 @@ def significance_kernel(
     how = {"D": size, "MASKED": real is not None, "PRECISION": "ieee" if query.dtype == torch.float32 else "tf32"}
     counts = {"DIAGONAL": diagonal, "PAD_QUERIES": pad_queries}
     programs = (len(starts) - 1) * heads
-    if longest <= ONE_BLOCK:
-        block = max(16, triton.next_power_of_2(longest))
-        _one_block_kernel[(programs,)](*given, out, *places, BLOCK=block, **how, **counts)
+    with torch.cuda.device_of(query):  # of several GPUs
+        if longest <= ONE_BLOCK:
+            block = max(16, triton.next_power_of_2(longest))
+            _one_block_kernel[(programs,)](*given, out, *places, BLOCK=block, **how, **counts)
+            return out.sum(dim=0)
+        block = 64
+        grid, lse = (programs, triton.cdiv(longest, block)), torch.empty_like(out)
+        _log_sum_exp_kernel[grid](*given, lse, *places, BLOCK=block, **how)
+        _column_sums_kernel[grid](*given, lse, out, *places, BLOCK=block, **how, **counts)
         return out.sum(dim=0)
-    block = 64
-    grid, lse = (triton.cdiv(longest, block), programs), torch.empty_like(out)
-    _log_sum_exp_kernel[grid](*given, lse, *places, BLOCK=block, **how)
-    _column_sums_kernel[grid](*given, lse, out, *places, BLOCK=block, **how, **counts)
-    return out.sum(dim=0)
 
 
 @significance_kernel.register_fake

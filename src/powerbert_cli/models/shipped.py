@@ -1,6 +1,7 @@
 """The shortened model as a model of transformers: what users load, call and save."""
 
 import logging
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto import modeling_auto
 
-from ..captured.model import CapturedModel, NotCaptured
+from ..captured.model import CapturedModel, NotCaptured, tried
 from ..encoder.driven import is_multiple_choice
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
@@ -27,6 +28,7 @@ from .weights import ModelError
 
 log = logging.getLogger(__name__)
 ADAPTER = "adapter_config.json"
+_MAKING = threading.Lock()  # of an engine; a server's threads may ask at once
 
 
 class _PowerBertModel(ShortenedModel, PreTrainedModel):
@@ -182,16 +184,18 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
         if self.engine != "auto" or wants_torch or torch.compiler.is_compiling() or not (on_gpu or device == "cpu"):
             return None
         known = (self.elimination, self._views.state(), self.whole_below)
-        if self._faster is None or self._faster[:-1] != known:
+        made: NativeModel | CapturedModel | None = None
+        with _MAKING:
+            if self._faster is not None and self._faster[:-1] == known:
+                made = self._faster[-1]
+                return made
             self._faster = None  # frees what the one before holds
-            made: NativeModel | CapturedModel | None = None
             try:
-                made = CapturedModel(self, whole_below=self.whole_below).tried() if on_gpu else NativeModel(self)
+                made = tried(self, self.whole_below) if on_gpu else NativeModel(self)
             except (NotNative, NoLibrary, NotCaptured) as error:
                 log.info("PyTorch answers, not the %s engine: %s", "captured" if on_gpu else "native", error)
             self._faster = (*known, made)
-        found: NativeModel | CapturedModel | None = self._faster[-1]
-        return found
+        return made
 
 
 class PowerBertForSequenceClassification(_PowerBertModel):
@@ -235,5 +239,5 @@ def load_shortened(folder: str | Path, engine: str = "eager") -> Any:
     cls = PowerBertForMultipleChoice if is_multiple_choice(host.config) else PowerBertForSequenceClassification
     model = cls._made(str(folder), host, {"local_files_only": True})
     if engine == "captured":
-        return CapturedModel(model.to("cuda", torch.bfloat16)).tried()
+        return tried(model.to("cuda", torch.bfloat16))
     return native_of(model, Path(folder)) if engine == "native" else model

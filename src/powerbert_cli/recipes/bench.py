@@ -23,7 +23,7 @@ from ..bench.place import DTYPES, Place
 from ..bench.plan import Allowance, Answering, Schedule, plan, schedule
 from ..bench.profile import profile
 from ..bench.table import table
-from ..bench.timing import Contender, Told, measure, probe, silent, warm_up
+from ..bench.timing import Contender, Told, fill_busy, measure, probe, silent, warm_up
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import to_keys
@@ -210,6 +210,7 @@ def _time_at(
         if contenders:
             left = at.allowance.left - expected.answers_s
             measure(contenders, options.rounds, left, place.device, settings.seed, at.told)
+            fill_busy(contenders, place.device)
     except BaseException as error:
         stopped = error
     load = max((one for one in (busy, load_average()) if one is not None), default=None)
