@@ -39,12 +39,12 @@ FAMILIES = {
 
 
 def make_host(
-    family: str = "bert", attention: str = "sdpa", choice: bool = False, **changes: object
+    family: str = "bert", attention: str = "sdpa", choice: bool = False, auto: type | None = None, **changes: object
 ) -> PreTrainedModel:
-    """A small classifier of a family with random weights, in evaluation mode."""
+    """A small classifier of a family with random weights, or another model that `auto` makes; in evaluation mode."""
     torch.manual_seed(0)
     options = {"max_position_embeddings": 32, **SMALL, **FAMILIES[family], **changes}
-    auto = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
+    auto = auto or (AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification)
     config = AutoConfig.for_model(family, **options)
     if family == "mpnet":
         attention = "eager"  # transformers has no other for it

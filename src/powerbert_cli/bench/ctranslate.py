@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from ..encoder.families import family_of
+from ..encoder.families import family_of, head_of
 from ..store.artifacts import whole_file
 
 FOLDER = "ctranslate2"
@@ -59,7 +59,8 @@ def run_ctranslate2(package: Any, host: Any, precision: str, threads: int, path:
         host: of which the head is run.
     """
     encoder = package.Encoder(str(path), device="cpu", compute_type=COMPUTE[precision], intra_threads=threads)
-    head, first_only = family_of(host).head, family_of(host).reads_first_only(host.config, False)
+    head = head_of(host)
+    first_only = head.reads(host.config) == "first"
     view = package.StorageView.from_array
 
     def run(input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
@@ -70,7 +71,7 @@ def run_ctranslate2(package: Any, host: Any, precision: str, threads: int, path:
             types = [row[:size] for row, size in zip(token_type_ids.tolist(), sizes.tolist(), strict=True)]
         ids, lengths = (view(np.ascontiguousarray(one.numpy(), dtype=np.int32)) for one in (input_ids, sizes))
         hidden = torch.from_numpy(np.array(encoder.forward_batch(ids, lengths, types).last_hidden_state))
-        return head(host, hidden[:, :1], None) if first_only else head(host, hidden, mask.bool())
+        return head.logits(host, *((hidden[:, :1], None) if first_only else (hidden, mask.bool())))
 
     return torch.inference_mode()(run)
 

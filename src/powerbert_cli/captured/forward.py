@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..encoder.arranged import Arranged, Norm, arranged_layers, check_arrangeable
+from ..encoder.arranged import Arranged, Norm, NotArranged, arranged_layers, check_arrangeable
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import ByPosition, Elimination
 from ..method.retention import Thresholds
@@ -31,6 +31,8 @@ class Forward:
 
     def __init__(self, model: ShortenedModel, flash: bool) -> None:
         check_arrangeable(model)
+        if model.reads == "all":
+            raise NotArranged("its head reads all word-vectors, and recorded passes do not restore dropped ones")
         self.model, self.flash, self.layers = model, flash, arranged_layers(model)
         weight, ranking = self.layers[0].qkv[0], model.elimination.ranking
         self.device, self.dtype = weight.device, weight.dtype

@@ -71,7 +71,7 @@ def check_arrangeable(model: Any) -> None:
         raise NotArranged("strategy=merge makes new word-vectors of those that are dropped")
     if model.elimination.pad_queries:
         raise NotArranged("padding counts in significance")
-    if not model.reads_first and is_choice_model(model.host):
+    if model.reads == "mean" and is_choice_model(model.host):
         raise NotArranged("its head averages over all places of a batch")
     if clips_of(model.host) is not None:
         raise NotArranged("inputs of its layers are quantised (compress.act_bits)")

@@ -13,9 +13,10 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ..method.elimination import ByAttention, ByPosition, Elimination, Sizes, shield_of
 from .attention import attend, attend_for_first
 from .block import Block
-from .families import family_of
+from .families import family_of, head_of
 from .packing import Group, Packing, packed, padded, sent
 from .parts import part
+from .restoring import Restoring
 from .rows import Rows
 from .views import Views
 
@@ -26,7 +27,7 @@ def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None
         return F.mse_loss(logits.squeeze(-1).float(), labels.float())
     if problem_type == "multi_label_classification":
         return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
-    return F.cross_entropy(logits.float(), labels)
+    return F.cross_entropy(logits.float().flatten(0, -2), labels.flatten())  # of tags one for each word-piece
 
 
 def is_choice_model(host: Any) -> bool:
@@ -74,7 +75,8 @@ class EliminationModel(nn.Module, ABC):
     loop. Subclasses say what happens in the attention half of each block.
 
     Attributes:
-        reads_first: the head reads [CLS] alone.
+        reads: what the head reads: the `first` word-vector, [CLS]; the `mean` of those that are left; or `all`.
+        reads_first: it is the first.
         ends_in_first: the last layer answers for [CLS] only, as the head reads nothing else (exact).
         attention_dropout: in training, in place of the host's own; None for that.
     """
@@ -89,9 +91,9 @@ class EliminationModel(nn.Module, ABC):
         self.attention_dropout: float | None = None
         self._family = family_of(host)
         self._views = Views(host, self._family.blocks)
-        choice = is_choice_model(host)
-        self._head = self._family.choice_head if choice else self._family.head
-        self.reads_first = self._family.reads_first_only(host.config, choice)
+        head = head_of(host)
+        self._head, self.reads = head.logits, head.reads(host.config)
+        self.reads_first = self.reads == "first"
         # In the last layer the others are then not needed: merging puts none of them into [CLS].
         self.ends_in_first = self.reads_first and elimination.protected > 0
         priority = elimination.ranking.priority if isinstance(elimination.ranking, ByPosition) else None
@@ -225,8 +227,9 @@ class EliminationModel(nn.Module, ABC):
         def rows(table: Tensor) -> Tensor:
             return table.flatten(0, 1) if real is None else table.flatten(0, 1).index_select(0, real)
 
-        others = (None if one is None else rows(one) for one in (positions, shield))
-        return Rows(rows(vectors), packing, *others)
+        positions, shield = (None if one is None else rows(one) for one in (positions, shield))
+        restoring = Restoring(packing=packing) if self.reads == "all" else None
+        return Rows(rows(vectors), packing, positions, shield, restoring=restoring)
 
     def _packed(self, input_ids: Tensor, mask: Tensor | None) -> tuple[Packing, int]:
         """The packing of inputs (B, N), of which the mask is on the CPU, and the longest one's word-pieces."""
@@ -254,13 +257,18 @@ class EliminationModel(nn.Module, ABC):
                 rows = self.attention_half(j, block, rows)
             with part("feed-forward"):
                 rows = rows._replace(vectors=block.feed_forward(rows.vectors, self.training))
+            if rows.shares is not None and rows.restoring is not None:
+                rows = rows._replace(restoring=rows.restoring.mixed(rows.vectors, rows.shares))
             if seen is not None:
                 seen(rows)
         return rows
 
     def _whole(self, rows: Rows) -> tuple[Tensor, Tensor | None]:
         """What a head is given that reads more than [CLS]: (B, K, D), and how far each word-vector counts (B, K)."""
-        return rows.packing.whole(rows.vectors)
+        if rows.restoring is None:
+            return rows.packing.whole(rows.vectors)
+        assert rows.restoring.packing is not None
+        return rows.restoring.packing.whole(rows.restoring.restored(rows.vectors))
 
     def _logits(self, rows: Rows) -> Tensor:
         packing = rows.packing
@@ -278,9 +286,10 @@ class EliminationModel(nn.Module, ABC):
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
     ) -> SequenceClassifierOutput:
-        """Logits (B, C), and the loss if labels are given.
+        """Logits (B, C), or of a head that reads all (B, N, C), and the loss if labels are given.
 
         Inputs are (B, N), N ≤ ℓ, padded on the right; of a multiple-choice model (B, C, N), one text for each choice.
+        Labels of tags are (B, N), -100 where there is none. What stands at padding has no meaning.
 
         Args:
             output_hidden_states: also the L + 1 hidden states, of the embeddings and of each layer, (B, K, D) with
@@ -301,6 +310,8 @@ class EliminationModel(nn.Module, ABC):
         rows = self._encode(start, see if output_hidden_states else None)
         with part("head"):
             logits = self._logits(rows)
+        if self.reads == "all":  # padded to the longest so far
+            logits = F.pad(logits, (0, 0, 0, input_ids.shape[1] - logits.shape[1]))
         if input_ids.dim() == 3:
             logits = logits.view(input_ids.shape[:2])
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)

@@ -14,6 +14,7 @@ from ..method.merge import proportional
 from .block import Block
 from .packing import Group, Packing
 from .parts import part
+from .restoring import Restoring
 
 
 class Rows(NamedTuple):
@@ -26,6 +27,8 @@ class Rows(NamedTuple):
         shield: (T,) bool, protected beyond the leading positions; None if none are.
         weights: (T,) float, how many word-vectors each stands for; None before any was merged.
         log_survival: (T,) ≤ 0, logarithm of how far each still survives (search of thresholds only).
+        restoring: of a head that reads all, what it is given of those that were dropped; None of others.
+        shares: (T,) in [0, 1], how far each is kept by a search that lets all go on; None elsewhere.
     """
 
     vectors: Tensor
@@ -34,6 +37,8 @@ class Rows(NamedTuple):
     shield: Tensor | None = None
     weights: Tensor | None = None
     log_survival: Tensor | None = None
+    restoring: Restoring | None = None
+    shares: Tensor | None = None
 
     def table(self, group: Group, values: Tensor | None) -> Tensor | None:
         """Something of each row (T, …) for a group's inputs: (b, n, …); None of nothing."""
@@ -44,7 +49,8 @@ class Rows(NamedTuple):
         positions, shield, weights = (
             None if one is None else one.index_select(0, rows) for one in (self.positions, self.shield, self.weights)
         )
-        return Rows(vectors, packing, positions, shield, weights)
+        restoring = None if self.restoring is None else self.restoring.dropping(self.vectors, rows)
+        return Rows(vectors, packing, positions, shield, weights, restoring=restoring)
 
 
 # Which word-vectors of a group go on, None for all; its scores (b, n) are computed if they are asked for.

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,13 @@ class SearchModel(EliminationModel):
     def advance(self, progress: float) -> None:
         """Told how far the search is, in [0, 1], before each step and at the end."""
 
+    def start(self, *given: Any, **options: Any) -> Rows:
+        """Of a head that reads all the table of states begins as the embeddings: see `Restoring.mixed`."""
+        rows = super().start(*given, **options)
+        if rows.restoring is None:
+            return rows
+        return rows._replace(restoring=rows.restoring._replace(table=rows.vectors))
+
 
 class SoftExtractModel(SearchModel):
     """Soft-extract layers (section 3.3): `retention_parameters` (L, ℓ) scale by rank.
@@ -73,7 +81,7 @@ class SoftExtractModel(SearchModel):
             return soft_extract.factors_by_relative_rank(r, order, sizes, self.shielded)
 
         after, found = self.attend_and_score(block, rows, factors)
-        return after._replace(vectors=after.vectors * found.unsqueeze(-1).to(after.vectors.dtype))
+        return after._replace(vectors=after.vectors * found.unsqueeze(-1).to(after.vectors.dtype), shares=found)
 
     def masses(self) -> Tensor:
         """Of an input of ℓ word-vectors, so that λ weighs alike in both kinds of retention."""
@@ -129,6 +137,8 @@ class SoftThresholdModel(SearchModel):
     def _whole(self, rows: Rows) -> tuple[Tensor, Tensor | None]:
         """A head that averages over word-vectors weighs them by how far they survive."""
         vectors, mask = super()._whole(rows)
+        if rows.restoring is not None:
+            return vectors, mask
         assert rows.log_survival is not None
         survival = rows.packing.whole(rows.log_survival)[0].exp()
         return vectors, survival if mask is None else survival * mask
@@ -148,7 +158,7 @@ class SoftThresholdModel(SearchModel):
 
         rows, after = self.attend_and_score(block, rows, log_survival)
         self.counts.append(torch.stack(left).sum() / len(rows.packing.sizes.now))
-        return rows._replace(log_survival=after)
+        return rows._replace(log_survival=after, shares=after.exp())
 
     def advance(self, progress: float) -> None:
         self.temperature = temperature_at(progress)

@@ -35,6 +35,11 @@ class ShortenedModel(EliminationModel):
 
     def _fitting(self, elimination: Elimination) -> Elimination:
         checked = elimination.checked(self.layers)
+        if checked.merges and self.reads == "all":
+            raise RetentionError(
+                "strategy=merge puts dropped word-vectors into others, and this head reads each by itself; take "
+                "strategy=attention"
+            )
         if not checked.chosen_beforehand:
             for j, block in enumerate(self.blocks()):
                 if not block.heads and checked.retention.drops(j, self.seq_len):

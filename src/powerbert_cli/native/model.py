@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -15,6 +16,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ..encoder.arranged import Norm
 from ..encoder.driven import flat, real_mask
 from ..encoder.plan import Step, steps
+from ..encoder.restoring import Restoring
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import ByPosition, shield_of
 from .kernels import ByRow, Scale, activate, add_norm, attend
@@ -106,12 +108,14 @@ class NativeModel:
             x[:count] = vectors
         else:
             torch.index_select(vectors, 0, real, out=x[:count])
-        x = self._encode(x, plan, about)
-        logits = self.model.logits_of(*self._read(x, plan[-1]))
+        logits = self.model.logits_of(*self._read(*self._encode(x, plan, about)))
+        if self.model.reads == "all":
+            logits = F.pad(logits, (0, 0, 0, input_ids.shape[1] - logits.shape[1]))
         return SequenceClassifierOutput(logits=logits.view(input_ids.shape[:2]) if input_ids.dim() == 3 else logits)
 
-    def _encode(self, x: Tensor, plan: list[Step], about: dict[str, Tensor | None]) -> Tensor:
-        given = x
+    def _encode(self, x: Tensor, plan: list[Step], about: dict[str, Tensor | None]) -> tuple[Tensor, Tensor]:
+        """What the head reads of, and where each input's rows begin there."""
+        given, restoring = x, Restoring()
         if self._layers[0].of.leads and self._layers[0].of.norm1 is not None:
             given = self._normed(x, None, None, self._layers[0].of.norm1, None, self._layers[0].qkv)[1]
         elif self._layers[0].qkv.scale is not None:
@@ -129,7 +133,10 @@ class NativeModel:
                 tables = {**about, **layer.of.tables, "priority": self._priority}
                 numbers = {**self._numbers, **places}
                 rows = attend(qkv, step.starts, step.kept, context, layer.of.size, tables, numbers, scale)
-            about = about if step.whole else {name: _taken(one, rows) for name, one in about.items()}
+            if not step.whole:
+                about = {name: _taken(one, rows) for name, one in about.items()}
+                if self.model.reads == "all":
+                    restoring = restoring.dropping(x[: int(step.starts[-1])], rows.long())
             count = int(step.kept[-1])
             attended = self._product(j, "output", context, count)
             if layer.of.leads:
@@ -147,7 +154,9 @@ class NativeModel:
             norm = (following.of.norm1 if following else None) if layer.of.leads else layer.of.norm2
             keeps = "sum" if layer.of.leads else "norm"
             x, given = self._normed(down, x, None, norm, keeps, following.qkv if following else None, left)
-        return x
+        if self.model.reads == "all":
+            return restoring.restored(x[: int(plan[-1].kept[-1])]), plan[0].starts
+        return x, plan[-1].kept
 
     def _product(self, j: int, name: str, given: Tensor, count: int) -> Tensor:
         """count: of the rows that are word-vectors; the others fill up."""
@@ -187,9 +196,9 @@ class NativeModel:
         assert stays is not None and following is not None
         return stays, following
 
-    def _read(self, x: Tensor, last: Step) -> tuple[Tensor, Tensor | None]:
+    def _read(self, x: Tensor, starts: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the head reads: (B, K, D), and how far each word-vector counts (B, K)."""
-        starts, x = last.kept, x.float()
+        x = x.float()
         if self.model.reads_first:
             return x.index_select(0, starts[:-1]).unsqueeze(1), None
         counts = starts.diff()

@@ -1,0 +1,109 @@
+"""What is known of a model family, and of the heads on its encoder."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from .block import Block
+
+Embed = Callable[[Any, Tensor, Tensor | None, Tensor | None], Tensor]
+Logits = Callable[[Any, Tensor, Tensor | None], Tensor]
+Reads = Literal["first", "mean", "all"]
+CLASSIFIES, CHOOSES = "ForSequenceClassification", "ForMultipleChoice"
+TAGS, ANSWERS = "ForTokenClassification", "ForQuestionAnswering"
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a host answers from its last hidden states.
+
+    Attributes:
+        logits: (host, hidden (B, K, D) with [CLS] at 0, their mask (B, K) or None) → (B, C), or of a head that reads
+            all (B, K, C); of a multiple choice (B, 1).
+        reads: config → what it reads: the `first` word-vector ([CLS]), the `mean` of those that are left, or `all`: of
+            the dropped ones their states when they were dropped.
+    """
+
+    logits: Logits
+    reads: Callable[[Any], Reads]
+
+
+def reads_first(config: Any) -> Reads:
+    return "first"
+
+
+def reads_all(config: Any) -> Reads:
+    return "all"
+
+
+@dataclass(frozen=True)
+class Family:
+    """How the shortened encoder drives a host model of one family.
+
+    Attributes:
+        embed: (host, input_ids (B, N), token_type_ids or None, rows (B, N) of the position embeddings or None for those
+            that the host takes) → (B, N, D).
+        blocks: host → one view for each encoder layer.
+        heads: by transformers' name of what a host is for.
+        layers: config → L.
+        neurons_key: what its config calls the number of feed-forward neurons.
+        pairs: of feed-forward matrices; a gated part has one and a half.
+        whole: why its heads and feed-forward neurons cannot be removed layer by layer; None if they can.
+        stack: host → its list of layers; None where layers are one, run several times.
+        cuts: config → whether layers can be removed.
+        rotary: keys are turned by position, so that none can do without.
+        position_offset: config → rows of the position embeddings that no input uses.
+    """
+
+    embed: Embed
+    blocks: Callable[[Any], tuple[Block, ...]]
+    heads: Mapping[str, Head]
+    layers: Callable[[Any], int] = lambda config: config.num_hidden_layers
+    neurons_key: str = "intermediate_size"
+    pairs: float = 1.0
+    position_offset: Callable[[Any], int] = lambda config: 0
+    whole: str | None = None
+    stack: Callable[[Any], nn.ModuleList] | None = None
+    cuts: Callable[[Any], bool] = lambda config: True
+    rotary: bool = False
+
+    def feed_forward(self, config: Any) -> float:
+        """F of a block with two feed-forward matrices of the same cost."""
+        return self.pairs * float(getattr(config, self.neurons_key))
+
+
+def after_padding(config: Any) -> int:
+    """These families count positions from padding_idx + 1."""
+    return config.pad_token_id + 1
+
+
+def sequence_head(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    return host.classifier(hidden)
+
+
+def token_head(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    return host.classifier(host.dropout(hidden))
+
+
+def answer_head(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """Logits of an answer's start and end, (B, K, 2)."""
+    return host.qa_outputs(hidden)
+
+
+def heads(
+    classify: Logits,
+    choose: Logits,
+    answer: Logits = answer_head,
+    tag: Logits = token_head,
+    classify_reads: Callable[[Any], Reads] = reads_first,
+    choose_reads: Callable[[Any], Reads] = reads_first,
+) -> dict[str, Head]:
+    """A family's, by name."""
+    return {
+        CLASSIFIES: Head(classify, classify_reads),
+        CHOOSES: Head(choose, choose_reads),
+        TAGS: Head(tag, reads_all),
+        ANSWERS: Head(answer, reads_all),
+    }
