@@ -2,7 +2,13 @@
 
 from typing import Any
 
-__all__ = ["PowerBertForMultipleChoice", "PowerBertForSequenceClassification", "load_shortened"]
+__all__ = [
+    "PowerBertForMultipleChoice",
+    "PowerBertForQuestionAnswering",
+    "PowerBertForSequenceClassification",
+    "PowerBertForTokenClassification",
+    "load_shortened",
+]
 
 
 def __getattr__(name: str) -> Any:

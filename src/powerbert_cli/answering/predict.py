@@ -18,10 +18,11 @@ from ..bench.engines import lengths_an_octave, runner
 from ..bench.int8 import CALIBRATED_ON
 from ..bench.place import DTYPES, Place, Runner, Unavailable
 from ..encoder.driven import is_multiple_choice
-from ..encoder.families import layers_of, usable_positions
+from ..encoder.families import layers_of, reads_all_words, usable_positions
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import plain
+from ..models.classes import FROM_PYTHON
 from ..models.loading import check_fits
 from ..models.model_dir import RETENTION, load_plain
 from ..models.shipped import load_shortened
@@ -188,11 +189,13 @@ class Predictor:
         else:
             host, trained = load_plain(folder), None if self.task is None else self.task.seq_len
             self.model = _whole(host, self.tokenizer, settings.seq_len or trained)
-        config = self.model.config
+        config: Any = self.model.config
         fit_tokenizer(self.tokenizer, config, str(folder))
         self.seq_len = min(settings.seq_len or self.model.seq_len, self.model.seq_len)
         if is_multiple_choice(config):
             raise PowerbertError(f"model_dir={folder}: is for multiple choice, and predict answers texts one by one")
+        if reads_all_words(config):
+            raise PowerbertError(f"model_dir={folder}: its architecture is {config.architectures[0]}, {FROM_PYTHON}")
         self.names = [str(name) for _, name in sorted((config.id2label or {}).items())]
         if len(set(self.names)) < len(self.names):
             raise PowerbertError(f"model_dir={folder}: its config.json calls two classes alike (id2label)")

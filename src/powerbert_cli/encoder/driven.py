@@ -13,7 +13,8 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ..method.elimination import ByAttention, ByPosition, Elimination, Sizes, shield_of
 from .attention import attend, attend_for_first
 from .block import Block
-from .families import family_of, head_of
+from .families import family_of, head_of, purpose_of
+from .family import CHOOSES
 from .packing import Group, Packing, packed, padded, sent
 from .parts import part
 from .restoring import Restoring
@@ -32,12 +33,12 @@ def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None
 
 def is_choice_model(host: Any) -> bool:
     """Whether this classifier answers multiple choices."""
-    return type(host).__name__.endswith("ForMultipleChoice")
+    return type(host).__name__.endswith(CHOOSES)
 
 
 def is_multiple_choice(config: Any) -> bool:
     """Whether a model's config names a multiple-choice architecture."""
-    return any(name.endswith("ForMultipleChoice") for name in config.architectures or ())
+    return purpose_of(config) == CHOOSES
 
 
 def real_mask(attention_mask: Tensor | None) -> Tensor | None:

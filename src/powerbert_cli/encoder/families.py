@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from .bert_hosts import ALBERT, BERT, ELECTRA, ROBERTA
-from .family import CLASSIFIES, Family, Head, after_padding
+from .family import ANSWERS, CLASSIFIES, PURPOSES, TAGS, Family, Head, after_padding
 from .other_hosts import DISTILBERT, MODERNBERT, MPNET, after_first_two
 
 FAMILIES: dict[str, Family] = {
@@ -59,6 +59,17 @@ def head_of(host: nn.Module) -> Head:
     name = type(host).__name__
     known = family_of(host).heads
     return next((head for kind, head in known.items() if name.endswith(kind)), known[CLASSIFIES])
+
+
+def purpose_of(config: Any) -> str:
+    """What a config's architecture is for, by transformers' name; that of a classifier if it names none of these."""
+    named = config.architectures or ()
+    return next((kind for kind in PURPOSES if any(name.endswith(kind) for name in named)), CLASSIFIES)
+
+
+def reads_all_words(config: Any) -> bool:
+    """Whether a model with this config tags words, or finds answers in a text."""
+    return purpose_of(config) in (TAGS, ANSWERS)
 
 
 def layers_of(config: Any) -> int:

@@ -13,6 +13,7 @@ Logits = Callable[[Any, Tensor, Tensor | None], Tensor]
 Reads = Literal["first", "mean", "all"]
 CLASSIFIES, CHOOSES = "ForSequenceClassification", "ForMultipleChoice"
 TAGS, ANSWERS = "ForTokenClassification", "ForQuestionAnswering"
+PURPOSES = (CLASSIFIES, CHOOSES, TAGS, ANSWERS)
 
 
 @dataclass(frozen=True)

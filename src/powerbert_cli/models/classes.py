@@ -3,6 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from transformers import (
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+
+from ..encoder.families import purpose_of
+from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, TAGS
 from .weights import ModelError
 
 PROBLEMS = {
@@ -11,6 +20,20 @@ PROBLEMS = {
     "regression": "regression",
     "multi_label": "multi_label_classification",
 }
+
+
+FROM_PYTHON = "which answers from Python alone as yet: powerbert_cli.load_shortened(FOLDER)"
+_AUTO = {
+    CLASSIFIES: AutoModelForSequenceClassification,
+    CHOOSES: AutoModelForMultipleChoice,
+    TAGS: AutoModelForTokenClassification,
+    ANSWERS: AutoModelForQuestionAnswering,
+}
+
+
+def auto_of(config: Any) -> Any:
+    """transformers' class for what a config's architecture is for."""
+    return _AUTO[purpose_of(config)]
 
 
 def check_classes(config: Any, kind: str, names: Sequence[str] | None) -> None:

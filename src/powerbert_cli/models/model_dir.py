@@ -9,14 +9,11 @@ from typing import Any
 import torch
 from transformers import (
     AutoConfig,
-    AutoModelForMultipleChoice,
-    AutoModelForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import cached_file
 
-from ..encoder.driven import is_multiple_choice
 from ..encoder.quantising import NotQuantisable, clips_of, quantise_inputs, without_clips
 from ..encoder.removing import NotRemovable, filled, strip
 from ..store.artifacts import write_json
@@ -25,6 +22,7 @@ from ..store.compression_file import Compression, parsed
 from ..store.retention_file import RetentionFile
 from ..store.task_file import LOCAL as TASK_LOCAL
 from ..store.task_file import NAME as TASK
+from .classes import auto_of
 from .packed_file import NAME as PACKED
 from .packed_file import load_packed
 from .weights import UNREADABLE, ModelError, check_config, check_finite_weights, load
@@ -100,8 +98,7 @@ def load_host(name: str, config: Any = None, **options: Any) -> PreTrainedModel:
         if packed is not None:
             model = _unpacked(name, Path(packed), config, where)
             return model.to(options.get("dtype", torch.float32))  # type: ignore[no-any-return]
-        kind = AutoModelForMultipleChoice if is_multiple_choice(config) else AutoModelForSequenceClassification
-        model = load(kind, name, whole=True, **{"dtype": torch.float32, **options})
+        model = load(auto_of(config), name, whole=True, **{"dtype": torch.float32, **options})
     except UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{name}: the model cannot be loaded: {reason}") from error

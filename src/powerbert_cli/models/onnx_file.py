@@ -82,7 +82,7 @@ def _save(proto: Any, path: Path) -> None:
     import onnx
 
     for value in (*proto.graph.input, *proto.graph.output):
-        for dim, name in zip(value.type.tensor_type.shape.dim, ("batch", "sequence"), strict=True):
+        for dim, name in zip(value.type.tensor_type.shape.dim, ("batch", "sequence", "classes"), strict=False):
             if not dim.HasField("dim_value"):
                 dim.dim_param = name
     proto.graph.ClearField("value_info")  # sizes within, by the names that the exporter made up

@@ -13,14 +13,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import PreTrainedModel
 
-from ..encoder.driven import is_multiple_choice
 from ..encoder.quantising import linear_layers, quantise_inputs, without_clips
 from ..encoder.removing import strip
 from ..method.bit_packing import int8_rows, is_2_4, on_levels, pack_2_4, pack_codes, unpack_2_4, unpack_codes
 from ..store.artifacts import whole_file
 from ..store.compression_file import Compression
+from .classes import auto_of
 from .weights import ModelError
 
 NAME, FORMAT, VERSION = "model.packed.safetensors", "powerbert/packed", "1"
@@ -103,7 +103,7 @@ def _unpacked(tensors: dict[str, Tensor], name: str, how: dict[str, Any]) -> Ten
 
 def host_of(config: Any, compression: Compression | None) -> PreTrainedModel:
     """A classifier of that shape in evaluation mode, whose weights say nothing."""
-    auto = AutoModelForMultipleChoice if is_multiple_choice(config) else AutoModelForSequenceClassification
+    auto = auto_of(config)
     host: PreTrainedModel = auto.from_config(config, dtype=torch.float32).eval()
     if compression is not None and compression.sizes:
         with torch.no_grad():

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel
-from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.modeling_outputs import QuestionAnsweringModelOutput, SequenceClassifierOutput
 from transformers.models.auto import modeling_auto
 
 from ..captured.model import CapturedModel, NotCaptured, tried
-from ..encoder.driven import is_multiple_choice
+from ..encoder.families import purpose_of
+from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, TAGS
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 from ..method.retention import RetentionError
@@ -54,7 +56,7 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
     accepts_loss_kwargs = False  # Trainer: the loss is the mean over a batch
     supports_gradient_checkpointing = False
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True  # the host has its own; this encoder uses none
-    _for_choice: ClassVar[bool]
+    _purpose: ClassVar[str]
 
     def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
         PreTrainedModel.__init__(self, host.config)
@@ -81,9 +83,9 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
         name = str(pretrained_model_name_or_path)
         where = {key: value for key, value in options.items() if key in WHERE}
         config = AutoConfig.from_pretrained(name, **where)
-        if is_multiple_choice(config) != cls._for_choice:
-            other = "PowerBertForMultipleChoice" if is_multiple_choice(config) else "PowerBertForSequenceClassification"
-            raise ModelError(f"{name}: its architecture is {config.architectures[0]}; load it with {other}")
+        other = class_for(config)
+        if other is not cls:
+            raise ModelError(f"{name}: its architecture is {config.architectures[0]}; load it with {other.__name__}")
         if found_file(name, ADAPTER, where) is not None:
             raise ModelError(
                 f"{name}: has PEFT adapters ({ADAPTER}), which this encoder does not load; merge them into the model "
@@ -201,27 +203,92 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
 class PowerBertForSequenceClassification(_PowerBertModel):
     """A shortened sequence classifier, e.g. for transformers' pipeline("text-classification", model=…, tokenizer=…)."""
 
-    _for_choice = False
+    _purpose = CLASSIFIES
 
 
 class PowerBertForMultipleChoice(_PowerBertModel):
     """A shortened multiple-choice model."""
 
-    _for_choice = True
+    _purpose = CHOOSES
 
 
-# The pipeline looks a model's class up by name in this table, and has no other way to be told of one.
+class PowerBertForTokenClassification(_PowerBertModel):
+    """A shortened tagger, e.g. for transformers' pipeline("token-classification", model=…, tokenizer=…).
+
+    A word-vector that was dropped gets the tag that its state then has, see `encoder.restoring`.
+    """
+
+    _purpose = TAGS
+
+
+class PowerBertForQuestionAnswering(_PowerBertModel):
+    """A shortened model that finds an answer's start and end in a text; dropped word-vectors as in a tagger."""
+
+    _purpose = ANSWERS
+
+    def forward(  # type: ignore[override]
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **others: Any,
+    ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
+        """Logits of start and end (B, N) each, and the loss if both positions (B,) are given.
+
+        A position beyond the input has no part in the loss.
+        """
+        found: Any = super().forward(
+            input_ids, attention_mask, token_type_ids, None, output_hidden_states, True, **others
+        )
+        start, end = found.logits.unbind(dim=-1)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            n = start.shape[1]
+            of_start, of_end = (
+                F.cross_entropy(own.float(), at.clamp(0, n), ignore_index=n)
+                for own, at in ((start, start_positions), (end, end_positions))
+            )
+            loss = (of_start + of_end) / 2
+        output = QuestionAnsweringModelOutput(
+            loss=loss, start_logits=start, end_logits=end, hidden_states=found.hidden_states
+        )
+        as_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if as_dict else output.to_tuple()
+
+
+_CLASSES = {
+    one._purpose: one
+    for one in (
+        PowerBertForSequenceClassification,
+        PowerBertForMultipleChoice,
+        PowerBertForTokenClassification,
+        PowerBertForQuestionAnswering,
+    )
+}
+
+
+def class_for(config: Any) -> type[_PowerBertModel]:
+    """The class that loads a model with this config."""
+    return _CLASSES[purpose_of(config)]
+
+
+# A pipeline looks a model's class up by name in these tables, and has no other way to be told of one.
 modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES["powerbert"] = PowerBertForSequenceClassification.__name__
+modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES["powerbert"] = PowerBertForTokenClassification.__name__
 
 
 def load_shortened(folder: str | Path, engine: str = "eager") -> Any:
-    """The shortened classifier of a directory on this machine, of either kind, in float32; see `from_pretrained`.
+    """The shortened model of a directory on this machine, of any kind, in float32; see `from_pretrained`.
 
     Call it with what the directory's tokenizer gives (input_ids, attention_mask, token_type_ids), at most `seq_len`
     word-pieces long.
 
     Args:
-        engine: eager for a `PowerBertForSequenceClassification` or a `PowerBertForMultipleChoice`, which PyTorch runs;
+        engine: eager for one of the PowerBertFor… classes, which PyTorch runs;
             native for a `NativeModel`, which answers faster on a CPU and does nothing else; in the precision that
             `powerbert export engine=native` gave the directory, else in float32; captured for a `CapturedModel`, which
             does so on a GPU, in bfloat16: its `warm_up` records passes before they are needed.
@@ -236,8 +303,7 @@ def load_shortened(folder: str | Path, engine: str = "eager") -> Any:
         raise NotCaptured("engine=captured runs on a GPU only, and PyTorch finds none")
     read_retention(Path(folder) / RETENTION)  # before the weights
     host = load_host(str(folder), local_files_only=True)
-    cls = PowerBertForMultipleChoice if is_multiple_choice(host.config) else PowerBertForSequenceClassification
-    model = cls._made(str(folder), host, {"local_files_only": True})
+    model = class_for(host.config)._made(str(folder), host, {"local_files_only": True})
     if engine == "captured":
         return tried(model.to("cuda", torch.bfloat16))
     return native_of(model, Path(folder)) if engine == "native" else model

@@ -10,11 +10,11 @@ import torch
 from .. import processes
 from ..compress.sizes import check_compressible
 from ..encoder.driven import is_multiple_choice
-from ..encoder.families import UnsupportedModelError, family_of_config
+from ..encoder.families import UnsupportedModelError, family_of_config, reads_all_words
 from ..errors import PowerbertError
 from ..method.kernels import triton_kernels
 from ..method.quantisation import GROUP
-from ..models.classes import check_classes
+from ..models.classes import FROM_PYTHON, check_classes
 from ..models.loading import check_fits, host_config
 from ..models.model_dir import RETENTION
 from ..models.onnx_file import check_exportable
@@ -101,6 +101,8 @@ def _check_classes(settings: TrainedSettings, config: Any) -> None:
     if not (settings.checkpoint_dir or settings.shortened_dir):
         return
     what, choice = f"model_dir={settings.start_model.name_or_path}", settings.task.kind == "multiple_choice"
+    if reads_all_words(config):
+        raise PreflightError(f"{what}: its architecture is {config.architectures[0]}, {FROM_PYTHON}")
     if config.architectures and is_multiple_choice(config) != choice:
         raise PreflightError(
             f"{what}: its architecture is {config.architectures[0]}, task.kind={settings.task.kind} needs "
