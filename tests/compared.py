@@ -113,6 +113,19 @@ def compare_gates(device="cpu"):
         assert torch.allclose(one[real], other[real], atol=1e-5 if dtype == torch.float32 else 4e-3), (dtype, kind)
 
 
+def compare_puts(device="cpu"):
+    x, starts = rows_of(SIZES, 48), bounds_of(SIZES)
+    origin = torch.randperm(60, generator=generator())[: len(x)].int()
+    tables = []
+    for kernel, where in (("torch", "cpu"), ("triton", device)):
+        use_kernel(kernel)
+        table = torch.zeros(60, 48, device=where)
+        operators.put(table, *(one.to(where) for one in (origin, x, starts)))
+        tables.append(table.cpu())
+    use_kernel("auto")
+    assert torch.equal(*tables) and torch.isfinite(tables[0]).all()
+
+
 def compare_models(device="cpu"):
     """Whole models with heads that the kernels take."""
     configurations = {
@@ -141,6 +154,7 @@ def compare_all(device="cpu"):
         compare_thresholds,
         compare_norms,
         compare_gates,
+        compare_puts,
         compare_models,
     ):
         compare(device)

@@ -13,7 +13,18 @@ from powerbert_cli.captured import kernels
 
 ARCHITECTURES = (80, 90)  # A100, H100
 SHARED = {80: 163 * 2**10, 90: 227 * 2**10}  # bytes that a program may have
-HALF = ("qkv_ptr", "x_ptr", "out_ptr", "residual_ptr", "context_ptr", "sum_ptr", "norm_ptr", "weight_ptr", "shift_ptr")
+HALF = (
+    "qkv_ptr",
+    "x_ptr",
+    "table_ptr",
+    "out_ptr",
+    "residual_ptr",
+    "context_ptr",
+    "sum_ptr",
+    "norm_ptr",
+    "weight_ptr",
+    "shift_ptr",
+)
 FLOAT = ("sums_ptr", "lse_ptr", "scores_ptr", "bias_ptr", "cos_ptr", "sin_ptr")
 PLAIN = {"S": 64, "PLACED": False, "BIASED": False, "ROTARY": False, "WINDOW": False, "PRECISION": "tf32"}
 MODERN = {**PLAIN, "PLACED": True, "ROTARY": True, "WINDOW": True}
@@ -39,6 +50,7 @@ CASES = [
         4,
         {"BLOCK": 1024, **dict.fromkeys(("GATHERS", "ADDS", "SHIFTS", "SUMS", "NORMS"), True)},
     ),
+    (kernels.put_kernel, 4, {"BLOCK": 1024}),
     *((kernels.gate_kernel, 4, {"BLOCK": 1024, "KIND": kind}) for kind in ("gelu", "gelu_tanh")),
 ]
 

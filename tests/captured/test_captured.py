@@ -7,7 +7,7 @@ import pytest
 import torch
 from compared import compare_all
 from hosts import FAMILIES, described, make_host, texts
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from powerbert_cli.bench.launches import LaunchCounter
 from powerbert_cli.captured import forward, recordings
@@ -327,12 +327,12 @@ def test_what_it_does_not_run_is_said(make, why):
 # The device `meta` has no values: a pass that asked for one would fail.
 
 
-def launched(family, layers, retention, sizes):
+def launched(family, layers, retention, sizes, auto=AutoModelForSequenceClassification):
     size = "n_layers" if family == "distilbert" else "num_hidden_layers"
     more = {"global_attn_every_n_layers": 2} if family == "modernbert" else {}
     with torch.device("meta"):
         config = AutoConfig.for_model(family, **{size: layers}, max_position_embeddings=600, **more)
-        host = AutoModelForSequenceClassification.from_config(config).eval()
+        host = auto.from_config(config).eval()
     run = CapturedModel(ShortenedModel(host, Elimination(retention, 512)).eval()).rehearsal(sizes)
     with torch.inference_mode(), LaunchCounter() as counter:
         run()
@@ -352,6 +352,15 @@ def test_a_layer_is_at_most_twelve_launches_and_no_wait(family, kind, longest):
         return launched(family, layers, values[kind], torch.tensor([longest, longest // 2, 30]))
 
     assert (of(8) - of(4)) / 4 <= 12
+
+
+def test_a_tagger_launches_one_more_a_layer():
+    retention, sizes = (
+        {n: Lengths(tuple(120 - 8 * j for j in range(1, n + 1))) for n in (4, 8)},
+        torch.tensor([120, 60]),
+    )
+    few, more = (launched("bert", n, retention[n], sizes, AutoModelForTokenClassification) for n in (4, 8))
+    assert (more - few) / 4 == 11
 
 
 def test_asking_for_a_value_would_be_found():

@@ -5,7 +5,7 @@ import torch
 from hosts import FAMILIES, described, make_host
 from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification
 
-from powerbert_cli.captured.model import CapturedModel, NotCaptured
+from powerbert_cli.captured.model import CapturedModel
 from powerbert_cli.encoder.restoring import Restoring
 from powerbert_cli.encoder.searching import SoftExtractModel, SoftThresholdModel
 from powerbert_cli.encoder.shortened import ShortenedModel
@@ -121,6 +121,24 @@ def test_the_native_engine_restores_alike(family):
             assert torch.allclose(real(native(**given).logits, given), real(model(**given).logits, given), atol=2e-5)
 
 
+@pytest.mark.parametrize("how", ["absolute", "threshold", "all"])
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_a_captured_pass_restores_alike(family, how):
+    values = {"absolute": described((8, 5, 2), 16), "all": described(None, 16)}
+    values["threshold"] = described(None, 16, "threshold", (0.6, 0.8, 0.9))
+    model = ShortenedModel(host_of(family), values[how]).eval()
+    captured = CapturedModel(model)
+    torch.use_deterministic_algorithms(True)  # what is not written is NaN
+    try:
+        for given in (batch((2, 0, 3, 1), 14), batch(), batch((3,)), batch((2, 0, 3, 1), 14)):
+            found = captured(**given).logits
+            assert found.shape == (*given["input_ids"].shape, 2)
+            assert torch.allclose(real(found, given), real(model(**given).logits, given), atol=2e-5)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 @pytest.mark.parametrize("soft", [SoftExtractModel, SoftThresholdModel])
 def test_a_search_that_keeps_all_is_the_model_and_learns_of_every_layer(soft):
     host = host_of()
@@ -148,5 +166,3 @@ def test_tags_have_the_loss_of_transformers_and_its_gradient():
 def test_what_has_no_meaning_is_said():
     with pytest.raises(RetentionError, match="strategy=merge puts dropped word-vectors into others"):
         ShortenedModel(host_of(), described((8, 5, 2), 16, "merge"))
-    with pytest.raises(NotCaptured, match="its head reads all word-vectors"):
-        CapturedModel(ShortenedModel(host_of(), described((8, 5, 2), 16)).eval())

@@ -274,6 +274,16 @@ def add_norm_kernel(
 
 
 @triton.jit
+def put_kernel(table_ptr, origin_ptr, x_ptr, starts_ptr, inputs, width, BLOCK: tl.constexpr):
+    """One program for each row, which writes it at its origin if it is a real one."""
+    i = tl.program_id(0).to(tl.int64)
+    if i < tl.load(starts_ptr + inputs):
+        d = tl.arange(0, BLOCK)
+        at = tl.load(origin_ptr + i).to(tl.int64)
+        tl.store(table_ptr + at * width + d, tl.load(x_ptr + i * width + d, mask=d < width), mask=d < width)
+
+
+@triton.jit
 def gate_kernel(x_ptr, out_ptr, width, total, KIND: tl.constexpr, BLOCK: tl.constexpr):
     """One program for some numbers of (T, F): an activation of the first half of (T, 2F), times the second half."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -397,3 +407,11 @@ def gate(x: Tensor, kind: str) -> Tensor:
         x, out, out.shape[1], out.numel(), KIND=kind, BLOCK=1024, num_warps=4
     )
     return out
+
+
+def put(table: Tensor, origin: Tensor, x: Tensor, starts: Tensor) -> None:
+    """See `operators.put`."""
+    count, width = x.shape
+    put_kernel[(count,)](
+        table, origin, x, starts, len(starts) - 1, width, BLOCK=triton.next_power_of_2(width), num_warps=4
+    )

@@ -139,7 +139,10 @@ class CapturedModel:
             words = recorded.layout.filled(bounds, mask, self._tables(ids, types), pinned=self.device.type == "cuda")
             logits, over = self._passes.answer(recorded, words)
             if over is None or not bool(over.any()):
-                return logits[: len(ids)]
+                logits = logits[: len(ids)]
+                if self.model.reads != "all":
+                    return logits
+                return F.pad(logits, (0, 0, 0, max(0, ids.shape[1] - logits.shape[1])))[:, : ids.shape[1]]
         return self.exact(ids, mask, types)
 
     @torch.inference_mode()

@@ -269,6 +269,22 @@ def _(x, residual, rows, weight, shift, eps, sums):
     return torch.empty_like(x) if sums else x.new_empty(0), x.new_empty(0) if weight is None else torch.empty_like(x)
 
 
+@torch.library.custom_op("powerbert::put", mutates_args=("table",))
+def put(table: Tensor, origin: Tensor, x: Tensor, starts: Tensor) -> None:
+    """Writes rows x (T', D) into the table (T, D), each at its origin (T',) int32, as far as they are real."""
+    kernels = _kernels(x)
+    if kernels is not None:
+        kernels.put(table, origin, x, starts)
+    else:
+        count = int(starts[-1])
+        table[origin[:count].long()] = x[:count]
+
+
+@put.register_fake
+def _(table, origin, x, starts):
+    return None
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
