@@ -75,6 +75,12 @@ def test_it_is_saved_and_loaded_with_what_it_keeps(tagger, tmp_path):
         PowerBertForQuestionAnswering.from_pretrained(tagger)
 
 
+def test_more_positions_than_the_model_has_are_refused(tagger):
+    RetentionFile(described((8, 5, 2), 10**6)).write(tagger / "retention.json")
+    with pytest.raises(ModelError, match="seq_len=1000000, the model has 32 positions; take both from one run"):
+        load_shortened(tagger)
+
+
 def test_a_trainer_of_transformers_trains_it(tagger, tmp_path):
     model = PowerBertForTokenClassification.from_pretrained(tagger)
     ids = tokenizer()(["anna lives in new york"] * 4)["input_ids"]

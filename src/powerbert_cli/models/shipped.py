@@ -14,7 +14,7 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput, Sequence
 from transformers.models.auto import modeling_auto
 
 from ..captured.model import CapturedModel, NotCaptured, tried
-from ..encoder.families import purpose_of
+from ..encoder.families import purpose_of, usable_positions
 from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, TAGS
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
@@ -104,6 +104,12 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
                 "device: give one, as device_map='cuda:0'"
             )
         retention = read_retention(Path(found_file(name, RETENTION, where) or Path(name) / RETENTION))
+        positions, seq_len = usable_positions(host.config), retention.elimination.seq_len
+        if seq_len > positions:
+            raise ModelError(
+                f"{name}: {RETENTION} has seq_len={seq_len}, the model has {positions} positions; take both from "
+                "one run"
+            )
         try:
             model = cls(host, retention.elimination)
         except RetentionError as error:
