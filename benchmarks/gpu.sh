@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# All that a CUDA GPU is needed for, in 10 minutes: gpu.sh DATA (a folder with glue/cola, glue/rte and imdb) prints what
-# docs/results/gpu.md shows, and writes it to OUT (outputs/gpu.md) as it goes, so that a run that is cut off leaves what
-# it has. gpu.sh --rehearse runs its programs on a CPU, with tiny sizes, and writes to outputs/gpu-rehearsal.md; the tests
+# All that a CUDA GPU is needed for, in about 10 minutes. gpu.sh DATA prints what docs/results/gpu.md shows, and writes it
+# to OUT (outputs/gpu.md) as it goes, so that a run that is cut off leaves what it has. DATA has the folders glue/cola,
+# glue/rte and imdb, each as task.data_dir takes it (train.* and dev.*). It calls the python that has powerbert installed. gpu.sh --rehearse runs its programs on a CPU, with tiny sizes, and writes to outputs/gpu-rehearsal.md; the tests
 # that need a GPU are skipped there.
 set -uo pipefail
-given="${1:?give DATA, a folder with glue/cola, glue/rte and imdb, or --rehearse}"
+if [ $# -ne 1 ] || { [ "$1" != --rehearse ] && [ "${1#-}" != "$1" ]; }; then
+  echo "give DATA, a folder with glue/cola, glue/rte and imdb, or --rehearse" >&2
+  exit 2
+fi
+given="$1"
 if [ "$given" = --rehearse ]; then
   : "${OUT:=outputs/gpu-rehearsal.md}"
 else

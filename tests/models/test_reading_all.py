@@ -5,6 +5,7 @@ import pytest
 import torch
 from hosts import described, make_host
 from transformers import (
+    AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
     AutoModelForTokenClassification,
     BertTokenizerFast,
@@ -75,6 +76,21 @@ def test_it_is_saved_and_loaded_with_what_it_keeps(tagger, tmp_path):
         PowerBertForQuestionAnswering.from_pretrained(tagger)
 
 
+def test_what_is_none_of_these_is_refused(tmp_path):
+    saved(tmp_path, AutoModelForMaskedLM)
+    with pytest.raises(
+        ModelError, match="BertForMaskedLM; it must be a classifier, a multiple-choice model, a tagger or"
+    ):
+        PowerBertForTokenClassification.from_pretrained(tmp_path)
+
+
+def test_an_engine_that_it_has_not_is_refused(tagger):
+    model = PowerBertForTokenClassification.from_pretrained(tagger)
+    assert model.engine == "auto"
+    with pytest.raises(ValueError, match="engine='captured' is none of auto, eager"):
+        model.engine = "captured"
+
+
 def test_more_positions_than_the_model_has_are_refused(tagger):
     RetentionFile(described((8, 5, 2), 10**6)).write(tagger / "retention.json")
     with pytest.raises(ModelError, match="seq_len=1000000, the model has 32 positions; take both from one run"):
@@ -106,9 +122,12 @@ def test_an_answers_start_and_end_and_their_loss_are_transformers(tmp_path):
         assert short[name].shape == expected[name].shape
     assert found.loss.item() == pytest.approx(expected.loss.item(), abs=1e-6)
     assert len(model(**given, return_dict=False)) == 2
+    for wrong in ({"labels": at["start_positions"]}, {"start_positions": at["start_positions"]}):
+        with pytest.raises(ValueError, match="an answer's labels are start_positions and end_positions; give both"):
+            model(**given, **wrong)
 
 
-def test_verbs_say_that_it_answers_from_python_alone(tagger, tmp_path, capfd, monkeypatch):
+def test_verbs_say_that_they_do_not_take_it_yet(tagger, tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "texts.txt").write_text("anna\n")
     for given in (
@@ -117,7 +136,7 @@ def test_verbs_say_that_it_answers_from_python_alone(tagger, tmp_path, capfd, mo
         ["export", f"model_dir={tagger}", "task=synthetic", "seq_len=16"],
     ):
         assert dispatch(given) != 0
-        assert "BertForTokenClassification, which answers from Python alone as yet" in capfd.readouterr().err
+        assert "BertForTokenClassification, which the verbs do not take yet" in capfd.readouterr().err
 
 
 def test_an_onnx_file_restores_alike(tmp_path):

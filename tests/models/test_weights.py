@@ -122,7 +122,7 @@ def test_a_head_may_be_missing_where_one_is_trained(folder, drop, caplog):
     started(folder)
     assert ("has no weights of the pooler (bert.pooler.dense.bias)" in caplog.text) == ("pooler" in drop)
     for way in (load_plain, load_shortened):
-        with pytest.raises(ModelError, match="are missing; it must be a whole, fine-tuned classifier"):
+        with pytest.raises(ModelError, match="are missing; it must be a whole, fine-tuned model"):
             way(folder)
 
 

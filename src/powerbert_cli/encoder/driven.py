@@ -120,7 +120,7 @@ class EliminationModel(nn.Module, ABC):
         if not isinstance(n, torch.SymInt) and n > self.seq_len:
             raise ValueError(
                 f"input_ids: {n} word-pieces exceed ℓ={self.seq_len} of this model; cut inputs with truncation=True, "
-                f"max_length={self.seq_len}"
+                f"max_length={self.seq_len}, or load the tokenizer with model_max_length={self.seq_len}"
             )
 
     def embedded(self, input_ids: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None = None) -> Tensor:

@@ -61,10 +61,15 @@ def head_of(host: nn.Module) -> Head:
     return next((head for kind, head in known.items() if name.endswith(kind)), known[CLASSIFIES])
 
 
-def purpose_of(config: Any) -> str:
-    """What a config's architecture is for, by transformers' name; that of a classifier if it names none of these."""
+def known_purpose(config: Any) -> str | None:
+    """What a config's architecture is for, by transformers' name; None if it names none of `PURPOSES`."""
     named = config.architectures or ()
-    return next((kind for kind in PURPOSES if any(name.endswith(kind) for name in named)), CLASSIFIES)
+    return next((kind for kind in PURPOSES if any(name.endswith(kind) for name in named)), None)
+
+
+def purpose_of(config: Any) -> str:
+    """The same; that of a classifier if there is none."""
+    return known_purpose(config) or CLASSIFIES
 
 
 def reads_all_words(config: Any) -> bool:

@@ -22,7 +22,7 @@ PROBLEMS = {
 }
 
 
-FROM_PYTHON = "which answers from Python alone as yet: powerbert_cli.load_shortened(FOLDER)"
+FROM_PYTHON = "which the verbs do not take yet; load it in Python: powerbert_cli.load_shortened(FOLDER)"
 _AUTO = {
     CLASSIFIES: AutoModelForSequenceClassification,
     CHOOSES: AutoModelForMultipleChoice,

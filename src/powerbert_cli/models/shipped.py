@@ -14,7 +14,7 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput, Sequence
 from transformers.models.auto import modeling_auto
 
 from ..captured.model import CapturedModel, NotCaptured, tried
-from ..encoder.families import purpose_of, usable_positions
+from ..encoder.families import known_purpose, purpose_of, usable_positions
 from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, TAGS
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
@@ -49,7 +49,7 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
             from which size on elimination pays.
     """
 
-    engine = "eager"
+    _engine = "eager"
     whole_below = 0
 
     base_model_prefix = "host"
@@ -67,6 +67,21 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_faster": None}
 
+    @property
+    def engine(self) -> str:
+        """See the class.
+
+        Raises:
+            ValueError: on setting another than auto and eager.
+        """
+        return self._engine
+
+    @engine.setter
+    def engine(self, name: str) -> None:
+        if name not in ("auto", "eager"):
+            raise ValueError(f"engine={name!r} is none of auto, eager; load_shortened has native and captured")
+        self._engine = name
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Any:  # type: ignore[override]
         """The shortened classifier of a run's `model/` directory, or of a repository on the hub, in evaluation mode.
@@ -83,6 +98,11 @@ class _PowerBertModel(ShortenedModel, PreTrainedModel):
         name = str(pretrained_model_name_or_path)
         where = {key: value for key, value in options.items() if key in WHERE}
         config = AutoConfig.from_pretrained(name, **where)
+        if config.architectures and not known_purpose(config):
+            raise ModelError(
+                f"{name}: its architecture is {config.architectures[0]}; it must be a classifier, a multiple-choice "
+                "model, a tagger or a model that finds answers"
+            )
         other = class_for(config)
         if other is not cls:
             raise ModelError(f"{name}: its architecture is {config.architectures[0]}; load it with {other.__name__}")
@@ -246,7 +266,12 @@ class PowerBertForQuestionAnswering(_PowerBertModel):
         """Logits of start and end (B, N) each, and the loss if both positions (B,) are given.
 
         A position beyond the input has no part in the loss.
+
+        Raises:
+            ValueError: one position without the other, or labels; and as the classifiers.
         """
+        if others.get("labels") is not None or (start_positions is None) != (end_positions is None):
+            raise ValueError("an answer's labels are start_positions and end_positions; give both")
         found: Any = super().forward(
             input_ids, attention_mask, token_type_ids, None, output_hidden_states, True, **others
         )

@@ -119,7 +119,7 @@ def _check(name: str, model: PreTrainedModel, found: dict[str, list[str]], whole
     encoder = {kind: [one for one in names if _of_encoder(model, one)] for kind, names in found.items()}
     adapters = [one for one in found["unexpected"] if _ADAPTERS.search(one)]
     adapters += [one for one, module in model.named_modules() if type(module).__module__.startswith("peft.")]
-    lack = "it must be a whole, fine-tuned classifier" if whole else "its encoder must be whole"
+    lack = "it must be a whole, fine-tuned model" if whole else "its encoder must be whole"
     other = f"; the file has others, as {found['unexpected'][0]}" if encoder["missing"] and found["unexpected"] else ""
     layers = [one for one in encoder["unexpected"] if _of_no_layer(model, one)]
     for names, what in (

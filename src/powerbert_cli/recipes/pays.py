@@ -44,7 +44,12 @@ def pays(job: Run[Any], host: PreTrainedModel, row_s: float) -> list[dict[str, A
     """
     settings, material, device = job.settings, job.context.material, job.context.device
     engines = [engine for engine in settings.check.engines if runs_on(engine, device)]
-    field = Field(["full", "shortened"], engines, ["sorted"], settings.check.precisions)
+    if settings.check.engines and not engines:
+        log.info("check: there is no engine %s on device=%s", " or ".join(settings.check.engines), device)
+    precisions = settings.check.precisions
+    if device == "cuda" and not {"bf16", "fp16"} & set(precisions):
+        precisions = [*precisions, "bf16"]  # which models run in there
+    field = Field(["full", "shortened"], engines, ["sorted"], precisions)
     if not (field.engines and field.precisions):
         return []
     count = max(2, min(_ROWS, int(_PASS_S / max(row_s, 1e-9)), len(material.train)))

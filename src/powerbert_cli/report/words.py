@@ -28,9 +28,9 @@ COLUMNS = {
     "FLOPs": "what the shapes promise",
 }
 ON_A_GPU = (
-    f"On a GPU dropping word-vectors should pay from about {GPU_PAYS_FROM:,} word-pieces a batch on. That is worked "
-    "out, not measured yet; powerbert check measures it there. A plain model in engine=captured should answer smaller "
-    "batches as fast."
+    f"On a GPU, at BERT-base size, dropping word-vectors should pay from about {GPU_PAYS_FROM:,} word-pieces a batch "
+    "on. That is an estimate; powerbert check measures it there. A plain model in engine=captured should answer "
+    "smaller batches as fast."
 )
 BASELINE = (
     "the metric to compare with: that of the fine-tuned model with nothing removed, the better of two trainings, as it "

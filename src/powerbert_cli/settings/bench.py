@@ -36,9 +36,9 @@ class BenchOptions:
         "how models are run: eager, compile, native, captured, onnx, openvino, ctranslate2",
         "; compile: torch.compile, one graph for each batch size and length; native: powerbert's own kernels for a "
         "CPU, in fp32, bf16 and int8, which need g++ or clang++ at installation or first use; captured: powerbert's "
-        "own kernels for a GPU, a pass recorded as one CUDA graph; onnx: ONNX Runtime; ctranslate2: plain models only; "
-        "native, captured and ctranslate2 remove padding by themselves; what is not installed or cannot run here is "
-        "skipped, with the reason",
+        "own kernels for a GPU, a pass recorded as one CUDA graph, in bf16 and fp16; onnx: ONNX Runtime; ctranslate2: "
+        "plain models only; native, captured and ctranslate2 remove padding by themselves; what is not installed or "
+        "cannot run here is skipped, with the reason",
         common=True,
     )
     paddings: list[str] = key(

@@ -10,10 +10,12 @@ from .rules import Part, at_least_one, key, one_of
 class CheckOptions:
     steps: int = key("training steps that are timed, on batches of all lengths", common=True)
     engines: list[str] = key(
-        "engines that show what dropping brings; [] for none", ", of those that the device has", common=True
+        "engines that show what dropping brings; [] for none", "; those that the device lacks are left out", common=True
     )
     precisions: list[str] = key(
-        "their precisions, as bench.precisions; int8 is calibrated on training texts", common=True
+        "their precisions, as bench.precisions; int8 is calibrated on training texts",
+        "; on a GPU also bf16",
+        common=True,
     )
 
     def __post_init__(self) -> None:
