@@ -1,38 +1,22 @@
 """The engine for a GPU, computed on a CPU: the same passes over the same buffers, without a recording."""
 
-from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
 import torch
 from compared import compare_all
 from hosts import FAMILIES, described, make_host, texts
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
+from passes import HOW, batch_of, expected, ours
 
-from powerbert_cli.bench.launches import LaunchCounter
 from powerbert_cli.captured import forward, recordings
 from powerbert_cli.captured.buckets import bucket_of, stepped
 from powerbert_cli.captured.forward import Forward
 from powerbert_cli.captured.model import CapturedModel, NotCaptured, tried
-from powerbert_cli.captured.recordings import Recordings
 from powerbert_cli.encoder.plan import bounds_of_layers
 from powerbert_cli.encoder.searching import SoftExtractModel
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import Elimination
-from powerbert_cli.method.retention import Fractions, Lengths, Thresholds
-
-ORDER = (0, 9, 4, 2, 14, 7, 1, 12, 5, 3, 15, 8, 6, 11, 10, 13)
-HOW = {
-    "all": described(None, 16),
-    "absolute": described((9, 5, 2), 16),
-    "relative": described(None, 16, kind="relative", fractions=(0.7, 0.5, 0.2)),
-    "threshold": described(None, 16, "threshold", (0.6, 0.8, 0.9)),
-    "head": described((9, 5, 2), 16, "head"),
-    "random": described((9, 5, 2), 16, "random", random_order=ORDER),
-    "separators": described((9, 5, 2), 16, protected_tokens=(7, 8, 20)),
-    "no-diagonal": described((9, 5, 2), 16, diagonal=False),
-    "unprotected": described((9, 5, 2), 16, protected=0),
-}
+from powerbert_cli.method.retention import Fractions, Lengths
 
 
 @pytest.fixture(autouse=True)
@@ -41,23 +25,6 @@ def _nothing_is_left_to_chance():
     torch.use_deterministic_algorithms(not torch.cuda.is_available())
     yield
     torch.use_deterministic_algorithms(False)
-
-
-def batch_of(lengths, seed=0, types=False):
-    generator = torch.Generator().manual_seed(seed)
-    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
-    ids = torch.where(mask.bool(), torch.randint(5, 90, mask.shape, generator=generator), 1)
-    more = {"token_type_ids": torch.randint(0, 2, ids.shape, generator=generator) * mask} if types else {}
-    return {"input_ids": ids, "attention_mask": mask, **more}
-
-
-def ours(host=None, how="absolute"):
-    return ShortenedModel(host or make_host(), HOW[how]).eval()
-
-
-@torch.no_grad()
-def expected(model, batch):
-    return model(**batch).logits
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -198,96 +165,6 @@ def test_an_engine_that_answers_otherwise_here_is_not_taken(family, monkeypatch)
             tried(model)
 
 
-class Cuda:
-    """Stands for torch.cuda: what is called in which order; a graph computes its pass when it is replayed."""
-
-    def __init__(self, monkeypatch, fails=False):
-        self.calls, self.current, self.fails = [], "users", fails
-        for name in ("current_stream", "set_stream", "stream", "Stream", "graph", "CUDAGraph", "Event"):
-            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
-        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
-
-    class Stream:
-        def wait_stream(self, other):
-            pass
-
-    class CUDAGraph:
-        pass
-
-    def current_stream(self):
-        cuda = self
-
-        class Current:
-            def wait_stream(self, other):
-                cuda.calls.append("wait for the warm-up")
-
-            def wait_event(self, event):
-                cuda.calls.append("wait for the pass before")
-
-        return Current()
-
-    def set_stream(self, stream):
-        self.current = "users"
-
-    @contextmanager
-    def stream(self, aside):
-        self.calls.append("warm up")
-        yield
-
-    @contextmanager
-    def graph(self, graph, pool, capture_error_mode):
-        assert (pool, capture_error_mode) == ("pool", "thread_local")
-        self.calls.append("record")
-        self.current = "recording"
-        yield
-        if self.fails:
-            raise RuntimeError("operation not permitted when stream is capturing\nmore")
-        self.current = "users"
-        graph.replay = lambda: self.calls.append("replay")
-
-    def Event(self):
-        class Done:
-            def record(done):
-                self.calls.append("done")
-
-        return Done()
-
-
-def test_a_pass_is_recorded_once_and_replayed_after_the_one_before(monkeypatch):
-    model = ours()
-    passes, cuda = Recordings(Forward(model, True)), Cuda(monkeypatch)
-    passes._on_gpu = True
-    sizes = torch.tensor([7, 5])
-    bucket = bucket_of(model.elimination, sizes, 3, True)
-    recorded = passes.ready(bucket, model.elimination)
-    assert cuda.calls == ["warm up", "wait for the warm-up", "record"]
-    assert passes.ready(bucket, model.elimination) is recorded
-    words = torch.zeros(recorded.layout.size, dtype=torch.int32)
-    for _ in range(2):
-        logits, over = passes.answer(recorded, words)
-        assert logits.shape == (2, 2) and logits.data_ptr() != recorded.logits.data_ptr() and over is None
-    assert cuda.calls[3:] == ["replay", "done", "wait for the pass before", "replay", "done"]
-
-
-def test_a_recording_that_fails_leaves_the_users_stream_and_still_answers(monkeypatch, caplog):
-    model, batch = ours(), batch_of((7, 5))
-    captured, cuda = CapturedModel(model), Cuda(monkeypatch, fails=True)
-    captured._passes._on_gpu = True
-    assert torch.allclose(captured(**batch).logits, expected(model, batch), atol=3e-5)
-    assert cuda.current == "users" and caplog.text.count("have no graph: operation not permitted") == 1
-    captured(**batch)
-    assert cuda.calls.count("record") == 1  # not again in each answer
-    made = CapturedModel.__init__
-
-    def on_gpu(self, *given, **options):
-        made(self, *given, **options)
-        self._passes._on_gpu = True
-
-    monkeypatch.setattr(CapturedModel, "__init__", on_gpu)
-    with pytest.raises(NotCaptured, match="cannot be recorded on this device: operation not permitted when"):
-        tried(model)
-
-
 def test_types_that_are_alike_for_all_inputs_may_be_given_once():
     model, batch = ours(), batch_of((9, 4, 12))
     types = (torch.arange(12) > 5).long().unsqueeze(0)
@@ -322,56 +199,6 @@ def test_inputs_are_refused_as_the_encoder_refuses_them():
 def test_what_it_does_not_run_is_said(make, why):
     with pytest.raises(NotCaptured, match=why):
         CapturedModel(make())
-
-
-# The device `meta` has no values: a pass that asked for one would fail.
-
-
-def launched(family, layers, retention, sizes, auto=AutoModelForSequenceClassification):
-    size = "n_layers" if family == "distilbert" else "num_hidden_layers"
-    more = {"global_attn_every_n_layers": 2} if family == "modernbert" else {}
-    with torch.device("meta"):
-        config = AutoConfig.for_model(family, **{size: layers}, max_position_embeddings=600, **more)
-        host = auto.from_config(config).eval()
-    run = CapturedModel(ShortenedModel(host, Elimination(retention, 512)).eval()).rehearsal(sizes)
-    with torch.inference_mode(), LaunchCounter() as counter:
-        run()
-    return counter.total
-
-
-@pytest.mark.parametrize("longest", [120, 400])
-@pytest.mark.parametrize("kind", ["lengths", "fractions", "thresholds"])
-@pytest.mark.parametrize("family", ["bert", "modernbert", "mpnet"])
-def test_a_layer_is_at_most_twelve_launches_and_no_wait(family, kind, longest):
-    def of(layers):
-        values = {
-            "lengths": Lengths(tuple(longest - 8 * (j + 1) for j in range(layers))),
-            "fractions": Fractions(tuple(0.95 - 0.05 * j for j in range(layers))),
-            "thresholds": Thresholds(tuple(0.3 + 0.1 * j for j in range(layers))),
-        }
-        return launched(family, layers, values[kind], torch.tensor([longest, longest // 2, 30]))
-
-    assert (of(8) - of(4)) / 4 <= 12
-
-
-def test_a_tagger_launches_one_more_a_layer():
-    retention, sizes = (
-        {n: Lengths(tuple(120 - 8 * j for j in range(1, n + 1))) for n in (4, 8)},
-        torch.tensor([120, 60]),
-    )
-    few, more = (launched("bert", n, retention[n], sizes, AutoModelForTokenClassification) for n in (4, 8))
-    assert (more - few) / 4 == 11
-
-
-def test_asking_for_a_value_would_be_found():
-    x = torch.ones(3, device="meta")
-    with LaunchCounter() as counter:
-        (x + 1).view(3, 1)
-        assert dict(counter.launched) == {"add": 1}
-        with pytest.raises(Exception, match="meta|Meta"):
-            bool((x > 0).any())
-        with pytest.raises(Exception, match="meta|Meta"):
-            x.nonzero()
 
 
 @pytest.mark.gpu

@@ -38,9 +38,9 @@ def _kernels(like: Tensor) -> Any:
     """The module with the kernels where they compute: on a GPU, or if `use_kernel` forces them; else None."""
     if not (like.is_cuda or forced_kernel() == "triton"):
         return None
-    from . import kernels
+    from . import launching
 
-    return kernels
+    return launching
 
 
 @torch.library.custom_op("powerbert::attend", mutates_args=())
