@@ -20,8 +20,8 @@ from powerbert_cli.bench.place import Place, Unavailable
 from powerbert_cli.encoder.families import layers_of
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.method.elimination import plain
+from powerbert_cli.models.kinds import load_shortened
 from powerbert_cli.models.model_dir import RETENTION, load_plain
-from powerbert_cli.models.shipped import load_shortened
 from powerbert_cli.models.tokenizers import own_tokenizer
 from powerbert_cli.native.calibration import BY_ROW, Watched, scales_of, watched
 from powerbert_cli.native.kernels import ByRow, Scale

@@ -14,7 +14,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Loaded on first use, so that the command line answers without importing torch.
     if name in __all__:
-        from .models import shipped
+        from .models import kinds
 
-        return getattr(shipped, name)
+        return getattr(kinds, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ import pandas as pd
 from . import cli, processes, usage  # cli first: it says how OpenMP waits before anything imports PyTorch
 from .answering.predict import Done, predict
 from .bench.timing import Told, silent
-from .models.shipped import load_shortened
+from .models.kinds import load_shortened
 from .overrides import meant
 from .recipes import bench as timing
 from .recipes import study as studies

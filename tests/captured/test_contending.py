@@ -14,7 +14,7 @@ from powerbert_cli.bench.timing import measure, warm_up
 from powerbert_cli.captured.model import CapturedModel, NotCaptured
 from powerbert_cli.cli import dispatch
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.models.shipped import PowerBertForSequenceClassification, load_shortened
+from powerbert_cli.models.kinds import PowerBertForSequenceClassification, load_shortened
 from powerbert_cli.settings.bench import ENGINES, runs_on
 
 

@@ -16,9 +16,9 @@ from powerbert_cli.encoder.removing import NotRemovable, fits_config, keep_heads
 from powerbert_cli.errors import PowerbertError
 from powerbert_cli.method.elimination import Elimination, plain
 from powerbert_cli.method.retention import Lengths, RetentionError
+from powerbert_cli.models.kinds import load_shortened
 from powerbert_cli.models.model_dir import load_plain, save_model_dir
 from powerbert_cli.models.onnx_file import export_onnx
-from powerbert_cli.models.shipped import load_shortened
 from powerbert_cli.store.compression_file import Compression
 from powerbert_cli.store.retention_file import RetentionFile
 from powerbert_cli.tasks.tokenizing import build_tokenizer

@@ -84,6 +84,14 @@ def test_what_is_none_of_these_is_refused(tmp_path):
         PowerBertForTokenClassification.from_pretrained(tmp_path)
 
 
+def test_a_subclass_of_a_users_loads_too(tagger):
+    class Mine(PowerBertForTokenClassification):
+        pass
+
+    assert type(Mine.from_pretrained(tagger)) is Mine
+    assert type(load_shortened(tagger)) is PowerBertForTokenClassification
+
+
 def test_an_engine_that_it_has_not_is_refused(tagger):
     model = PowerBertForTokenClassification.from_pretrained(tagger)
     assert model.engine == "auto"

@@ -23,9 +23,9 @@ from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import plain
 from ..models.classes import FROM_PYTHON
+from ..models.kinds import load_shortened
 from ..models.loading import check_fits
 from ..models.model_dir import RETENTION, load_plain
-from ..models.shipped import load_shortened
 from ..models.tokenizers import fit_tokenizer, own_tokenizer
 from ..settings import CALIBRATED, STANDARD, PredictSettings, TaskSettings
 from ..settings.folders import exported

@@ -10,10 +10,10 @@ from ..encoder.removing import host_of_sizes
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.retention import Thresholds
+from ..models.kinds import load_shortened
 from ..models.loading import host_config
 from ..models.model_dir import RETENTION
 from ..models.packed_file import host_of
-from ..models.shipped import load_shortened
 from ..settings.composed import TimedSettings
 from ..settings.folders import exported
 from ..stages.graph import given_retention

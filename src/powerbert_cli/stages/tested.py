@@ -14,8 +14,8 @@ from .. import processes
 from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
+from ..models.kinds import load_shortened
 from ..models.model_dir import RETENTION, load_plain
-from ..models.shipped import load_shortened
 from ..settings import TaskSettings
 from ..store.artifacts import whole_file, write_json
 from ..store.stages import Stage

@@ -37,7 +37,7 @@ def run(cfg: Any) -> float:
 
 
 def _one(job: Run[Settings], run_dir: Path) -> float:
-    from ..models.shipped import load_shortened
+    from ..models.kinds import load_shortened
     from ..recipes.words import write_words
     from ..report.tables import say_compression, say_retention
     from .folds import made

@@ -102,7 +102,7 @@ def _result_of(cfg: Any, target: str | None) -> dict[str, Any]:
 
     from ..bench.choice import as_result
     from ..bench.table import by_padding
-    from ..models.shipped import load_shortened
+    from ..models.kinds import load_shortened
     from ..recipes.bench import time_model
     from ..recipes.timed_models import whole_of
     from ..recipes.words import write_words
