@@ -147,6 +147,7 @@ def test_verbs_say_that_they_do_not_take_it_yet(tagger, tmp_path, capfd, monkeyp
         assert "BertForTokenClassification, which the verbs do not take yet" in capfd.readouterr().err
 
 
+@pytest.mark.extras
 def test_an_onnx_file_restores_alike(tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
