@@ -121,12 +121,14 @@ def test_the_native_engine_restores_alike(family):
             assert torch.allclose(real(native(**given).logits, given), real(model(**given).logits, given), atol=2e-5)
 
 
-@pytest.mark.parametrize("how", ["absolute", "threshold", "all"])
+@pytest.mark.parametrize("how", ["absolute", "threshold", "all", "head", "separators"])
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
 def test_a_captured_pass_restores_alike(family, how):
     values = {"absolute": described((8, 5, 2), 16), "all": described(None, 16)}
     values["threshold"] = described(None, 16, "threshold", (0.6, 0.8, 0.9))
+    values["head"] = described((8, 5, 2), 16, "head")
+    values["separators"] = described((8, 5, 2), 16, protected_tokens=(7, 8, 20))
     model = ShortenedModel(host_of(family), values[how]).eval()
     captured = CapturedModel(model)
     torch.use_deterministic_algorithms(True)  # what is not written is NaN

@@ -17,8 +17,7 @@ from ..bench.contenders import TORCH_ENGINES, inputs_on, prepared
 from ..bench.engines import lengths_an_octave, runner
 from ..bench.int8 import CALIBRATED_ON
 from ..bench.place import DTYPES, Place, Runner, Unavailable
-from ..encoder.driven import is_multiple_choice
-from ..encoder.families import layers_of, reads_all_words, usable_positions
+from ..encoder.families import is_multiple_choice, layers_of, reads_all_words, usable_positions
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import plain

@@ -15,6 +15,7 @@ from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
 from ..method.retention import Thresholds
+from ..settings.bench import OWN_ENGINES
 from ..tasks.batches import Batch, make_batches
 from .cost import Cost, Peaks, encoder_cost, roofline_seconds, shape_of, together, total
 from .engines import as_packed, lengths_an_octave, runner
@@ -24,7 +25,7 @@ from .timing import Contender
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 TORCH_ENGINES = ("eager", "compile", "captured")  # of models on the device, in the precision
 PACKING_ENGINES = ("eager", "onnx", "openvino")  # of this encoder's models; a compiled graph has static shapes
-PACK_BY_THEMSELVES = ("ctranslate2", "native", "captured")  # whatever model they run
+PACK_BY_THEMSELVES = ("ctranslate2", *OWN_ENGINES)  # whatever model they run
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def build_contenders(
                 run = _as_padded(way, padding, packs)
                 if run is None:
                     continue
-                runs = as_packed(models[name]) if engine in ("native", "captured") else models[name]
+                runs = as_packed(models[name]) if engine in OWN_ENGINES else models[name]
                 layers = [batch_cost(batch, runs, engine) for batch in batches[padding]]
                 flops = sum(total(layer).flops for batch in layers for layer in batch)
                 found = Contender(name, engine, padding, precision, run, batches[padding], flops, answer=way)

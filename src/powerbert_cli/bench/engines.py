@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from ..captured.model import NotCaptured, tried
-from ..encoder.driven import EliminationModel, is_choice_model
-from ..encoder.families import layers_of, usable_positions
+from ..encoder.driven import EliminationModel
+from ..encoder.families import is_choice_model, layers_of, usable_positions
 from ..encoder.quantising import clips_of
 from ..encoder.removing import fits_config
 from ..encoder.shortened import ShortenedModel

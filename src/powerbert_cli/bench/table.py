@@ -7,14 +7,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..settings.bench import PADDINGS
+from ..settings.bench import OWN_ENGINES, PADDINGS
 from ..tasks.metrics import METRICS, Drop, interval, paired_drop, predictions_of
 from .choice import POINT, counted
 from .ratio import speedup, typical
 from .timing import Contender, whole_ones
 
 P99_CALLS = 300  # from which on three calls lie above the 99th percentile; of fewer it is the maximum or nearly so
-OWN_ENGINES = ("native", "captured")
 # What a packed row stands against, and what counts of a model: the first timed.
 UNPACKED = ("sorted", "longest", "max", "buckets")
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..encoder.arranged import NotArranged
-from ..encoder.driven import flat, real_mask
 from ..encoder.families import counted_from
+from ..encoder.inputs import flat, real_mask
 from ..encoder.plan import bounds_of_layers
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError, brings
@@ -53,9 +53,9 @@ class WarmUp(NamedTuple):
 class CapturedModel:
     """Answers as the model does, on its device and in its type; called with the same tensors, best on the CPU.
 
-    On a GPU a pass is recorded the first time that a batch falls into its bucket, which takes seconds: `warm_up` does
-    so beforehand. On a CPU passes are computed by plain operators, for tests. A model whose weights change afterwards
-    needs another one.
+    On a GPU a pass is recorded the first time that a batch falls into its bucket; `warm_up` does so beforehand, so that
+    no answer waits for it. On a CPU passes are computed by plain operators, for tests. A model whose weights change
+    afterwards needs another one.
 
     Args:
         model: in evaluation mode, on the device and in the type that are to answer.
@@ -250,7 +250,7 @@ def _tried(captured: CapturedModel) -> CapturedModel:
     for whole in (True, False):
         try:
             found, wanted = (answer(ids, mask, whole=whole).float() for answer in (captured.logits, captured.exact))
-        except Exception as error:
+        except Exception as error:  # of the compiler, the driver, a library: PyTorch answers then
             said = str(error).strip().splitlines() or [type(error).__name__]
             raise NotCaptured(f"its pass fails on this device: {said[0]}") from error
         if captured.failure is not None:

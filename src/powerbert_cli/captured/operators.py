@@ -7,7 +7,7 @@ writes there has no meaning, and no operator reads it for a row of an input.
 Legend: B inputs, T rows, T' rows that go on, H heads, S size of a head, A = H·S, D hidden, ℓ longest input.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -16,22 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..encoder.modern_block import rotate
 from ..method.kernels import forced_kernel
 from ..method.selection import passing_counts, select
 from ..method.significance import attention_weights, normalise, significance
 
 ONE_BLOCK = 128  # word-vectors up to which one kernel computes context and sums
 _FAR = -1e30
-
-
-def launches(name: str, given: Sequence[Any]) -> int:
-    """Kernels that powerbert's operator of this name launches on a GPU when it is given this."""
-    if name == "significance":  # of the encoder without graphs: heads are added up apart
-        return 3 if given[3] > ONE_BLOCK else 2
-    if name == "attend":
-        _, _, longest, sums, *_ = given
-        return 2 if longest > ONE_BLOCK and sums else 1
-    return 1
 
 
 def _kernels(like: Tensor) -> Any:
@@ -119,20 +110,15 @@ def _attend(
     for begin, end in _inputs(starts):
         if begin == end:
             continue
-        q, k, v = qkv[begin:end].permute(1, 2, 0, 3).unsqueeze(1)  # (1, H, n, S) each
-        own = None if at is None else at[begin:end].long()
+        given, own = qkv[begin:end], None if at is None else at[begin:end].long()
         if own is not None and cos is not None and sin is not None:
-            q, k = (_turned(one, cos[own], sin[own]) for one in (q, k))
+            given = torch.cat((rotate(given[:, :2], cos[own], sin[own]), given[:, 2:]), dim=1)
+        q, k, v = given.permute(1, 2, 0, 3).unsqueeze(1)  # (1, H, n, S) each
         weights = attention_weights(q, k, None, _bias(own, bias, span, window, q.dtype))
         context[begin:end] = (weights @ v)[0].transpose(0, 1).flatten(1)
         if sums:
             found[:, begin:end] = significance(weights.transpose(0, 1), None, diagonal)
     return context, found
-
-
-def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    low, high = x.float().chunk(2, dim=-1)
-    return (x.float() * cos + torch.cat((-high, low), dim=-1) * sin).to(x.dtype)
 
 
 def _bias(at: Tensor | None, table: Tensor | None, span: int, window: int, dtype: torch.dtype) -> Tensor | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import PowerbertError
 from .block import Block, PostNormBlock
-from .driven import is_choice_model
+from .families import is_choice_model
 from .linear import is_linear, joined
 from .modern_block import ModernBlock
 from .quantising import clips_of

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +13,8 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ..method.elimination import ByAttention, ByPosition, Elimination, Sizes, shield_of
 from .attention import attend, attend_for_first
 from .block import Block
-from .families import family_of, head_of, purpose_of
-from .family import CHOOSES
+from .families import family_of, head_of
+from .inputs import flat, real_mask
 from .packing import Group, Packing, packed, padded, sent
 from .parts import part
 from .restoring import Restoring
@@ -29,44 +29,6 @@ def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None
     if problem_type == "multi_label_classification":
         return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
     return F.cross_entropy(logits.float().flatten(0, -2), labels.flatten())  # of tags one for each word-piece
-
-
-def is_choice_model(host: Any) -> bool:
-    """Whether this classifier answers multiple choices."""
-    return type(host).__name__.endswith(CHOOSES)
-
-
-def is_multiple_choice(config: Any) -> bool:
-    """Whether a model's config names a multiple-choice architecture."""
-    return purpose_of(config) == CHOOSES
-
-
-def real_mask(attention_mask: Tensor | None) -> Tensor | None:
-    """The mask as bool, or None if it is known that nothing is padded.
-
-    An input without any word-piece, as servers fill up batches with, counts as one of its first: it has an answer
-    then, where an average over nothing has none.
-
-    Raises:
-        ValueError: an input is padded on the left.
-    """
-    if attention_mask is None:
-        return None
-    mask = attention_mask.bool()
-    empty = ~mask.any(dim=-1, keepdim=True)
-    mask = torch.cat([mask[:, :1] | empty, mask[:, 1:]], dim=-1)
-    if torch.compiler.is_compiling():
-        return mask
-    if bool(mask.all()):
-        return None
-    if not bool(mask[:, 0].all()):
-        raise ValueError("attention_mask: an input begins with padding; pad on the right (padding_side='right')")
-    return mask
-
-
-def flat(given: Any) -> Any:
-    """(B, C, N) of a multiple choice → (B · C, N); all else as it is."""
-    return given.flatten(0, 1) if given is not None and given.dim() == 3 else given
 
 
 class EliminationModel(nn.Module, ABC):

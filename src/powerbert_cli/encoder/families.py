@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from .bert_hosts import ALBERT, BERT, ELECTRA, ROBERTA
-from .family import ANSWERS, CLASSIFIES, PURPOSES, TAGS, Family, Head, after_padding
+from .family import ANSWERS, CHOOSES, CLASSIFIES, PURPOSES, TAGS, Family, Head, after_padding
 from .other_hosts import DISTILBERT, MODERNBERT, MPNET, after_first_two
 
 FAMILIES: dict[str, Family] = {
@@ -70,6 +70,16 @@ def known_purpose(config: Any) -> str | None:
 def purpose_of(config: Any) -> str:
     """The same; that of a classifier if there is none."""
     return known_purpose(config) or CLASSIFIES
+
+
+def is_choice_model(host: Any) -> bool:
+    """Whether this classifier answers multiple choices."""
+    return type(host).__name__.endswith(CHOOSES)
+
+
+def is_multiple_choice(config: Any) -> bool:
+    """Whether a model's config names a multiple-choice architecture."""
+    return purpose_of(config) == CHOOSES
 
 
 def reads_all_words(config: Any) -> bool:

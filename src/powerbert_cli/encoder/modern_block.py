@@ -39,7 +39,7 @@ class ModernBlock(Block):
 
     def project(self, x: Tensor, positions: Tensor | None) -> Tensor:
         qkv = heads_of(as_batch(lambda x: self.attention.Wqkv(self.norm1(x)), x), 3, self.head_size)
-        turned = _rotate(qkv[:, :2], *self._turns(x, positions))
+        turned = rotate(qkv[:, :2], *self._turns(x, positions))
         return torch.cat((turned, qkv[:, 2:]), dim=1)
 
     def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,8 +51,8 @@ class ModernBlock(Block):
         of_q, of_kv = (None, None) if bias is None else (bias[:size], bias[size:])
         q = heads_of(F.linear(normed.index_select(0, queries), weight[:size], of_q), 1, self.head_size)
         kv = heads_of(F.linear(normed, weight[size:], of_kv), 2, self.head_size)
-        kv = torch.cat((_rotate(kv[:, :1], *turns), kv[:, 1:]), dim=1)
-        return _rotate(q, *(turn[queries] for turn in turns)), kv
+        kv = torch.cat((rotate(kv[:, :1], *turns), kv[:, 1:]), dim=1)
+        return rotate(q, *(turn[queries] for turn in turns)), kv
 
     def _turns(self, x: Tensor, positions: Tensor | None) -> list[Tensor]:
         """Cosines and sines of the rows' rotation, (T, D/H) each."""
@@ -85,7 +85,7 @@ class ModernBlock(Block):
         return weight.new_zeros(()).expand(far.shape).masked_fill(far, 0.5 * torch.finfo(weight.dtype).min).unsqueeze(1)
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary position embedding of (T, P, H, D/H) in float32, as the host computes it; cos and sin are (T, D/H)."""
     cos, sin = cos[:, None, None], sin[:, None, None]
     low, high = x.float().chunk(2, dim=-1)

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..encoder.driven import EliminationModel, is_choice_model
+from ..encoder.driven import EliminationModel
+from ..encoder.families import is_choice_model
 from ..errors import PowerbertError, brings
 from ..store.artifacts import whole_file
 

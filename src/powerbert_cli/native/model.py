@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..encoder.arranged import Norm
-from ..encoder.driven import flat, real_mask
+from ..encoder.inputs import flat, real_mask
 from ..encoder.plan import Step, steps
 from ..encoder.restoring import Restoring
 from ..encoder.shortened import ShortenedModel

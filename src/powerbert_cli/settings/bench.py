@@ -8,6 +8,7 @@ from .rules import Part, SettingsError, at_least_one, key, one_of
 
 PADDINGS = ("max", "longest", "sorted", "buckets", "packed")
 ENGINES = ("eager", "compile", "native", "captured", "onnx", "openvino", "ctranslate2")
+OWN_ENGINES = ("native", "captured")  # powerbert's
 CALIBRATED = ("native", "openvino")  # engines whose int8 needs scales from training texts
 BENCH_PRECISIONS = (*PRECISIONS, "int8")
 ENGINE_PRECISIONS = {  # of those that load files

@@ -9,8 +9,7 @@ import torch
 
 from .. import processes
 from ..compress.sizes import check_compressible
-from ..encoder.driven import is_multiple_choice
-from ..encoder.families import UnsupportedModelError, family_of_config, reads_all_words
+from ..encoder.families import UnsupportedModelError, family_of_config, is_multiple_choice, reads_all_words
 from ..errors import PowerbertError
 from ..method.kernels import triton_kernels
 from ..method.quantisation import GROUP

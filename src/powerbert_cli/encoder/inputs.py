@@ -1,0 +1,37 @@
+"""What models are called with, as the encoder takes it.
+
+Legend: B inputs, C choices of each, N word-pieces.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def real_mask(attention_mask: Tensor | None) -> Tensor | None:
+    """The mask as bool, or None if it is known that nothing is padded.
+
+    An input without any word-piece, as servers fill up batches with, counts as one of its first: it has an answer
+    then, where an average over nothing has none.
+
+    Raises:
+        ValueError: an input is padded on the left.
+    """
+    if attention_mask is None:
+        return None
+    mask = attention_mask.bool()
+    empty = ~mask.any(dim=-1, keepdim=True)
+    mask = torch.cat([mask[:, :1] | empty, mask[:, 1:]], dim=-1)
+    if torch.compiler.is_compiling():
+        return mask
+    if bool(mask.all()):
+        return None
+    if not bool(mask[:, 0].all()):
+        raise ValueError("attention_mask: an input begins with padding; pad on the right (padding_side='right')")
+    return mask
+
+
+def flat(given: Any) -> Any:
+    """(B, C, N) of a multiple choice → (B · C, N); all else as it is."""
+    return given.flatten(0, 1) if given is not None and given.dim() == 3 else given
