@@ -62,7 +62,7 @@ def _box(ax, x, y, width, height, title, text, colour=PAPER):
 def main() -> None:
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 11), height_ratios=[1, 3.2])
     for ax in (top, bottom):
-        ax.set(xlim=(0, 100), ylim=(0, 100))
+        ax.set(xlim=(-1, 101), ylim=(0, 100))
         ax.axis("off")
     top.set_title("Stages: each made once for its settings, resumed when stopped, shared by parallel jobs", size=10)
     width, gap = 16.4, 4.4
