@@ -19,7 +19,7 @@ STAGES = [
 ]
 LAYERS = [  # an import goes from a row to a lower one only; tests/test_docs.py holds it to that
     [("api", "the verbs as functions")],
-    [("cli", "verb → Hydra")],
+    [("cli", "verb → Hydra"), ("sentence", "what SentenceTransformer loads")],
     [
         ("usage", "help from typed settings"),
         ("overrides", "names as written, a model's task"),
@@ -44,6 +44,7 @@ LAYERS = [  # an import goes from a row to a lower one only; tests/test_docs.py 
     [("native", "the engine of our own for a CPU"), ("captured", "that for a GPU: a pass as one graph")],
     [("store", "stages and artifacts on disk"), ("tasks", "data, batches, metrics")],
     [("encoder", "the shortened encoder; families"), ("settings", "typed keys and their rules")],
+    [("kinds", "a file for each kind of task")],
     [("method", "significance, selection, soft-extract")],
     [("processes", "torchrun's, working together"), ("shell", "variables that decide nothing")],
     [("errors", "what a user can mend")],

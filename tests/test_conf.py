@@ -134,7 +134,7 @@ def test_help_shows_the_keys_and_their_true_defaults(verb):
         ("precision=half", "precision=half is none of fp32, bf16, fp16"),
         ("device=gpu", "device=gpu is none of auto, cpu, cuda"),
         ("task.metric=acuracy", r"task.metric=acuracy is none of .* \(did you mean 'accuracy'\?\)"),
-        ("task.metric=spearman", "set task.kind=regression task.label_names=null"),
+        ("task.metric=spearman", "take one of accuracy, f1, macro_f1, matthews, or set task.kind=regression"),
         ("task.label_names=[one]", "at least two classes"),
         ("bench.rounds=2", "bench.rounds=2 must be at least 3"),
         ("bench.paddings=[longst]", r"bench.paddings=longst .*did you mean 'longest'"),

@@ -3,6 +3,7 @@
 import datasets
 import torch
 
+from powerbert_cli.kinds.classification import Classification
 from powerbert_cli.settings import TrainingSettings
 from powerbert_cli.tasks.batches import Material
 from powerbert_cli.tasks.tokenizing import build_tokenizer
@@ -46,4 +47,4 @@ def make_material():
             "length": [len(i) for i in ids],
         }
     )
-    return Material(rows, rows, build_tokenizer(["a b c"], 100), 16, "accuracy", "classification")
+    return Material(rows, rows, build_tokenizer(["a b c"], 100), 16, Classification(["0", "1"], "accuracy"))

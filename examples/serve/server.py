@@ -4,8 +4,10 @@ MODEL=EXPORTED python server.py --port 8000      # all of Mosec's own options: p
                                                  # it answers this machine alone; --address 0.0.0.0 opens it to others
 curl localhost:8000/inference -d '{"text": "An apple is a fruit."}'
 curl localhost:8000/inference -d '{"text": "A man sleeps.", "text_pair": "A man is awake."}'
+curl localhost:8000/rerank -d '{"query": "fruit", "documents": ["A car.", "An apple."]}'  # of a model with one output
 
-Requests that wait are answered in one batch, of up to BATCH (16) texts. THREADS (1) are those of each of WORKERS (1).
+Requests that wait are answered together, in batches of up to BATCH (16) texts. THREADS (1) are those of each of
+WORKERS (1).
 """
 
 import json
@@ -17,6 +19,10 @@ import numpy as np
 from mosec import Server, Worker
 from mosec.errors import ValidationError
 
+BATCH = int(os.environ.get("BATCH", "16"))
+
+Asked = tuple[bool, list[tuple[str, str | None]]]  # whether they are ranked, and pairs of texts
+
 
 class Reader(Worker):
     """Reads requests one by one, so that a wrong one is answered to its sender alone, with status 422."""
@@ -27,12 +33,24 @@ class Reader(Worker):
         except ValueError as error:
             raise ValidationError(f"no JSON: {error}") from error
 
-    def forward(self, data: Any) -> tuple[str, str | None]:
+    def forward(self, data: Any) -> Asked:
         request = data if isinstance(data, dict) else {}
         text, pair = request.get("text"), request.get("text_pair")
         if not isinstance(text, str) or not isinstance(pair, str | None):
             raise ValidationError('give {"text": "…"}, or {"text": "…", "text_pair": "…"} for a task of two texts')
-        return text, pair
+        return False, [(text, pair)]
+
+
+class QueryReader(Reader):
+    """Reads what is asked of /rerank."""
+
+    def forward(self, data: Any) -> Asked:
+        request = data if isinstance(data, dict) else {}
+        query, documents = request.get("query"), request.get("documents")
+        good = isinstance(documents, list) and documents and all(isinstance(one, str) for one in documents)
+        if not isinstance(query, str) or not good:
+            raise ValidationError('give {"query": "…", "documents": ["…", …]} with at least one document')
+        return True, [(query, document) for document in documents]
 
 
 class Classifier(Worker):
@@ -80,12 +98,26 @@ class Classifier(Worker):
         self.inputs = [one.any_name for one in model.inputs]
         self.logits = lambda batch: model(batch)["logits"]
 
-    def forward(self, data: list[tuple[str, str | None]]) -> list[dict[str, Any]]:
-        texts, pairs = [text for text, _ in data], [pair or "" for _, pair in data]
-        both = (texts, pairs) if any(pair is not None for _, pair in data) else (texts,)
+    def forward(self, data: list[Asked]) -> list[dict[str, Any]]:
+        pairs = [pair for _, own in data for pair in own]
+        order = sorted(range(len(pairs)), key=lambda i: sum(len(text or "") for text in pairs[i]))
+        found: dict[int, np.ndarray] = {}
+        for start in range(0, len(order), BATCH):
+            few = order[start : start + BATCH]
+            found |= dict(zip(few, self._rows([pairs[i] for i in few]), strict=True))
+        rows = iter([found[i] for i in range(len(pairs))])
+        return [self._ranked([next(rows) for _ in own]) if ranks else self._answer(next(rows)) for ranks, own in data]
+
+    def _rows(self, few: list[tuple[str, str | None]]) -> np.ndarray:
+        texts, pairs = [text for text, _ in few], [pair or "" for _, pair in few]
+        both = (texts, pairs) if any(pair is not None for _, pair in few) else (texts,)
         batch = self.tokenizer(*both, padding=True, truncation=True, max_length=self.seq_len, return_tensors="np")
-        logits = np.asarray(self.logits({name: batch[name].astype(np.int64) for name in self.inputs}), np.float64)
-        return [self._answer(row) for row in logits]
+        return np.asarray(self.logits({name: batch[name].astype(np.int64) for name in self.inputs}), np.float64)
+
+    def _ranked(self, rows: list[np.ndarray]) -> dict[str, Any]:
+        logits = np.array(rows)[:, 0]
+        scores = np.exp(-np.logaddexp(0.0, -logits))
+        return {"scores": scores.tolist(), "ranking": np.argsort(-logits, kind="stable").tolist()}
 
     def _answer(self, logits: np.ndarray) -> dict[str, Any]:
         if len(logits) == 1:
@@ -103,7 +135,11 @@ class Classifier(Worker):
 if __name__ == "__main__":
     os.environ.setdefault("MOSEC_ADDRESS", "127.0.0.1")  # for this machine alone; --address 0.0.0.0 opens it to others
     server = Server()
-    batch, workers = int(os.environ.get("BATCH", "16")), int(os.environ.get("WORKERS", "1"))
+    labels = json.loads((Path(os.environ["MODEL"]) / "export.json").read_text(encoding="utf-8"))["labels"]
+    ranks = ["/rerank"] if len(labels) == 1 else []
     server.append_worker(Reader)
-    server.append_worker(Classifier, num=workers, max_batch_size=batch, max_wait_time=1)
+    if ranks:
+        server.append_worker(QueryReader, route=ranks)
+    workers = int(os.environ.get("WORKERS", "1"))
+    server.append_worker(Classifier, num=workers, max_batch_size=BATCH, max_wait_time=1, route=["/inference", *ranks])
     server.run()

@@ -3,6 +3,7 @@
 from typing import Any
 
 __all__ = [
+    "PowerBertForEmbedding",
     "PowerBertForMultipleChoice",
     "PowerBertForQuestionAnswering",
     "PowerBertForSequenceClassification",

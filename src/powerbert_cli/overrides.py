@@ -204,7 +204,10 @@ def _of_model(value: str, given: dict[str, str], conf: Path) -> list[str]:
                 f"model_dir={value}: says nothing of its task; give the folder with your train.* and dev.* files, "
                 "task.data_dir=FOLDER, or set task=NAME"
             )
-        implied = ["task=custom", *_kind_of(folder), "seq_len=auto"]
+        implied, kind = _kind_of(folder), given.get("task.kind")
+        if kind is not None and f"task.kind={kind}" not in implied:
+            implied = []  # it is told apart
+        implied = ["task=custom", *implied, "seq_len=auto"]
     else:
         implied = [*_as_overrides(found.task, conf), f"seq_len={found.seq_len}"]
     return implied[:-1] if {"seq_len", "experiment"} & set(given) else implied
@@ -218,6 +221,8 @@ def _kind_of(folder: Path) -> list[str]:
         return []
     if not isinstance(config, dict):
         return []  # is refused where the model is loaded
+    if any(str(name).endswith("ForQuestionAnswering") for name in config.get("architectures") or ()):
+        return ["task.kind=question_answering", "task.label_names=null", "task.label_column=answers"]
     problem, names = config.get("problem_type"), config.get("id2label")
     names = names if isinstance(names, dict) else {}
     if problem == "regression" or (problem is None and len(names) == 1):

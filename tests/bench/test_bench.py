@@ -13,6 +13,7 @@ from powerbert_cli.bench.ratio import speedup, typical
 from powerbert_cli.bench.table import compared, table
 from powerbert_cli.bench.timing import MIN_ROUNDS, Contender, measure, warm_up
 from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.kinds import KINDS
 from powerbert_cli.report.profile_table import draw_profile, say_profile
 from powerbert_cli.report.tables import say_timing
 from powerbert_cli.tasks.batches import answers, bucket, choose_rows, make_batches
@@ -147,11 +148,21 @@ def test_answers_beside_those_of_float32():
     exact = np.array([[1.0, 0.0], [0.0, 1.0], [0.2, 0.1], [0.0, 2.0]], dtype=np.float32)
     logits = exact.copy()
     logits[2] = [0.1, 0.25]
-    found = compared(logits, exact, np.array([0, 1, 0, 0]), "accuracy", "classification")
+    found = compared(
+        logits, exact, datasets.Dataset.from_dict({"labels": [0, 1, 0, 0]}), KINDS["classification"](None, "accuracy")
+    )
     assert (found["value"], found["value_fp32"], found["answers_differ"]) == (0.5, 0.75, 0.25)
     assert found["logits_differ"] == pytest.approx(0.15)
     assert found["drop"] == 0.25 and found["drop_low"] <= 0.25 <= found["drop_high"]
-    assert compared(exact[:, :1], exact[:, :1], exact[:, 0], "pearson", "regression")["answers_differ"] is None
+    assert (
+        compared(
+            exact[:, :1],
+            exact[:, :1],
+            datasets.Dataset.from_dict({"labels": exact[:, 0]}),
+            KINDS["regression"](None, "pearson"),
+        )["answers_differ"]
+        is None
+    )
 
 
 def test_logits_are_in_the_order_of_the_rows(rows, host):

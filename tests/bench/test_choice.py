@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import Dataset
 
 from powerbert_cli.bench.choice import answers_count, as_result, choices, doubt_of, headline, overloaded
 from powerbert_cli.bench.table import by_padding, compared
+from powerbert_cli.kinds import KINDS
 
 
 def row(model, seconds, best, batch_size=32, precision="fp32", within=None, **more):
@@ -103,7 +105,7 @@ def answers_of(n, right):
 def test_a_loss_of_just_the_limit_counts():
     """7 of 100 right, then 6: 0.07 - 0.06 is a little more than 0.01 in floating point, and so is the lower end."""
     (labels, exact), (_, logits) = answers_of(100, 7), answers_of(100, 6)
-    said = compared(logits, exact, labels, "accuracy", "classification")
+    said = compared(logits, exact, Dataset.from_dict({"labels": labels}), KINDS["classification"](None, "accuracy"))
     assert said["drop"] > 0.01 and answers_count(said, 0.01)
     assert answers_count({"drop_low": said["drop"]}, 0.01) and not answers_count({"drop_low": 0.011}, 0.01)
 
@@ -112,9 +114,14 @@ def test_answers_count_unless_more_is_lost_than_chance_gives():
     """4 of 277 are within what 277 rows tell; 30 are not."""
     for n, lost, counts in ((277, 4, True), (277, 30, False)):
         (labels, exact), (_, logits) = answers_of(n, n - 10), answers_of(n, n - 10 - lost)
-        said = compared(logits, exact, labels, "accuracy", "classification")
+        said = compared(logits, exact, Dataset.from_dict({"labels": labels}), KINDS["classification"](None, "accuracy"))
         assert said["drop"] == pytest.approx(lost / n) and said["drop_low"] <= said["drop"] <= said["drop_high"]
         assert answers_count(said, 0.01) is counts
     assert answers_count({}, 0.01) is None
-    said = compared(np.full_like(logits, np.nan), exact, labels, "accuracy", "classification")
+    said = compared(
+        np.full_like(logits, np.nan),
+        exact,
+        Dataset.from_dict({"labels": labels}),
+        KINDS["classification"](None, "accuracy"),
+    )
     assert answers_count({**said, "drop_low": 0.0}, 0.01) is False  # no numbers are no answers

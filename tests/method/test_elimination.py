@@ -46,6 +46,12 @@ def test_a_shield_keeps_separators():
     scores = torch.tensor([[9.0, 5.0, 0.0, 4.0, 0.0]])
     index, *_ = chosen(described((3,), 5, protected_tokens=(3,)), 0, scores, shield=shield)
     assert index.tolist() == [[0, 2, 4]]
+    first = described((3,), 5, protected_until=3)
+    assert first.shield(ids).tolist() == [[True, True, False, False, False]] and first.shields
+    both = described((3,), 5, protected_until=3, protected_tokens=(3,))
+    assert both.shield(ids).tolist() == [[True, True, True, False, True]]
+    assert described((3,), 5).shield(ids) is None and not described((3,), 5).shields
+    assert from_keys(to_keys(first)) == first and "protected_until" not in to_keys(described((3,), 5))
     by_threshold = described(None, 5, "threshold", thresholds=(2.0,), protected_tokens=(3,))
     assert chosen(by_threshold, 0, scores, shield=shield)[0].tolist() == [[0, 2, 4]]
 

@@ -16,7 +16,6 @@ from transformers import (
 
 from powerbert_cli import PowerBertForQuestionAnswering, PowerBertForTokenClassification, load_shortened
 from powerbert_cli.bench.engines import run_onnx
-from powerbert_cli.cli import dispatch
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.models.model_dir import save_model_dir
 from powerbert_cli.models.onnx_file import export_onnx
@@ -133,18 +132,6 @@ def test_an_answers_start_and_end_and_their_loss_are_transformers(tmp_path):
     for wrong in ({"labels": at["start_positions"]}, {"start_positions": at["start_positions"]}):
         with pytest.raises(ValueError, match="an answer's labels are start_positions and end_positions; give both"):
             model(**given, **wrong)
-
-
-def test_verbs_say_that_they_do_not_take_it_yet(tagger, tmp_path, capfd, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "texts.txt").write_text("anna\n")
-    for given in (
-        ["predict", f"model_dir={tagger}", "input=texts.txt", "output=a.csv"],
-        ["bench", f"model_dir={tagger}", "task=synthetic", "seq_len=16"],
-        ["export", f"model_dir={tagger}", "task=synthetic", "seq_len=16"],
-    ):
-        assert dispatch(given) != 0
-        assert "BertForTokenClassification, which the verbs do not take yet" in capfd.readouterr().err
 
 
 @pytest.mark.extras

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForMaskedLM
 
 from powerbert_cli import load_shortened
+from powerbert_cli.kinds.classification import Classification
 from powerbert_cli.models.loading import build_host
 from powerbert_cli.models.model_dir import load_plain, save_model_dir
 from powerbert_cli.models.weights import ModelError
@@ -30,7 +31,7 @@ def started(folder):
     settings = ModelSettings(
         name="", name_or_path=str(folder), config=None, tokenizer=None, vocab_size=None, trust_remote_code=False
     )
-    return build_host(settings, TOKENIZER, "classification", ["a", "b"], 0)
+    return build_host(settings, TOKENIZER, Classification(["a", "b"], "accuracy"), 0)
 
 
 WAYS = [started, load_plain, load_shortened]

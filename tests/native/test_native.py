@@ -28,6 +28,7 @@ HOW = {
     "all": described((16, 16, 16), 16),
     "late": described((16, 16, 3), 16),
     "shielded": described((9, 5, 2), 16, protected_tokens=(7, 11, 23, 42)),
+    "first text": described((9, 5, 2), 16, protected_until=23),
     "no diagonal": described((9, 5, 2), 16, diagonal=False),
     "head": described((9, 5, 2), 16, "head"),
     "random": described((9, 5, 2), 16, "random", random_order=draw_random_order(16, 0)),

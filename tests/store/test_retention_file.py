@@ -41,6 +41,7 @@ def test_round_trip(tmp_path):
         ({"strategy": "threshold", "thresholds": [0.5, -1, 1]}, r"thresholds\[1\]=-1 must be a number"),
         ({"diagonal": "no"}, "diagonal='no' must be true or false"),
         ({"protected_tokens": "3"}, "protected_tokens must be a list"),
+        ({"protected_until": "3"}, "protected_until='3' must be an integer"),
         ({"seq_len": "16"}, "seq_len='16'"),
         ({"seq_len": True}, "seq_len=True"),
     ],

@@ -8,13 +8,14 @@ import pyarrow.parquet
 import pytest
 
 from powerbert_cli.errors import PowerbertError
+from powerbert_cli.kinds import KINDS
 from powerbert_cli.tasks.answer_rows import answer_fields, writing_rows
 
 ROWS = [
     {"label": "yes", "probability": {"no": 0.25, "yes": 0.75}},
     {"label": "no", "probability": {"no": 1.0, "yes": 0.0}},
 ]
-FIELDS = answer_fields("classes", ["no", "yes"], words=False)
+FIELDS = answer_fields(KINDS["classification"](["no", "yes"], ""), words=False)
 
 
 def test_parquet_to_standard_output_leaves_it_open(capfdbinary):
@@ -59,7 +60,7 @@ def test_no_rows_are_a_file_all_the_same(kind, tmp_path):
 
 
 def test_the_labels_of_parquet_are_lists_whatever_the_first_rows_have(tmp_path):
-    fields = answer_fields("labels", ["a", "b"], words=False)
+    fields = answer_fields(KINDS["multi_label"](["a", "b"], ""), words=False)
     probability = {"a": 0.1, "b": 0.2}
     with writing_rows(str(tmp_path / "a.parquet"), "parquet", fields) as write:
         write([{"label": [], "probability": probability}] * 2)

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 
+from powerbert_cli.kinds.kind import objects
 from powerbert_cli.tasks.classes import confusion, per_class
 from powerbert_cli.tasks.metrics import METRICS, range_of
 from powerbert_cli.verbs.classes_file import write_classes
@@ -40,6 +41,16 @@ def test_a_run_has_the_classes_of_its_own_task_in_a_file(tmp_path):
 
 def test_a_metric_stays_within_its_range():
     good = np.array([0.0, 1.0, 0.0, 1.0])
+    bad = {name: (good, 1 - good) for name in METRICS}
+    best = {name: (good, good) for name in METRICS}
+    spans = [objects([(("A", 0, 1),), (("B", 2, 3),)]), objects([(), (("B", 2, 4),)])]
+    ranked = [objects([((7, 1.0), (8, 0.0))]), objects([(7, 8)]), objects([(9, 8)])]
+    best |= {name: (spans[0], spans[0]) for name in ("span_f1", "span_precision", "span_recall")}
+    bad |= {name: tuple(spans) for name in ("span_f1", "span_precision", "span_recall")}
+    best |= {name: (ranked[0], ranked[1]) for name in ("ndcg_10", "mrr_10", "map")}
+    bad |= {name: (ranked[0], ranked[2]) for name in ("ndcg_10", "mrr_10", "map")}
     for name, metric in METRICS.items():
+        if name.startswith(("span_", "answer_", "exact_")):
+            continue  # of spans and texts, see their own tests
         low, high = range_of(name)
-        assert abs(metric(good, good) - high) < 1e-9 and low <= metric(good, 1 - good) + 1e-9
+        assert abs(metric(*best[name]) - high) < 1e-9 and low <= metric(*bad[name]) + 1e-9 < high

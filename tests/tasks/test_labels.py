@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from custom import task
 
+from powerbert_cli.kinds.labels import Classes, LabelError, LabelSets
 from powerbert_cli.settings import SettingsError
 from powerbert_cli.tasks.files import DataError
-from powerbert_cli.tasks.labels import Classes, LabelError, LabelSets
 from powerbert_cli.tasks.sources import load_task
 
 

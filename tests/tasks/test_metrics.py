@@ -5,19 +5,23 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
+from powerbert_cli.kinds import KINDS
 from powerbert_cli.tasks import metrics
 from powerbert_cli.tasks.metrics import (
     METRICS,
     all_scores,
     interval,
     paired_drop,
-    predictions_of,
     score_of_authors_code,
     spread,
 )
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 1, 0])
 GUESSES = np.array([1, 1, 0, 0, 0, 1, 1, 0])
+
+
+def kind(name):
+    return KINDS[name](None, "")
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +44,8 @@ def test_a_constant_has_no_correlation():
 
 def test_companions_and_predictions():
     assert list(all_scores("f1", LABELS, GUESSES)) == ["f1", "accuracy"]
-    assert predictions_of(np.array([[0.1, 0.9], [2.0, 1.0]]), "classification").tolist() == [1, 0]
-    assert predictions_of(np.array([[1.5], [2.0]]), "regression").tolist() == [1.5, 2.0]
+    assert kind("classification").predictions(np.array([[0.1, 0.9], [2.0, 1.0]])).tolist() == [1, 0]
+    assert kind("regression").predictions(np.array([[1.5], [2.0]])).tolist() == [1.5, 2.0]
 
 
 def test_intervals():
@@ -77,7 +81,7 @@ def test_intervals_of_many_examples_need_little_memory():
 
 def test_several_labels_for_each_example():
     labels = np.array([[1, 0], [1, 1]])
-    guesses = predictions_of(np.array([[2.0, -1.0], [0.5, -0.5]]), "multi_label")
+    guesses = kind("multi_label").predictions(np.array([[2.0, -1.0], [0.5, -0.5]]))
     assert guesses.tolist() == [[1, 0], [1, 0]]
     assert METRICS["accuracy"](labels, guesses) == 0.5  # every label of an example right
     assert abs(METRICS["f1"](labels, guesses) - 0.8) < 1e-12  # micro: TP 2, FN 1, FP 0
@@ -114,4 +118,5 @@ def test_metrics_of_classes_are_those_of_scikit_learn():
                 theirs[name](labels, predictions, **options), abs=1e-12
             )
             weighted = theirs[name](labels, predictions, sample_weight=weights, **options)
-            assert METRICS[name](labels, predictions, sample_weight=weights) == pytest.approx(weighted, abs=1e-12)
+            of = METRICS[name]
+            assert of.value(weights @ of.parts(labels, predictions)) == pytest.approx(weighted, abs=1e-12)

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from powerbert_cli.errors import PowerbertError
-from powerbert_cli.tasks.columns import chosen, guessed, text_of
+from powerbert_cli.kinds.values import RowError, text_of
+from powerbert_cli.tasks.columns import chosen, guessed
 from powerbert_cli.tasks.reading import opened
-from powerbert_cli.tasks.rows import Read, RowError
+from powerbert_cli.tasks.rows import Read
 
 PACKS = {"": lambda content: content, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 

@@ -2,6 +2,7 @@ import datasets
 import pytest
 from transformers import AutoTokenizer
 
+from powerbert_cli.kinds import KINDS
 from powerbert_cli.tasks.tokenizing import build_tokenizer, nearest_seq_len, texts_of, tokenize
 
 
@@ -25,7 +26,7 @@ def test_choices_are_paired_with_context_and_question():
     rows = datasets.Dataset.from_dict(
         {"text": ["rain rain"], "text_pair": ["_ is"], "choices": [["sun", "fog wind"]], "label": [1]}
     )
-    encoded = tokenize(rows, tokenizer, 16)[0]
+    encoded = tokenize(rows, KINDS["multiple_choice"](None, "accuracy"), tokenizer, 16)[0]
     texts = [tokenizer.decode(ids) for ids in encoded["input_ids"]]
     assert texts == ["[CLS] rain rain [SEP] sun is [SEP]", "[CLS] rain rain [SEP] fog wind is [SEP]"]
     assert encoded["length"] == 8 and encoded["labels"] == 1
@@ -40,7 +41,7 @@ def test_seq_len_is_the_nearest_to_the_99th_percentile(longest, seq_len):
 def test_pairs_are_cut_to_seq_len():
     tokenizer = build_tokenizer(["a b c d"], 100)
     rows = datasets.Dataset.from_dict({"text": ["a b c d", ""], "text_pair": ["a a a a", "b"], "label": [0, 1]})
-    encoded = tokenize(rows, tokenizer, 8)
+    encoded = tokenize(rows, KINDS["classification"](None, "accuracy"), tokenizer, 8)
     assert encoded["length"][:] == [8, 4]
     assert encoded[0]["token_type_ids"].count(1) > 0
     assert encoded["labels"][:] == [0, 1]

@@ -10,6 +10,7 @@ from hosts import make_host
 from transformers import AutoModel, AutoModelForSequenceClassification, RobertaConfig, RobertaModel
 
 from powerbert_cli.cli import dispatch
+from powerbert_cli.kinds import KINDS
 from powerbert_cli.models.classes import check_classes
 from powerbert_cli.models.model_dir import save_model_dir
 from powerbert_cli.models.weights import ModelError
@@ -52,7 +53,7 @@ def named(names):
     ],
 )
 def test_classes_that_agree(names, own):
-    check_classes(config_of(make_host(), problem_type=None, **named(names)), "classification", own)
+    check_classes(config_of(make_host(), problem_type=None, **named(names)), KINDS["classification"](own, ""))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_classes_that_agree(names, own):
 def test_classes_that_differ(changes, kind, names, message):
     config = config_of(make_host(), **{"problem_type": None, **changes})
     with pytest.raises(ModelError, match=message):
-        check_classes(config, kind, names)
+        check_classes(config, KINDS[kind](names, ""))
 
 
 def save(name, host, texts=("a b c d e 0 1 2",)):

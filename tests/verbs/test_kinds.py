@@ -95,10 +95,10 @@ def test_answers_as_each_glue_task_has_them(task):
     name, labels = SUBMISSIONS[task]
     assert settings.submission["file"] == name
     if labels is None:
-        assert list(_as_in_the_file(np.array([-1.0, 2.5, 7.0]), settings)) == ["0.000", "2.500", "5.000"]
+        assert list(_as_in_the_file(np.array([[-1.0], [2.5], [7.0]]), None, settings)) == ["0.000", "2.500", "5.000"]
     else:
-        classes = np.arange(len(settings.label_names))
-        assert set(_as_in_the_file(classes, settings)) == labels and len(classes) == len(labels)
+        logits = np.eye(len(settings.label_names))
+        assert set(_as_in_the_file(logits, None, settings)) == labels and len(logits) == len(labels)
 
 
 @pytest.mark.parametrize("task", ["cola", "rte", "stsb"])

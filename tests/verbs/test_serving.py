@@ -14,10 +14,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from hosts import described, make_host
 from small import TASK
 
 from powerbert_cli import load_shortened
 from powerbert_cli.cli import dispatch
+from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.kinds.ranking import Ranking
+from powerbert_cli.models.model_dir import save_model_dir
+from powerbert_cli.store.retention_file import RetentionFile
+from powerbert_cli.tasks.tokenizing import build_tokenizer
 
 pytest.importorskip("mosec")
 pytestmark = pytest.mark.extras
@@ -48,9 +54,9 @@ def serve():
         command = [sys.executable, str(ROOT / "examples/serve/server.py"), "--port", str(port), "--log-level", "error"]
         started.append(subprocess.Popen(command, env={**os.environ, "MODEL": str(folder)}))
 
-        def ask(body):
+        def ask(body, path="/inference"):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-            connection.request("POST", "/inference", body)
+            connection.request("POST", path, body)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
 
@@ -103,6 +109,32 @@ def test_the_server_answers_as_the_model(engine, exported, shortened, serve):
     found = [json.loads(body) for _, body in answers]
     assert [one["probabilities"]["positive"] for one in found] == pytest.approx(expected, abs=1e-4)
     assert all(one["label"] == max(one["probabilities"], key=one["probabilities"].get) for one in found)
+
+
+def test_documents_are_ranked_by_a_model_of_one_output(tmp_path, serve):
+    host = make_host(num_labels=1, problem_type=Ranking.PROBLEM)
+    tokenizer, elimination = build_tokenizer(TEXTS, 90), described((16, 12, 8), 16)
+    save_model_dir(tmp_path / "model", host, tokenizer, RetentionFile(elimination))
+    own = [f"model_dir={tmp_path}/model", "engine=onnx", "task=custom", "task.kind=ranking", "seq_len=16"]
+    rows = {"query": "a b", "documents": TEXTS, "relevance": [1, 0, 0, 0]}
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.jsonl").write_text(f"{json.dumps(rows)}\n" * 3)
+    own += [f"task.data_dir={tmp_path}", f"hydra.run.dir={tmp_path}/onnx", f"output_dir={tmp_path}/outputs"]
+    assert dispatch(["export", *own]) == 0
+    ask = serve(tmp_path / "onnx/model")
+    requests = [{"query": "a b", "documents": TEXTS}, {"query": "c", "documents": TEXTS[2:]}]
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(ask, [json.dumps(one) for one in requests] + ['{"query": "a"}'], ["/rerank"] * 3))
+    assert [status for status, _ in answers] == [200, 200, 422] and '"documents": ["…"' in answers[2][1]
+    for request, (_, body) in zip(requests, answers, strict=False):
+        texts = request["documents"]
+        batch = tokenizer([request["query"]] * len(texts), texts, padding=True, return_tensors="pt")
+        with torch.inference_mode():
+            wanted = torch.sigmoid(ShortenedModel(host, elimination).eval()(**batch).logits[:, 0])
+        found = json.loads(body)
+        assert found["scores"] == pytest.approx(wanted.tolist(), abs=1e-4)
+        assert found["ranking"] == torch.argsort(-wanted).tolist()
+    assert ask(json.dumps({"text": "a"}))[0] == 200
 
 
 def test_latencies_at_arrival_rates(exported, tmp_path):

@@ -59,9 +59,9 @@ def test_the_names_of_a_parquet_file_stay_in_its_order(tmp_path):
         (["caf\u00e9", "cafe\u0301", "bar"], [], "which may be one class; write it in one way"),
         ([0.25, 0.5], [], "set task.kind=regression task.metric=spearman"),
         (["1.10", "1.1"], [], "for classes name them in task.label_names"),
-        ([f"row {i}" for i in range(30)], [], "has 30 different values in 30 rows"),
+        ([f"row {i}" for i in range(30)], [], "has 30 different values among 30"),
         (["a", "b"], ["task.label_column=y"], r"no column 'y'.*set task.label_column"),
-        (["a", "b"], ["task.kind=multi_label"], "name them for multi_label"),
+        (["a", "b"], ["task.kind=multi_label"], "is not for task.kind=multi_label; name them"),
     ],
 )
 def test_what_the_rows_do_not_say(tmp_path, labels, more, message):

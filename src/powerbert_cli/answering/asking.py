@@ -6,23 +6,28 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import PowerbertError
+from ..kinds import Kind
+from ..kinds.values import RowError, check_unicode
 from ..settings import AUTO, STANDARD, PredictSettings
+from ..settings.predict import VECTORS
 from ..store.task_file import TaskFile
 from ..tasks.answer_rows import Fields
-from ..tasks.columns import KNOWN, check_unicode, chosen, text_of
-from ..tasks.rows import RowError, Table, check_once
+from ..tasks.columns import KNOWN, chosen
+from ..tasks.rows import Table, check_once
+
+_OURS = {"words", "label", "value", "tags", "entities"}  # and those of the model's kind
 
 
 class Asked(NamedTuple):
     """A row to be answered.
 
     Attributes:
-        place: as the file counts it. texts: one or two. kept: columns that stand before its answer.
+        place: as the file counts it. inputs: what its kind gives a model. kept: columns that stand before its answer.
         wrong: why it cannot be answered; None of a good row.
     """
 
     place: str
-    texts: tuple[str, ...] = ()
+    inputs: dict[str, Any] | None = None
     kept: tuple[Any, ...] = ()
     wrong: str | None = None
 
@@ -45,7 +50,7 @@ class Columns:
         }
 
 
-def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None) -> Columns:
+def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None, kind: Kind) -> Columns:
     """Which columns of an input are answered, and which are kept.
 
     Raises:
@@ -53,12 +58,15 @@ def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None) -
     """
     where = "standard input" if settings.input == STANDARD else settings.input
     trained = None if task is None else task.text_columns
+    if trained is not None and kind.TAUGHT:  # pairs are there to be measured on
+        trained = trained[:1]
     given = settings.text_columns
     if settings.input_format == "lines":
         _check_no_header(settings, table, trained)
-        if trained is not None and len(trained) == 2:
+        pairs = trained or kind.KNOWN[0] if min(kind.TEXTS) == 2 else trained or []
+        if len(pairs) == 2:
             raise PowerbertError(
-                f"{where}: lines hold one text each, and the model answers pairs ({', '.join(trained)}); give a file "
+                f"{where}: lines hold one text each, and the model answers pairs ({', '.join(pairs)}); give a file "
                 "with columns, or set predict.input_format"
             )
         return Columns(["text"], {})
@@ -66,13 +74,15 @@ def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None) -
         raise PowerbertError(
             f"text_columns={given}: the model was trained on {' and '.join(trained)}; name {len(trained)} of them"
         )
+    if given is not None and len(given) not in kind.TEXTS:
+        raise PowerbertError(f"text_columns={given}: the model answers {kind.NAME}; name {min(kind.TEXTS)} columns")
     if not table.columns:  # of JSON without rows
-        return Columns(given or trained or ["text"], {})
+        return Columns(given or trained or ["text", "text_pair"][: min(kind.TEXTS)], {})
     uniform = task is not None and task.task.get("hub_path") is not None
-    texts = chosen(where, table.columns, given or trained, "text_columns", uniform)
+    texts = chosen(where, table.columns, given or trained, "text_columns", uniform, kind.KNOWN)
     wanted = settings.predict.keep
     if wanted is None:
-        wanted = [] if settings.output == STANDARD else table.columns
+        wanted = [] if settings.output == STANDARD or settings.output_format == VECTORS else table.columns
     missing = next((column for column in wanted if column not in table.columns), None)
     if missing is not None:
         raise PowerbertError(
@@ -84,7 +94,7 @@ def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None) -
         if "\\ud" in ascii(column):
             raise PowerbertError(f"{where}: the column {column!r} has half of a character in its name; rename it")
         name = column
-        while _is_ours(name) or name in kept.values() or (name != column and name in wanted):
+        while _is_ours(name, kind) or name in kept.values() or (name != column and name in wanted):
             name = f"input_{name}"
         kept[column] = name
     return Columns(texts, kept)
@@ -113,22 +123,22 @@ def _check_no_header(settings: PredictSettings, table: Table, trained: list[str]
         )
 
 
-def _is_ours(column: str) -> bool:
+def _is_ours(column: str, kind: Kind) -> bool:
     """Whether an answer has a column of that name."""
-    return column in ("label", "value", "probability", "words") or column.startswith("probability_")
+    return column in _OURS or column in kind.answer_types() or column.startswith("probability_")
 
 
-def asked_of(table: Table, plan: Columns) -> Iterator[Asked]:
+def asked_of(table: Table, plan: Columns, kind: Kind) -> Iterator[Asked]:
     """The rows of an input as they are asked."""
     for place, row, wrong in table.reads([*dict.fromkeys([*plan.texts, *plan.kept])]):
         if wrong is not None:
             yield Asked(place, wrong=wrong)
             continue
         try:
-            texts = tuple(text_of(row.get(column), column) for column in plan.texts)
+            inputs = kind.inputs(row, plan.texts)
             for column in plan.kept:
                 check_unicode(row.get(column), f"'{column}'")
         except RowError as error:
             yield Asked(place, wrong=str(error))
             continue
-        yield Asked(place, texts, tuple(row.get(column) for column in plan.kept))
+        yield Asked(place, inputs, tuple(row.get(column) for column in plan.kept))

@@ -9,26 +9,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import torch
-from transformers import AutoConfig, DataCollatorWithPadding, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
 from ..bench.contenders import TORCH_ENGINES, inputs_on, prepared
 from ..bench.engines import lengths_an_octave, runner
 from ..bench.int8 import CALIBRATED_ON
 from ..bench.place import DTYPES, Place, Runner, Unavailable
-from ..encoder.families import is_multiple_choice, layers_of, reads_all_words, usable_positions
+from ..encoder.answered import logits_of
+from ..encoder.families import is_multiple_choice, layers_of, usable_positions
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
+from ..kinds import Kind
 from ..method.elimination import plain
-from ..models.classes import FROM_PYTHON
+from ..models.classes import kind_of
 from ..models.kinds import load_shortened
 from ..models.loading import check_fits
 from ..models.model_dir import RETENTION, load_plain
 from ..models.tokenizers import fit_tokenizer, own_tokenizer
+from ..models.weights import ModelError
 from ..settings import CALIBRATED, STANDARD, PredictSettings, TaskSettings
 from ..settings.folders import exported
-from ..store.task_file import read_task
+from ..settings.predict import VECTORS
+from ..store.task_file import TaskFile, read_task
 from ..tasks.answer_rows import answer_fields, writing_rows
 from ..tasks.batches import Batch, choose_rows, make_batches
 from ..tasks.reading import opened
@@ -38,7 +41,7 @@ from ..training.diverged import check_finite
 from ..training.trainer import resolve_device
 from .asking import Asked, Columns, asked_of, columns_of
 from .feeding import Feed, check_somebody_reads, gathered
-from .survivors import layers_left, words_of
+from .survivors import words_left
 
 _IDLE = 0.2  # seconds without a row on standard input after which those that are there are answered
 Progress = Callable[[int], None]
@@ -68,12 +71,11 @@ class NoWeights:
 
 @dataclass
 class _Chunk:
-    """Rows that are answered together, and the texts and word-pieces of the good ones."""
+    """Rows that are answered together, and inputs and word-pieces of the good ones."""
 
     asked: list[Asked]
-    texts: list[tuple[str, ...]] = field(default_factory=list)
+    inputs: list[dict[str, Any]] = field(default_factory=list)
     tokens: list[dict[str, Any]] = field(default_factory=list)
-    encoding: Any = None
 
 
 def predict(settings: PredictSettings, progress: Progress = lambda rows: None) -> Done:
@@ -88,9 +90,14 @@ def predict(settings: PredictSettings, progress: Progress = lambda rows: None) -
     with tempfile.TemporaryDirectory() as files:
         predictor = Predictor(settings, Path(files))
         with opened(settings.input, settings.input_format) as table:
-            plan = columns_of(settings, table, predictor.task)
-            fields = plan.fields(table) | answer_fields(predictor.kind, predictor.names, settings.predict.survivors)
-            rows = Feed(asked_of(table, plan), 2 * settings.predict.together)
+            plan = columns_of(settings, table, predictor.task, predictor.kind)
+            if settings.output_format == VECTORS and not predictor.kind.TAUGHT:
+                raise PowerbertError(
+                    f"output={settings.output}: npy is for vectors, and this model answers with "
+                    f"{', '.join(predictor.kind.answer_types())}; take tsv, csv, jsonl or parquet"
+                )
+            fields = plan.fields(table) | answer_fields(predictor.kind, settings.predict.survivors)
+            rows = Feed(asked_of(table, plan, predictor.kind), 2 * predictor.together)
             answers = writing_rows(settings.output, settings.output_format, fields)
             try:
                 with answers as write, _side_file(settings) as skip:
@@ -109,7 +116,7 @@ def _answered(
 ) -> Done:
     done, settings = Done(), predictor.settings
     streamed = settings.input == STANDARD
-    chunks = map(_Chunk, gathered(rows, settings.predict.together, _IDLE if streamed else None))
+    chunks = map(_Chunk, gathered(rows, predictor.together, _IDLE if streamed else None))
     ahead = Feed(map(predictor.tokenised, chunks), 1)  # tokenises while the model works
     meanwhile = check_somebody_reads if settings.output == STANDARD else lambda: None
     start = time.perf_counter()
@@ -191,20 +198,12 @@ class Predictor:
         config: Any = self.model.config
         fit_tokenizer(self.tokenizer, config, str(folder))
         self.seq_len = min(settings.seq_len or self.model.seq_len, self.model.seq_len)
-        if is_multiple_choice(config):
-            raise PowerbertError(f"model_dir={folder}: is for multiple choice, and predict answers texts one by one")
-        if reads_all_words(config):
-            raise PowerbertError(f"model_dir={folder}: its architecture is {config.architectures[0]}, {FROM_PYTHON}")
-        self.names = [str(name) for _, name in sorted((config.id2label or {}).items())]
-        if len(set(self.names)) < len(self.names):
-            raise PowerbertError(f"model_dir={folder}: its config.json calls two classes alike (id2label)")
-        self.kind = "regression" if config.problem_type == "regression" or len(self.names) == 1 else "classes"
-        if config.problem_type == "multi_label_classification":
-            self.kind = "labels"
+        self.kind = _kind_of(config, self.task, str(folder))
+        self.together = self.kind.at_once(settings.predict.together)
         self.engine, self.precision = settings.runs
         self.buckets = lengths_an_octave(self.engine, "longest")
         how = {"padding": "max_length", "max_length": self.seq_len} if self.buckets else {"padding": "longest"}
-        self.pad = DataCollatorWithPadding(self.tokenizer, **how)
+        self.pad = self.kind.collator(self.tokenizer, **how)
         in_torch = self.engine in TORCH_ENGINES and self.precision in DTYPES
         self.device = resolve_device(settings.device) if in_torch else "cpu"
         self._run: Runner | None = None
@@ -234,9 +233,10 @@ class Predictor:
                 "directory does not say where they are; set precision=fp32, or write a file once: powerbert export "
                 f"model_dir={given} task.data_dir=FOLDER engine={self.engine} precision=int8"
             )
-        train = load_task(TaskSettings(**{"data_dir": None, **task})).train.rows
-        few = train.select(choose_rows(len(train), CALIBRATED_ON, 1, 0)).remove_columns("label")
-        return [self._batch([row]) for row in tokenize(few, self.tokenizer, self.seq_len).remove_columns("length")]
+        train = load_task(TaskSettings(**{"data_dir": None, **Kind.OPTIONS, **task})).train.rows
+        few = train.select(choose_rows(len(train), CALIBRATED_ON, 1, 0))
+        tokens = tokenize(few, self.kind, self.tokenizer, self.seq_len).select(range(CALIBRATED_ON))
+        return [self._batch([row]) for row in tokens]
 
     def _batch(self, rows: list[dict[str, Any]]) -> Batch:
         device = inputs_on(self.engine, self.precision, self.device)
@@ -244,13 +244,12 @@ class Predictor:
 
     def tokenised(self, chunk: _Chunk) -> _Chunk:
         """The same with the word-pieces of its good rows."""
-        chunk.texts = [asked.texts for asked in chunk.asked if not asked.wrong]
-        if not chunk.texts:
+        chunk.inputs = [asked.inputs for asked in chunk.asked if asked.inputs is not None]
+        if not chunk.inputs:
             return chunk
-        firsts, *seconds = map(list, zip(*chunk.texts, strict=True))
-        chunk.encoding = self.tokenizer(firsts, *seconds, truncation=True, max_length=self.seq_len, verbose=False)
-        columns = dict(chunk.encoding)
-        chunk.tokens = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        columns = {name: [row[name] for row in chunk.inputs] for name in chunk.inputs[0]}
+        encoded = self.kind.encode(columns, self.tokenizer, self.seq_len)
+        chunk.tokens = [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
         return chunk
 
     @torch.inference_mode()
@@ -264,40 +263,45 @@ class Predictor:
             return []
         run, tokens, size = self._runner(), chunk.tokens, self.settings.batch_size
         order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]["input_ids"]))
-        logits = np.empty((len(tokens), len(self.names)), dtype=np.float32)
-        survivors: list[Any] = [None] * len(tokens)
+        logits: list[Any] = [None] * len(tokens)
         start = time.perf_counter()
         for begin in range(0, len(order), size):
             index = order[begin : begin + size]
             batch = self._batch([tokens[i] for i in index])
             output = run(**batch)
-            logits[index] = torch.as_tensor(getattr(output, "logits", output)).float().cpu().numpy()
-            if self.settings.predict.survivors:
-                assert isinstance(self.model, ShortenedModel)
-                self.model.to(self.device)
-                for i, layers in zip(index, layers_left(self.model, batch), strict=True):
-                    survivors[i] = words_of(chunk.encoding, i, chunk.texts[i], layers, self.tokenizer)
+            found = torch.as_tensor(logits_of(output)).float().cpu().numpy()
+            check_finite(found, "the model's logits", "its weights are damaged, or made for another precision")
+            for i, own in zip(index, found, strict=True):
+                logits[i] = own
         done.model_seconds += time.perf_counter() - start
-        check_finite(logits, "the model's logits", "its weights are damaged, or made for another precision")
-        done.rows += len(tokens)
+        answered = self.kind.answers(logits, tokens, chunk.inputs)
+        done.rows += len(answered)
         kept = (asked.kept for asked in chunk.asked if not asked.wrong)
-        found = [dict(zip(plan.kept.values(), values, strict=True)) for values in kept]
-        for row, answer, words in zip(found, logits, survivors, strict=True):
-            row |= self._said(answer) | ({"words": words} if self.settings.predict.survivors else {})
-        return found
+        rows = [dict(zip(plan.kept.values(), values, strict=True)) for values in kept]
+        words = self._survivors(chunk) if self.settings.predict.survivors else [{}] * len(rows)
+        for row, answer, left in zip(rows, answered, words, strict=True):
+            row |= answer | left
+        return rows
 
-    def _said(self, logits: np.ndarray) -> dict[str, Any]:
-        if self.kind == "regression":
-            return {"value": float(logits[0])}
-        each = logits.astype(np.float64)
-        if self.kind == "labels":
-            probabilities = 1 / (1 + np.exp(-each))
-            label: Any = [name for name, value in zip(self.names, each, strict=True) if value > 0]
-        else:
-            probabilities = np.exp(each - each.max())
-            probabilities /= probabilities.sum()
-            label = self.names[int(each.argmax())]
-        return {"label": label, "probability": dict(zip(self.names, map(float, probabilities), strict=True))}
+    def _survivors(self, chunk: _Chunk) -> list[dict[str, Any]]:
+        assert isinstance(self.model, ShortenedModel)
+        texts = [self.kind.texts(row) or () for row in chunk.inputs]
+        found = words_left(self.model, self.tokenizer, texts, self.settings.batch_size, self.device)
+        return [{"words": words} for words in found]
+
+
+def _kind_of(config: Any, task: TaskFile | None, folder: str) -> Kind:
+    """What a model answers, by its config, and by its task where that is of the same kind.
+
+    Raises:
+        PowerbertError: nothing that `predict` can write.
+    """
+    if is_multiple_choice(config):
+        raise PowerbertError(f"model_dir={folder}: is for multiple choice, and predict answers texts one by one")
+    try:
+        return kind_of(config, {} if task is None else task.task)
+    except ModelError as error:
+        raise PowerbertError(f"model_dir={folder}: {error}") from error
 
 
 def _whole(host: PreTrainedModel, tokenizer: Any, seq_len: int | None) -> ShortenedModel:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from ..encoder.shortened import ShortenedModel
-from ..tasks.batches import Batch
+from ..tasks.batches import MODEL_INPUTS, Batch
 
 
 @torch.inference_mode()
@@ -20,9 +20,23 @@ def layers_left(model: ShortenedModel, batch: Batch) -> list[list[int]]:
     return reached.tolist()
 
 
-def words_of(
-    encoding: Any, i: int, texts: Sequence[str], layers: Sequence[int], tokenizer: Any
-) -> list[dict[str, Any]]:
+def words_left(
+    model: ShortenedModel, tokenizer: Any, texts: Sequence[tuple[str, ...]], batch_size: int, device: Any
+) -> list[list[dict[str, Any]]]:
+    """Of each input, of one or two texts cut to ℓ, its words, each with the last layer that it reached."""
+    model.to(device)
+    found = []
+    for start in range(0, len(texts), batch_size):
+        few = texts[start : start + batch_size]
+        columns = map(list, zip(*few, strict=True))
+        encoding = tokenizer(*columns, truncation=True, max_length=model.seq_len, padding=True, verbose=False)
+        batch = {name: torch.tensor(encoding[name], device=device) for name in MODEL_INPUTS if name in encoding}
+        layers = layers_left(model, batch)
+        found += [_words(encoding, i, few[i], left, tokenizer) for i, left in enumerate(layers)]
+    return found
+
+
+def _words(encoding: Any, i: int, texts: Sequence[str], layers: Sequence[int], tokenizer: Any) -> list[dict[str, Any]]:
     """Each word of an input with its last layer; of a tokenizer that knows no words each word-piece.
 
     Args:

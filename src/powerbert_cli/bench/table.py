@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..kinds import Kind
 from ..settings.bench import OWN_ENGINES, PADDINGS
-from ..tasks.metrics import METRICS, Drop, interval, paired_drop, predictions_of
+from ..tasks.metrics import METRICS, Drop, interval, paired_drop
 from .choice import POINT, counted
 from .ratio import speedup, typical
 from .timing import Contender, whole_ones
@@ -158,11 +159,11 @@ def _against_roofline(base: Contender | None, c: Contender) -> dict[str, float |
     }
 
 
-def compared(logits: np.ndarray, exact: np.ndarray, labels: np.ndarray, metric: str, kind: str) -> dict[str, Any]:
+def compared(logits: np.ndarray, exact: np.ndarray, rows: Any, kind: Kind) -> dict[str, Any]:
     """A way's answers beside those of the same model in float32.
 
     Args:
-        logits, exact: (n, C).
+        logits, exact: (n, C). rows: the encoded ones that were answered.
 
     Returns:
         metric; value and value_fp32, the metric of each; value_low and value_high, the first's 95% interval;
@@ -170,11 +171,11 @@ def compared(logits: np.ndarray, exact: np.ndarray, labels: np.ndarray, metric: 
         answers_differ, the share of the rows with another answer (None for a regression, whose answers nearly all
         differ); logits_differ, the largest difference of a logit.
     """
-    answers, wanted = (predictions_of(one, kind) for one in (logits, exact))
+    metric, labels = kind.metric, kind.labels(rows)
+    answers, wanted = (kind.predictions(one, rows) for one in (logits, exact))
     low, high = interval(metric, labels, answers)
     value, value_fp32 = (METRICS[metric](labels, given) for given in (answers, wanted))
     lost = Drop(0.0, 0.0, 1.0) if np.array_equal(answers, wanted) else paired_drop(metric, labels, wanted, answers, 0.0)
-    differ = None if kind == "regression" else float(np.mean((answers != wanted).reshape(len(wanted), -1).any(axis=1)))
     return {
         "metric": metric,
         "value": value,
@@ -184,9 +185,17 @@ def compared(logits: np.ndarray, exact: np.ndarray, labels: np.ndarray, metric: 
         "drop": value_fp32 - value,
         "drop_low": lost.low,
         "drop_high": lost.high,
-        "answers_differ": differ,
-        "logits_differ": float(np.abs(logits - exact).max()),
+        "answers_differ": kind.differ(answers, wanted),
+        "logits_differ": float(_real(np.abs(logits - exact), rows).max()),
     }
+
+
+def _real(values: np.ndarray, rows: Any) -> np.ndarray:
+    """Of what is said of each word-piece, (n, N, C), that of real ones alone."""
+    if values.ndim < 3:
+        return values
+    lengths = np.asarray(rows.with_format("numpy")["length"][:])
+    return np.asarray(values[np.arange(values.shape[1]) < lengths[:, None]])
 
 
 def by_padding(timing: pd.DataFrame) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ..encoder.inputs import flat, real_mask
 from ..encoder.plan import bounds_of_layers
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError, brings
-from ..method.elimination import Elimination, plain, shield_of
+from ..method.elimination import Elimination, plain
 from ..method.kernels import triton_kernels
 from ..method.retention import Thresholds
 from .buckets import Bucket, bucket_of
@@ -140,7 +140,7 @@ class CapturedModel:
             logits, over = self._passes.answer(recorded, words)
             if over is None or not bool(over.any()):
                 logits = logits[: len(ids)]
-                if self.model.reads != "all":
+                if logits.dim() < 3:
                     return logits
                 return F.pad(logits, (0, 0, 0, max(0, ids.shape[1] - logits.shape[1])))[:, : ids.shape[1]]
         return self.exact(ids, mask, types)
@@ -173,7 +173,7 @@ class CapturedModel:
         if self._padding is not None:  # as RoBERTa and its relatives count
             counted = ids != self._padding
             positions = counted.cumsum(1) * counted + self._padding
-        shield = shield_of(ids, self.model.elimination.protected_tokens)
+        shield = self.model.elimination.shield(ids)
         return {"ids": ids, "types": types, "positions": positions, "shield": shield, "at": places}
 
     def warm_up(self, batches: Iterable[Mapping[str, Any]]) -> WarmUp:

@@ -75,7 +75,7 @@ class Recordings:
             log.info("captured: %d passes are recorded; what does not fit into one is computed without a graph", GRAPHS)
             self._said = True
         steps = 1 if isinstance(elimination.retention, Thresholds) else len(self._forward.layers) + 1
-        layout = Layout(bucket, steps, bool(elimination.protected_tokens), self._forward.placed)
+        layout = Layout(bucket, steps, elimination.shields, self._forward.placed)
         buffer = torch.zeros(layout.size, dtype=torch.int32, device=self._forward.device)
         found = Recorded(layout, buffer, elimination)
         if not full:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from ..encoder.answered import examples_in
 from ..encoder.removing import open_blocks
 from ..encoder.shortened import ShortenedModel
 from ..method import pruning
@@ -60,8 +61,8 @@ def by_loss(
             for batch in batches:
                 sizes = _sizes(batch)
                 owner[:] = [torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)]
-                loss = model(**batch).loss * len(batch["labels"])
-                torch.autograd.grad(loss, below)
+                output = model(**batch)
+                torch.autograd.grad(output.loss * examples_in(batch["labels"], output.logits), below)
     finally:
         for hook in hooks:
             hook.remove()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from ..method.elimination import ByAttention, ByPosition, Elimination, Sizes, shield_of
+from ..method.elimination import ByAttention, ByPosition, Elimination, Sizes
 from .attention import attend, attend_for_first
 from .block import Block
 from .families import family_of, head_of
@@ -22,15 +22,6 @@ from .rows import Rows
 from .views import Views
 
 
-def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
-    """The loss that transformers' classifiers compute for the same problem type."""
-    if problem_type == "regression":
-        return F.mse_loss(logits.squeeze(-1).float(), labels.float())
-    if problem_type == "multi_label_classification":
-        return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
-    return F.cross_entropy(logits.float().flatten(0, -2), labels.flatten())  # of tags one for each word-piece
-
-
 class EliminationModel(nn.Module, ABC):
     """A classifier whose encoder eliminates, or softly scales, word-vectors.
 
@@ -38,6 +29,7 @@ class EliminationModel(nn.Module, ABC):
     loop. Subclasses say what happens in the attention half of each block.
 
     Attributes:
+        head: how it answers, and what its logits say.
         reads: what the head reads: the `first` word-vector, [CLS]; the `mean` of those that are left; or `all`.
         reads_first: it is the first.
         ends_in_first: the last layer answers for [CLS] only, as the head reads nothing else (exact).
@@ -55,7 +47,9 @@ class EliminationModel(nn.Module, ABC):
         self._family = family_of(host)
         self._views = Views(host, self._family.blocks)
         head = head_of(host)
-        self._head, self.reads = head.logits, head.reads(host.config)
+        self.head, self.reads = head, head.reads(host.config)
+        if self.reads == "all" and head.averages and elimination.merges:
+            self.reads = "mean"
         self.reads_first = self.reads == "first"
         # In the last layer the others are then not needed: merging puts none of them into [CLS].
         self.ends_in_first = self.reads_first and elimination.protected > 0
@@ -95,7 +89,7 @@ class EliminationModel(nn.Module, ABC):
 
     def logits_of(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """What the head says of the last hidden states (B, K, D), of which the mask (B, K) says how far each counts."""
-        return self._head(self.host, hidden, mask)
+        return self.head.logits(self.host, hidden, mask)
 
     def refresh(self) -> None:
         """Has the next answer read all weights anew.
@@ -182,7 +176,7 @@ class EliminationModel(nn.Module, ABC):
         positions = None
         if track or self._tracks:
             positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
-        shield = shield_of(input_ids, self.elimination.protected_tokens)
+        shield = self.elimination.shield(input_ids)
         real = None
         if mask is not None and not packing.padding_is_rows:
             real = mask.flatten().nonzero().squeeze(1).to(device, non_blocking=True)
@@ -229,7 +223,11 @@ class EliminationModel(nn.Module, ABC):
     def _whole(self, rows: Rows) -> tuple[Tensor, Tensor | None]:
         """What a head is given that reads more than [CLS]: (B, K, D), and how far each word-vector counts (B, K)."""
         if rows.restoring is None:
-            return rows.packing.whole(rows.vectors)
+            vectors, mask = rows.packing.whole(rows.vectors)
+            if rows.weights is None or not self.head.averages:
+                return vectors, mask
+            counts = rows.packing.whole(rows.weights.to(vectors.dtype))[0]
+            return vectors, counts if mask is None else counts * mask
         assert rows.restoring.packing is not None
         return rows.restoring.packing.whole(rows.restoring.restored(rows.vectors))
 
@@ -252,7 +250,8 @@ class EliminationModel(nn.Module, ABC):
         """Logits (B, C), or of a head that reads all (B, N, C), and the loss if labels are given.
 
         Inputs are (B, N), N ≤ ℓ, padded on the right; of a multiple-choice model (B, C, N), one text for each choice.
-        Labels of tags are (B, N), -100 where there is none. What stands at padding has no meaning.
+        Labels of tags are (B, N), -100 where there is none, those of an answer's start and end
+        (B, 2). What stands at padding has no meaning.
 
         Args:
             output_hidden_states: also the L + 1 hidden states, of the embeddings and of each layer, (B, K, D) with
@@ -273,13 +272,35 @@ class EliminationModel(nn.Module, ABC):
         rows = self._encode(start, see if output_hidden_states else None)
         with part("head"):
             logits = self._logits(rows)
-        if self.reads == "all":  # padded to the longest so far
+        if self.reads == "all" and logits.dim() == 3:  # padded to the longest so far
             logits = F.pad(logits, (0, 0, 0, input_ids.shape[1] - logits.shape[1]))
         if input_ids.dim() == 3:
             logits = logits.view(input_ids.shape[:2])
-        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
+        loss = None if labels is None else self.head.loss(logits, labels, self.config.problem_type)
         hidden = tuple(states) if output_hidden_states else None
         return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden)
+
+    @torch.no_grad()
+    def restored(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """What a head that reads all is given: the last state of each word-vector.
+
+        Returns:
+            States (B, N, D), which of them are no padding (B, N) or None for all, and how many layers each left,
+            (B, N), 0 … L.
+        """
+        left: list[Tensor] = []
+
+        def see(rows: Rows) -> None:
+            left.append(_positions(rows))
+
+        rows = self._encode(self.start(input_ids, attention_mask, token_type_ids, track=True), see)
+        states, mask = self._whole(rows)
+        count = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
+        for positions in left:
+            count.scatter_add_(1, positions.clamp(min=0), (positions >= 0).long())
+        return states, mask, count
 
     @torch.no_grad()
     def kept_positions(
@@ -293,9 +314,14 @@ class EliminationModel(nn.Module, ABC):
         trace: list[Tensor] = []
 
         def see(rows: Rows) -> None:
-            assert rows.positions is not None
-            positions, mask = rows.packing.whole(rows.positions)
-            trace.append(positions if mask is None else positions.masked_fill(~mask, -1))
+            trace.append(_positions(rows))
 
         self._encode(self.start(input_ids, attention_mask, token_type_ids, track=True), see, whole=True)
         return trace
+
+
+def _positions(rows: Rows) -> Tensor:
+    """Positions in the input of the word-vectors that are left, (B, K); padding is -1."""
+    assert rows.positions is not None
+    positions, mask = rows.packing.whole(rows.positions)
+    return positions if mask is None else positions.masked_fill(~mask, -1)

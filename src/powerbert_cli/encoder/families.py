@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from .bert_hosts import ALBERT, BERT, ELECTRA, ROBERTA
-from .family import ANSWERS, CHOOSES, CLASSIFIES, PURPOSES, TAGS, Family, Head, after_padding
+from .family import ANSWERS, CHOOSES, CLASSIFIES, EMBEDS, PURPOSES, TAGS, Family, Head, after_padding
 from .other_hosts import DISTILBERT, MODERNBERT, MPNET, after_first_two
 
 FAMILIES: dict[str, Family] = {
@@ -70,6 +70,17 @@ def known_purpose(config: Any) -> str | None:
 def purpose_of(config: Any) -> str:
     """The same; that of a classifier if there is none."""
     return known_purpose(config) or CLASSIFIES
+
+
+def known_problem(config: Any) -> str | None:
+    """How far two answers of a model are apart: as transformers' problem_type says, or as vectors (embedding).
+
+    Logits of one output are numbers, whatever they learn from.
+    """
+    if purpose_of(config) == EMBEDS:
+        return "embedding"
+    problem: str | None = config.problem_type
+    return "regression" if problem == "multi_label_classification" and config.num_labels == 1 else problem
 
 
 def is_choice_model(host: Any) -> bool:

@@ -6,14 +6,18 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from .answered import answer_choices, answer_loss, class_choices, classification_loss, no_loss, tag_choices, tag_loss
 from .block import Block
+from .pooling import pooling_of
 
 Embed = Callable[[Any, Tensor, Tensor | None, Tensor | None], Tensor]
 Logits = Callable[[Any, Tensor, Tensor | None], Tensor]
+Loss = Callable[[Tensor, Tensor, str | None], Tensor]
+Choices = Callable[[Tensor, Tensor | None], Tensor]
 Reads = Literal["first", "mean", "all"]
 CLASSIFIES, CHOOSES = "ForSequenceClassification", "ForMultipleChoice"
-TAGS, ANSWERS = "ForTokenClassification", "ForQuestionAnswering"
-PURPOSES = (CLASSIFIES, CHOOSES, TAGS, ANSWERS)
+TAGS, ANSWERS, EMBEDS = "ForTokenClassification", "ForQuestionAnswering", "ForEmbedding"
+PURPOSES = (CLASSIFIES, CHOOSES, TAGS, ANSWERS, EMBEDS)
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,16 @@ class Head:
             all (B, K, C); of a multiple choice (B, 1).
         reads: config → what it reads: the `first` word-vector ([CLS]), the `mean` of those that are left, or `all`: of
             the dropped ones their states when they were dropped.
+        loss: (logits, labels, problem_type) → the mean over examples.
+        averages: of all it takes the mean, so that word-vectors may also be put together.
+        choices: (logits, which word-pieces count (B, N) or None) → (M, C), the choices between classes that it makes.
     """
 
     logits: Logits
     reads: Callable[[Any], Reads]
+    loss: Loss = classification_loss
+    choices: Choices = class_choices
+    averages: bool = False
 
 
 def reads_first(config: Any) -> Reads:
@@ -93,11 +103,21 @@ def answer_head(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     return host.qa_outputs(hidden)
 
 
+def embed_head(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """The texts' vectors, (B, D)."""
+    return pooling_of(host.config)(hidden, mask)
+
+
+def embed_reads(config: Any) -> Reads:
+    return pooling_of(config).reads
+
+
 def heads(
     classify: Logits,
     choose: Logits,
     answer: Logits = answer_head,
     tag: Logits = token_head,
+    embed: Logits = embed_head,
     classify_reads: Callable[[Any], Reads] = reads_first,
     choose_reads: Callable[[Any], Reads] = reads_first,
 ) -> dict[str, Head]:
@@ -105,6 +125,7 @@ def heads(
     return {
         CLASSIFIES: Head(classify, classify_reads),
         CHOOSES: Head(choose, choose_reads),
-        TAGS: Head(tag, reads_all),
-        ANSWERS: Head(answer, reads_all),
+        TAGS: Head(tag, reads_all, tag_loss, tag_choices),
+        ANSWERS: Head(answer, reads_all, answer_loss, answer_choices),
+        EMBEDS: Head(embed, embed_reads, no_loss, averages=True),
     }

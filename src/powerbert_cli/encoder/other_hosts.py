@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .bert_hosts import bert_stack, beside_attention, heads_and_size, pooled_head
 from .block import Block, PostNormBlock, kept_heads
-from .family import Family, Reads, heads, sequence_head
+from .family import Family, Reads, embed_head, heads, sequence_head
 from .modern_block import ModernBlock
 
 # DistilBERT
@@ -138,6 +138,10 @@ def _modernbert_each(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     return host.classifier(host.drop(host.head(host.model.final_norm(hidden))))
 
 
+def _modernbert_vector(host: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    return embed_head(host, host.model.final_norm(hidden), mask)
+
+
 def _modernbert_reads(config: Any) -> Reads:
     return "first" if config.classifier_pooling == "cls" else "mean"
 
@@ -150,6 +154,7 @@ MODERNBERT = Family(
         _modernbert_head,
         answer=_modernbert_each,
         tag=_modernbert_each,
+        embed=_modernbert_vector,
         classify_reads=_modernbert_reads,
         choose_reads=_modernbert_reads,
     ),

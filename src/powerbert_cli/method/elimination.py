@@ -58,6 +58,8 @@ class Elimination:
         merges: a dropped word-vector is averaged into the kept one most like it but for [CLS]; else it is lost.
         protected: leading positions that are never eliminated ([CLS]).
         protected_tokens: ids of further tokens that are never eliminated (separators).
+        protected_until: id of the token (a separator) before whose first all others are not either: the first text of a
+            pair; None protects none of it.
     """
 
     retention: Retention
@@ -66,6 +68,7 @@ class Elimination:
     merges: bool = False
     protected: int = 1
     protected_tokens: tuple[int, ...] = ()
+    protected_until: int | None = None
 
     def checked(self, layers: int) -> "Elimination":
         """Itself, if it fits a model of that many layers.
@@ -80,6 +83,19 @@ class Elimination:
     def keeping_all(self) -> "Elimination":
         """The same with nothing dropped."""
         return replace(self, retention=self.retention.everything(self.seq_len, len(self.retention.values)))
+
+    @property
+    def shields(self) -> bool:
+        """Whether it protects more than leading positions."""
+        return bool(self.protected_tokens) or self.protected_until is not None
+
+    def shield(self, input_ids: Tensor) -> Tensor | None:
+        """Where these stand in inputs: (B, N) bool, or None if there are none to look for."""
+        shield = shield_of(input_ids, self.protected_tokens)
+        if self.protected_until is None:
+            return shield
+        first = (input_ids == self.protected_until).cumsum(dim=-1) == 0
+        return first if shield is None else first | shield
 
     @property
     def chosen_beforehand(self) -> bool:
@@ -128,6 +144,7 @@ def to_keys(elimination: Elimination) -> dict[str, Any]:
         "pad_queries": elimination.pad_queries,
         "kind": "relative" if elimination.relative else "absolute",
         **({"merging": MERGING} if elimination.merges else {}),
+        **({} if elimination.protected_until is None else {"protected_until": elimination.protected_until}),
         **values,
     }
 
@@ -153,6 +170,7 @@ def from_keys(keys: Mapping[str, Any], layers: int | None = None) -> Elimination
         strategy == "merge",
         keys.get("protected", 1),
         tuple(keys.get("protected_tokens") or ()),
+        keys.get("protected_until"),
     )
 
 

@@ -1,6 +1,6 @@
 """What a classifier means by its outputs, and whether the task means the same."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transformers import (
@@ -11,54 +11,67 @@ from transformers import (
 )
 
 from ..encoder.families import purpose_of
-from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, TAGS
+from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, EMBEDS, TAGS
+from ..kinds import KINDS, Kind, kind_name
+from .embedders import AutoModelForEmbedding
 from .weights import ModelError
 
-PROBLEMS = {
-    "classification": "single_label_classification",
-    "multiple_choice": None,  # transformers' multiple-choice models know one loss only
-    "regression": "regression",
-    "multi_label": "multi_label_classification",
-}
-
-
-FROM_PYTHON = "which the verbs do not take yet; load it in Python: powerbert_cli.load_shortened(FOLDER)"
-_AUTO = {
+AUTO: dict[str, Any] = {
     CLASSIFIES: AutoModelForSequenceClassification,
     CHOOSES: AutoModelForMultipleChoice,
     TAGS: AutoModelForTokenClassification,
     ANSWERS: AutoModelForQuestionAnswering,
+    EMBEDS: AutoModelForEmbedding,
 }
 
 
 def auto_of(config: Any) -> Any:
     """transformers' class for what a config's architecture is for."""
-    return _AUTO[purpose_of(config)]
+    return AUTO[purpose_of(config)]
 
 
-def check_classes(config: Any, kind: str, names: Sequence[str] | None) -> None:
-    """Whether a classifier means by its outputs what the task does.
-
-    Classes without names of their own (LABEL_0, or numbers) are taken in the order of the task's.
+def kind_of(config: Any, task: Mapping[str, Any]) -> Kind:
+    """What a model answers, with the names of its outputs.
 
     Args:
-        config: of the classifier.
-        kind: of the task. names: of its classes; None for a regression.
+        task: settings of the task that it was trained for, of which those of its kind are taken; empty if not known.
+
+    Raises:
+        ModelError: it calls two outputs alike.
+    """
+    names = [str(name) for _, name in sorted((config.id2label or {}).items())]
+    if len(set(names)) < len(names):
+        raise ModelError("its config.json calls two classes alike (id2label)")
+    kind = KINDS[kind_name(purpose_of(config), config.problem_type, len(names), task.get("kind"))]
+    own = task if task.get("kind") == kind.NAME else {}
+    return kind.of_task(names if kind.NAMED else None, own)
+
+
+def check_classes(config: Any, kind: Kind) -> None:
+    """Whether a model of this kind's architecture means by its outputs what the task does.
+
+    Classes without names of their own (LABEL_0, or numbers) are taken in the order of the task's.
 
     Raises:
         ModelError: says what differs.
     """
-    if kind == "multiple_choice":
+    if kind.CHOOSES or kind.TAUGHT:
         return
-    wanted, said = PROBLEMS[kind], config.problem_type
-    if said is not None and said != wanted:
+    names, wanted, said = kind.names, kind.PROBLEM, config.problem_type
+    if said is not None and wanted is not None and said not in (wanted, *kind.LIKE):
         raise ModelError(f"a model for {said} (problem_type), the task is one of {wanted}")
-    count = 1 if names is None else len(names)
+    count = len(kind.outputs)
     if config.num_labels != count:
         outputs = "one output" if config.num_labels == 1 else f"{config.num_labels} classes"
         raise ModelError(
             f"a classifier of {outputs}, the task has "
-            + ("one value" if names is None else f"{count} (task.label_names)")
+            + (
+                f"{count} (task.label_names)"
+                if names is not None
+                else "one value"
+                if count == 1
+                else " and ".join(kind.outputs)
+            )
         )
     own = [str(config.id2label.get(c, f"LABEL_{c}")) for c in range(count)]
     if names is None or _say_nothing(own) or _say_nothing(names):

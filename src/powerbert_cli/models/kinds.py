@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers.modeling_outputs import QuestionAnsweringModelOutput
 from transformers.models.auto import modeling_auto
 
 from ..captured.model import NotCaptured, tried
-from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, TAGS
+from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, EMBEDS, TAGS
 from ..native.saved import native_of
 from ..store.retention_file import read as read_retention
 from .model_dir import RETENTION, load_host
@@ -64,23 +63,23 @@ class PowerBertForQuestionAnswering(ShippedModel):
         """
         if others.get("labels") is not None or (start_positions is None) != (end_positions is None):
             raise ValueError("an answer's labels are start_positions and end_positions; give both")
+        given = (start_positions, end_positions)
+        labels = torch.stack(given, dim=-1) if start_positions is not None else None  # type: ignore[arg-type]
         found: Any = super().forward(
-            input_ids, attention_mask, token_type_ids, None, output_hidden_states, True, **others
+            input_ids, attention_mask, token_type_ids, labels, output_hidden_states, True, **others
         )
-        start, end = found.logits.unbind(dim=-1)
-        loss = None
-        if start_positions is not None and end_positions is not None:
-            n = start.shape[1]
-            of_start, of_end = (
-                F.cross_entropy(own.float(), at.clamp(0, n), ignore_index=n)
-                for own, at in ((start, start_positions), (end, end_positions))
-            )
-            loss = (of_start + of_end) / 2
+        (start, end), loss = found.logits.unbind(dim=-1), found.loss
         output = QuestionAnsweringModelOutput(
             loss=loss, start_logits=start, end_logits=end, hidden_states=found.hidden_states
         )
         as_dict = self.config.return_dict if return_dict is None else return_dict
         return output if as_dict else output.to_tuple()
+
+
+class PowerBertForEmbedding(ShippedModel):
+    """A shortened model whose logits (B, D) are the texts' vectors; see also `SentenceTransformer(folder)`."""
+
+    _purpose = EMBEDS
 
 
 # A pipeline looks a model's class up by name in these tables, and has no other way to be told of one.

@@ -7,16 +7,17 @@ from typing import Any
 import torch
 from transformers import (
     AutoConfig,
-    AutoModelForMultipleChoice,
-    AutoModelForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as hf_logging
 
-from ..encoder.families import check_supported, counts_from_padding, usable_positions
+from ..encoder.families import check_supported, counts_from_padding, known_purpose, usable_positions
+from ..encoder.family import CHOOSES
+from ..kinds import Kind
 from ..settings import ModelSettings
-from .classes import PROBLEMS, check_classes
+from .classes import AUTO, check_classes
+from .embedders import as_embedder, read_pooling
 from .weights import UNREADABLE, ModelError, check_config, load
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ def host_config(model: ModelSettings, vocab_size: int | None = None) -> Any:
         if vocab_size is not None:
             options["vocab_size"] = vocab_size
         config = AutoConfig.for_model(options.pop("model_type"), **options)
+    if model.name_or_path and read_pooling(source_of(model.name_or_path), config):
+        as_embedder(config)
     check_supported(config.model_type)
     check_config(f"model.name_or_path={model.name_or_path}" if model.name_or_path else "model.config", config)
     return config
@@ -78,33 +81,28 @@ def check_fits(config: Any, seq_len: int) -> None:
         raise ModelError(f"seq_len={seq_len} exceeds the {positions} positions of the model; set seq_len ≤ {positions}")
 
 
-def build_host(
-    model: ModelSettings, tokenizer: PreTrainedTokenizerBase, kind: str, label_names: list[str] | None, seed: int
-) -> PreTrainedModel:
+def build_host(model: ModelSettings, tokenizer: PreTrainedTokenizerBase, kind: Kind, seed: int) -> PreTrainedModel:
     """A classifier: pretrained where there is something to load, else random.
 
     Args:
         model: where the weights come from.
         tokenizer: gives the vocabulary's size and the padding id of random models.
-        kind: classification, regression, multiple_choice or multi_label.
-        label_names: classes; None for a regression of one value.
+        kind: of the task.
         seed: of the new head, and of all weights of a random model.
     """
-    choice = kind == "multiple_choice"
-    auto = AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification
-    classes = ["choice"] if choice else label_names or ["value"]
+    auto, classes = AUTO[kind.HEAD], kind.outputs
     labels = {
         "num_labels": len(classes),
         "id2label": dict(enumerate(classes)),
         "label2id": {name: i for i, name in enumerate(classes)},
-        "problem_type": PROBLEMS[kind],
+        "problem_type": kind.PROBLEM,
     }
     torch.manual_seed(seed)
     if model.name_or_path is None:
         config = host_config(model, vocab_size=max(len(tokenizer), (model.config or {}).get("vocab_size", 0)))
         config.update({**labels, "pad_token_id": tokenizer.pad_token_id})
         return auto.from_config(config)
-    other = other_head(model, kind, label_names)
+    other = other_head(model, kind)
     try:
         host = load(
             auto,
@@ -127,15 +125,15 @@ def build_host(
     return fresh
 
 
-def other_head(model: ModelSettings, kind: str, label_names: list[str] | None) -> str | None:
+def other_head(model: ModelSettings, kind: Kind) -> str | None:
     """Why the head of a classifier to start from is not one for this task; None if it is, or there is no head."""
     config = host_config(model)
-    if not (model.name_or_path and any("ForSequenceClassification" in name for name in config.architectures or ())):
+    if not model.name_or_path or known_purpose(config) in (None, CHOOSES):
         return None
-    if kind == "multiple_choice":
-        return "it is a classifier, the task a multiple choice"
+    if known_purpose(config) != kind.HEAD:
+        return f"its architecture is {config.architectures[0]}, task.kind={kind.NAME} needs one {kind.HEAD}"
     try:
-        check_classes(config, kind, label_names)
+        check_classes(config, kind)
     except ModelError as error:
         return str(error)
     return None

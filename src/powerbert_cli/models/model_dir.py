@@ -14,6 +14,8 @@ from transformers import (
 )
 from transformers.utils import cached_file
 
+from ..encoder.families import purpose_of
+from ..encoder.family import EMBEDS
 from ..encoder.quantising import NotQuantisable, clips_of, quantise_inputs, without_clips
 from ..encoder.removing import NotRemovable, filled, strip
 from ..store.artifacts import write_json
@@ -23,8 +25,10 @@ from ..store.retention_file import RetentionFile
 from ..store.task_file import LOCAL as TASK_LOCAL
 from ..store.task_file import NAME as TASK
 from .classes import auto_of
+from .embedders import as_embedder, read_pooling, write_modules
 from .packed_file import NAME as PACKED
 from .packed_file import load_packed
+from .rerankers import is_reranker, write_reranker
 from .weights import UNREADABLE, ModelError, check_config, check_finite_weights, load
 
 RETENTION, CONFIG = "retention.json", "config.json"
@@ -44,6 +48,10 @@ def save_model_dir(
     save_tokenizer(tokenizer, folder)
     if retention is not None:
         retention.write(folder / RETENTION)
+    if purpose_of(host.config) == EMBEDS:
+        write_modules(folder, host.config, retention is not None)
+    if retention is not None and is_reranker(host.config):
+        write_reranker(folder)
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -80,6 +88,18 @@ def load_plain(folder: str | Path) -> PreTrainedModel:
     return load_host(str(folder), local_files_only=True)
 
 
+def read_config(name: str, **where: Any) -> Any:
+    """transformers' config of a model; of a folder of sentence-transformers that of an embedder.
+
+    Raises:
+        ModelError, OSError, ValueError: it cannot be had.
+    """
+    config = AutoConfig.from_pretrained(name, **where)
+    if read_pooling(name, config):
+        as_embedder(config)
+    return config
+
+
 def load_host(name: str, config: Any = None, **options: Any) -> PreTrainedModel:
     """The classifier of a directory or a repository on the hub, whole, from safetensors; float32 unless told.
 
@@ -92,7 +112,7 @@ def load_host(name: str, config: Any = None, **options: Any) -> PreTrainedModel:
     """
     where = {key: options[key] for key in WHERE if key in options}
     try:
-        config = config or AutoConfig.from_pretrained(name, **where)
+        config = config or read_config(name, **where)
         check_config(name, config)
         packed = found_file(name, PACKED, where)
         if packed is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..encoder.answered import logits_of
 from ..encoder.driven import EliminationModel
 from ..encoder.families import is_choice_model
 from ..errors import PowerbertError, brings
@@ -30,7 +31,8 @@ class _Logits(nn.Module):
         self.model, self.names = model, names
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return self.model(**dict(zip(self.names, inputs, strict=True))).logits
+        found: Tensor = logits_of(self.model(**dict(zip(self.names, inputs, strict=True))))
+        return found
 
 
 def input_names(config: Any) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ def compare_onnx(path: Path, model: EliminationModel, exact: bool = True) -> flo
         inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
         inputs = {name: inputs[name] for name in input_names(model.config)}
         with torch.no_grad():
-            expected = model.eval()(**inputs).logits
+            expected = logits_of(model.eval()(**inputs))
         found = torch.from_numpy(session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})[0])
         largest = max(largest, float((found - expected).abs().max()))
         scale = max(scale, float(expected.abs().max()))

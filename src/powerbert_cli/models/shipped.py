@@ -13,6 +13,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..captured.model import CapturedModel, NotCaptured, tried
 from ..encoder.families import known_purpose, purpose_of, usable_positions
+from ..encoder.family import EMBEDS
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 from ..method.retention import RetentionError
@@ -21,7 +22,9 @@ from ..native.library import NoLibrary
 from ..native.model import NativeModel
 from ..store.retention_file import RetentionFile
 from ..store.retention_file import read as read_retention
+from .embedders import write_modules
 from .model_dir import RETENTION, WHERE, found_file, load_host, save_host
+from .rerankers import is_reranker, write_reranker
 from .weights import ModelError
 
 log = logging.getLogger(__name__)
@@ -167,6 +170,10 @@ class ShippedModel(ShortenedModel, PreTrainedModel):
         save_host(self.host, save_directory, is_main_process=is_main_process, **given, **options)
         if is_main_process:
             replace(self.retention, elimination=self.elimination).write(Path(save_directory) / RETENTION)
+            if self._purpose == EMBEDS:
+                write_modules(Path(save_directory), self.config, shortened=True)
+            if is_reranker(self.config):
+                write_reranker(Path(save_directory))
         if push_to_hub:
             name = options.get("repo_id") or Path(save_directory).name
             self.push_to_hub(name, token=options.get("token"))  # type: ignore[arg-type]

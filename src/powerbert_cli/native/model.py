@@ -18,7 +18,7 @@ from ..encoder.inputs import flat, real_mask
 from ..encoder.plan import Step, steps
 from ..encoder.restoring import Restoring
 from ..encoder.shortened import ShortenedModel
-from ..method.elimination import ByPosition, shield_of
+from ..method.elimination import ByPosition
 from .kernels import ByRow, Scale, activate, add_norm, attend
 from .layers import layers_of
 from .library import library
@@ -92,7 +92,7 @@ class NativeModel:
         sizes = torch.full((len(ids),), ids.shape[1]) if mask is None else mask.sum(dim=-1)
         plan = steps(self.model.elimination, sizes, len(self._layers), self.model.ends_in_first)
         vectors = self.model.embedded(ids, types).flatten(0, 1).to(self.dtype)
-        shield = shield_of(ids, self.model.elimination.protected_tokens)
+        shield = self.model.elimination.shield(ids)
         places = torch.arange(ids.shape[1], dtype=torch.int32).expand(ids.shape) if self._placed else None
         real = None if mask is None else mask.flatten().nonzero().squeeze(1)
 
@@ -109,7 +109,7 @@ class NativeModel:
         else:
             torch.index_select(vectors, 0, real, out=x[:count])
         logits = self.model.logits_of(*self._read(*self._encode(x, plan, about)))
-        if self.model.reads == "all":
+        if logits.dim() == 3:
             logits = F.pad(logits, (0, 0, 0, input_ids.shape[1] - logits.shape[1]))
         return SequenceClassifierOutput(logits=logits.view(input_ids.shape[:2]) if input_ids.dim() == 3 else logits)
 

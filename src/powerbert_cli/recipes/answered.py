@@ -65,8 +65,8 @@ class Answered:
             log.info("bench: the answers of %s/%s/%s on dev", c.model, c.engine, c.precision)
             device = inputs_on(c.engine, c.precision, self.context.device)
             logits = self._logits(c.answer or c.run, seq_len, device, lengths_an_octave(c.engine, "longest"))
-            labels, task = np.asarray(self.context.material.dev["labels"]), self.settings.task
-            self._known[known] = compared(logits, self._exact_of(c.model, seq_len), labels, task.metric, task.kind)
+            material = self.context.material
+            self._known[known] = compared(logits, self._exact_of(c.model, seq_len), material.dev, material.kind)
         return self._known[known]
 
     def _exact_of(self, name: str, seq_len: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import torch
 from transformers import TrainerCallback
@@ -17,6 +18,7 @@ from transformers import TrainerCallback
 from ..bench.load import cores, load_average
 from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
+from ..kinds import Kind
 from ..method.elimination import plain
 from ..method.soft_extract import learning_rates, reach
 from ..stages.run import Run
@@ -46,11 +48,11 @@ def check(job: Run[Any]) -> dict[str, Any]:
     splits = {"train": data.train, "dev": data.dev, **({"test": data.test} if data.test is not None else {})}
     texts = {name: _texts(split.rows) for name, split in splits.items()}
     log.info("check: tokenising %d training texts", len(data.train.rows))
-    lengths = np.asarray(tokenize(data.train.rows, job.context.tokenizer, None)["length"])
+    lengths = np.asarray(tokenize(data.train.rows, settings.task.of_kind, job.context.tokenizer, None)["length"])
     seconds, load = _seconds(job)
     host = _host(job)
     return {
-        "splits": {name: _split(split, texts[name], settings.task.kind) for name, split in splits.items()},
+        "splits": {name: _split(split, texts[name], settings.task.of_kind) for name, split in splits.items()},
         "overlap": _overlap(texts["train"], texts["dev"]),
         "lengths": {str(p): int(np.percentile(lengths, p, method="higher")) for p in PERCENTILES},
         "seq_len": settings.seq_len,
@@ -71,25 +73,22 @@ def _host(job: Run[Any]) -> Any:
 
 
 def _texts(rows: Any) -> list[tuple[str, ...]]:
-    """The texts of each row; of choices the context, the question and all of them."""
-    names = [name for name in ("text", "text_pair") if name in rows.column_names]
-    columns = [rows[name][:] for name in names]
-    if "choices" in rows.column_names:
-        columns.append([" | ".join(choices) for choices in rows["choices"][:]])
+    """The texts of each row; of choices the context, the question and all of them, of words all in one."""
+    columns = []
+    for name, feature in rows.features.items():
+        if name == "label":
+            continue
+        listed = isinstance(feature, datasets.List)
+        columns.append([" ".join(value) for value in rows[name][:]] if listed else rows[name][:])
     return list(zip(*columns, strict=True))
 
 
-def _split(split: Any, texts: Sequence[tuple[str, ...]], kind: str) -> dict[str, Any]:
+def _split(split: Any, texts: Sequence[tuple[str, ...]], kind: Kind) -> dict[str, Any]:
     labels: dict[str, Any] = {}
     conflicts = 0
     if "label" in split.rows.column_names:
         found = split.labels
-        if kind == "classification":
-            labels = {str(label): count for label, count in sorted(Counter(found.tolist()).items())}
-        elif kind == "multi_label":
-            labels = {str(c): int(count) for c, count in enumerate(found.sum(0))}
-        elif kind == "regression":
-            labels = {"least": float(found.min()), "mean": float(found.mean()), "most": float(found.max())}
+        labels = kind.counts(found)
         conflicts = _conflicts(texts, found)
     counts = Counter(texts)
     return {

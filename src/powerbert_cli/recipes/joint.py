@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..encoder.families import layers_of
+from ..encoder.families import known_problem, layers_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
 from ..settings.composed import SearchedSettings
@@ -33,7 +33,13 @@ def settled_ffn(job: Run[Any]) -> float | None:
     rows = train.select(draw_rows(len(train), settings.calibrate.examples, settings.seed))
     host = context.host(job.model_dir(job.graph.finetuned))
     whole = ShortenedModel(host, plain(settings.seq_len, layers_of(host.config)))
-    wanted = torch.from_numpy(context.answers(whole, rows).logits)
+    real = torch.arange(max(rows["length"])) < torch.tensor(rows["length"][:]).unsqueeze(-1)
+
+    def choices(model: ShortenedModel) -> torch.Tensor:
+        logits = torch.from_numpy(context.answers(model, rows).logits)
+        return model.head.choices(logits, real)
+
+    wanted = choices(whole)
     harm: dict[float | None, float] = {}
     for share in SHARES:
         other = job.of(replace(settings, compress=replace(settings.compress, ffn=share)))
@@ -43,8 +49,7 @@ def settled_ffn(job: Run[Any]) -> float | None:
             log.info("compress.ffn=auto: %s cannot be had: %s", _said(share), error)
             continue
         model = ShortenedModel(context.host(other.model_dir(other.graph.compressed)), found.elimination).eval()
-        logits = torch.from_numpy(context.answers(model, rows).logits)
-        harm[share] = float(distillation_loss(logits, wanted, 1.0, model.config.problem_type))
+        harm[share] = float(distillation_loss(choices(model), wanted, 1.0, known_problem(model.config)))
         kept = found.kept_share
         log.info(
             "compress.ffn=auto: %s and %.1f%% of the word-vectors, %.3f of the FLOPs: harm %.3g",

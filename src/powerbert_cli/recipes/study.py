@@ -13,6 +13,7 @@ import torch
 
 from ..encoder.studying import StudiedModel
 from ..errors import PowerbertError
+from ..kinds.classification import Classification
 from ..method.elimination import draw_random_order, from_keys, to_keys
 from ..stages.retrain import better, predictions
 from ..stages.run import Run
@@ -66,7 +67,7 @@ def information(job: Run[Any]) -> pd.DataFrame:
         PowerbertError: the task has no classes, or no input is long enough.
     """
     settings, task = job.settings, job.settings.task
-    if task.kind not in ("classification", "multiple_choice"):
+    if not isinstance(task.of_kind, Classification):
         raise PowerbertError(f"name=information: task.kind={task.kind} predicts no classes; take name=similarity")
     rows, model, pad = _few(job, longer_than=settings.study.ranks), _studied(job), job.context.material.collator("max")
 

@@ -5,17 +5,11 @@ from typing import Any
 
 import yaml
 
+from ..kinds import KINDS
 from ..store.artifacts import write_text
 from .facts import facts
 from .tables import with_interval
 from .words import ON_A_GPU
-
-_LOAD = {
-    (True, False): ("powerbert_cli", "PowerBertForSequenceClassification"),
-    (True, True): ("powerbert_cli", "PowerBertForMultipleChoice"),
-    (False, False): ("transformers", "AutoModelForSequenceClassification"),
-    (False, True): ("transformers", "AutoModelForMultipleChoice"),
-}
 
 
 def write_model_card(run_dir: Path) -> None:
@@ -32,8 +26,9 @@ def model_card(run: dict[str, Any]) -> str:
     task = settings.get("task.name", "?")
     base = settings.get("model.name_or_path", "null")
     base = "a model with random weights" if base == "null" else base
-    shortened, choice = bool(run["retention"]) or run["thresholds"], settings.get("task.kind") == "multiple_choice"
-    package, name = _LOAD[shortened, choice]
+    shortened = bool(run["retention"]) or run["thresholds"]
+    head = KINDS[settings.get("task.kind", "classification")].HEAD
+    package, name = ("powerbert_cli", f"PowerBert{head}") if shortened else ("transformers", f"AutoModel{head}")
     what = "It drops word-vectors from layer to layer (PoWER-BERT); needs the package powerbert."
     beyond = f"\n{ON_A_GPU}\n" if shortened else ""
     if not shortened:

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..tasks.classes import KINDS, confusion, per_class, read_predictions
+from ..kinds import KINDS
+from ..tasks.classes import confusion, per_class
+from ..tasks.predictions import read_predictions
 from .chart import Frame, ends
 
 _MATRIX = 10  # classes up to which the confusion matrix is shown
@@ -31,13 +33,16 @@ def training_facts(folder: Path, settings: dict[str, Any], metric: str | None) -
     if not path.is_file():
         return found
     labels, predictions = read_predictions(path)
-    if task.get("kind") == "regression":
+    kind = KINDS.get(task.get("kind", ""))
+    if kind is None:  # of another version
+        return found
+    if kind.VALUES and labels.dtype != object:
         found["scatter"] = _scatter(labels, predictions)
-    elif task.get("kind") in KINDS:
+    elif kind.BY_CLASS:
         names = task.get("label_names")
         table = per_class(labels, predictions, names if isinstance(names, list) else None)
         found["classes"] = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-        if labels.ndim == 1 and 2 <= len(table) <= _MATRIX:
+        if labels.ndim == 1 and labels.dtype != object and 2 <= len(table) <= _MATRIX:
             found["confusion"] = _matrix(confusion(labels, predictions, len(table)))
     return found
 

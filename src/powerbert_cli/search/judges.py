@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..encoder.block import Block
 from ..encoder.driven import EliminationModel
+from ..encoder.families import known_problem
 from ..encoder.packing import Group
 from ..encoder.rows import Rows
 from ..encoder.shortened import ShortenedModel
@@ -16,6 +17,7 @@ from ..method.selection import significance_order
 from ..training.classifier import distillation_loss
 from ..training.diverged import check_finite
 from ..training.trainer import autocast
+from .lens import Lens
 
 Batches = Sequence[dict[str, Tensor]]
 
@@ -39,17 +41,20 @@ class LogitsJudge:
         model: a fine-tuned classifier.
         batches: inputs on its device.
         precision: of the passes.
+        others: further inputs, for a model whose head reads all: see `Lens`.
     """
 
-    def __init__(self, model: ShortenedModel, batches: Batches, precision: str) -> None:
+    def __init__(self, model: ShortenedModel, batches: Batches, precision: str, others: Batches = ()) -> None:
         self.model, self.batches, self.precision = model.eval(), batches, precision
+        self._lens = Lens(model, others) if model.reads == "all" and others else None
         self.calls = 0
         self._wanted = list(self._logits(model.elimination.keeping_all()))
-        check_finite(torch.cat(self._wanted).cpu(), "the plain model's logits", "its weights are damaged")
+        for logits in self._wanted:  # of answers as wide as their batch
+            check_finite(logits.cpu(), "the plain model's logits", "its weights are damaged")
 
     def __call__(self, elimination: Elimination) -> float:
         self.calls += 1
-        problem, total, count = self.model.config.problem_type, 0.0, 0
+        problem, total, count = known_problem(self.model.config), 0.0, 0
         for logits, wanted in zip(self._logits(elimination), self._wanted, strict=True):
             total += float(distillation_loss(logits, wanted, 1.0, problem)) * len(logits)
             count += len(logits)
@@ -59,7 +64,11 @@ class LogitsJudge:
     def _logits(self, elimination: Elimination) -> list[Tensor]:
         device = next(self.model.parameters()).device
         with self.model.eliminating(elimination), autocast(self.precision, device):
-            return [self.model(**batch).logits.float() for batch in self.batches]
+            return [self._choices(batch) for batch in self.batches]
+
+    def _choices(self, batch: dict[str, Tensor]) -> Tensor:
+        logits = self.model(**batch).logits.float() if self._lens is None else self._lens.logits(batch)
+        return self.model.head.choices(logits, batch.get("attention_mask"))
 
 
 class SignificanceJudge:

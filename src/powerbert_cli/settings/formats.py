@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-FORMATS = ("tsv", "csv", "jsonl", "json", "parquet")
+FORMATS = ("tsv", "csv", "jsonl", "json", "parquet", "conll")
 PACKED = (".gz", ".bz2", ".xz")
-_ALIASES = {"ndjson": "jsonl", "pq": "parquet", "tab": "tsv"}
+_ALIASES = {"ndjson": "jsonl", "pq": "parquet", "tab": "tsv", "bio": "conll", "iob": "conll", "iob2": "conll"}
 UNREAD = ("zip", "7z", "rar", "zst", "tar", "tgz", "xls", "xlsx", "ods", "arrow", "feather", "pkl")
 
 

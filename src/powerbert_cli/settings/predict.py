@@ -11,7 +11,8 @@ from .formats import FORMATS, PACKED, UNREAD, format_of, parts_of
 from .rules import SettingsError, at_least_one, key, one_of
 
 INPUTS = ("lines", *FORMATS)
-OUTPUTS = ("tsv", "csv", "jsonl", "parquet")
+VECTORS = "npy"  # a table of what an embedder answers, without columns
+OUTPUTS = ("tsv", "csv", "jsonl", "parquet", VECTORS)
 STANDARD = "-"  # standard input or output
 AUTO = "auto"
 
@@ -24,7 +25,7 @@ class PredictOptions:
         common=True,
     )
     output_format: str = key(
-        "tsv, csv, jsonl, parquet; auto: by the file's name",
+        "tsv, csv, jsonl, parquet, npy (vectors alone); auto: by the file's name",
         ", tsv without a header on standard output",
         common=True,
     )
@@ -52,7 +53,7 @@ class PredictSettings:
         " (tsv, csv, json, jsonl, parquet, lines; also .gz, .bz2, .xz)",
         common=True,
     )
-    output: str = key("file of answers (tsv, csv, jsonl, parquet); - is standard output", common=True)
+    output: str = key("file of answers (tsv, csv, jsonl, parquet, npy); - is standard output", common=True)
     text_columns: list[str] | None = key(
         "one or two columns with the texts; null: those that the model was trained on", common=True
     )
@@ -88,6 +89,11 @@ class PredictSettings:
             raise SettingsError(
                 f"{name}={given} is for files with columns, and input={self.input} is read as lines; "
                 "set predict.input_format"
+            )
+        if self.output_format == VECTORS and (self.output == STANDARD or self.predict.keep or self.predict.survivors):
+            raise SettingsError(
+                "predict.output_format=npy is a file of vectors and nothing else; give output=FILE.npy, without "
+                "predict.keep and predict.survivors"
             )
         if self.text_columns is not None and len(self.text_columns) not in (1, 2):
             raise SettingsError(f"text_columns={self.text_columns} must name one or two columns")
@@ -151,8 +157,8 @@ class PredictSettings:
             return self.predict.output_format
         if self.output == STANDARD:
             return "tsv"
-        _, _, packed = parts_of(self.output)
-        found = format_of(self.output)
+        _, ending, packed = parts_of(self.output)
+        found = VECTORS if ending == VECTORS and not packed else format_of(self.output)
         return _known("output", self.output, None if packed and found == "parquet" else found, OUTPUTS)
 
 

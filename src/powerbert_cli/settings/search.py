@@ -182,6 +182,9 @@ class Searching(Part):
     lr_soft: float = key("learning rate of the retention parameters; auto fits it to the number of steps")
     strategy: str = key("word-vector selection: " + ", ".join(STRATEGIES))
     protect_separators: bool = key("never eliminate separators ([SEP]); [CLS] never is")
+    protect_first: bool = key(
+        "of a pair of texts eliminate the first one, e.g. a question, only where a layer keeps fewer word-vectors"
+    )
     regularizer: str = key(
         "loss: λ Σ_j j · mass_j in the loss, as in the paper; decoupled: the same shrink apart from Adam, "
         "so that λ keeps its meaning",

@@ -4,10 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..kinds import KINDS, METRICS, Kind
 from .rules import SettingsError, at_least_one, key, one_of
 
-KINDS = ("classification", "regression", "multiple_choice", "multi_label")
-METRICS = ("accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman")
+_COLUMNS: dict[tuple[int, ...], str] = {
+    (1,): "one column",
+    (2,): "two columns",
+    (1, 2): "one column, or two for pairs",
+}
 
 
 @dataclass(kw_only=True)
@@ -32,14 +36,26 @@ class TaskSettings:
         common=True,
     )
     options_column: str | None = key("column with the list of choices (multiple choice only)")
+    stride: int | None = key(
+        "word-pieces by which the windows of a text longer than seq_len overlap; null: a quarter of it",
+        " (token classification, question answering)",
+    )
+    no_answer: float | None = key(
+        "no answer is given where its score is more than that above the best answer's; null: there always is one",
+        " (question answering; 0 is usual where some questions have none)",
+    )
+    max_answer: int = key("word-pieces of the longest answer (question answering only)")
+    candidates: int = key(
+        "documents of each query, the best by BM25 or the first of candidates/SPLIT.tsv (ranking of a folder as BEIR's)"
+    )
     label_column: str = key("column of the label", common=True)
     label_names: list[str] | None = key(
         "names of the classes in the order of their numbers, or of the choices; auto: by the model, else the rows",
         " in their order; null for regression",
     )
     metric: str = key(
-        "headline metric: " + ", ".join(METRICS),
-        "; f1 is of the second of two classes, of more it is macro_f1",
+        "headline metric, e.g. accuracy or f1; auto: the usual one",
+        " of the kind. One of " + ", ".join(METRICS) + "; f1 is of the second of two classes, of more it is macro_f1",
         common=True,
     )
     max_train: int | None = key("use that many training rows, drawn once with a fixed seed")
@@ -55,30 +71,24 @@ class TaskSettings:
     published: dict[str, Any] = key("the task's settings that the top-level keys default to")
 
     def __post_init__(self) -> None:
-        one_of("task.kind", self.kind, KINDS)
+        one_of("task.kind", self.kind, tuple(KINDS))
+        kind = KINDS[self.kind]
+        if self.metric == "auto":
+            self.metric = kind.usual_metric(self.label_names)
         one_of("task.metric", self.metric, METRICS)
-        if len(self.text_columns) not in (1, 2):
-            raise SettingsError(f"task.text_columns={self.text_columns} must name one column, or two for pairs")
-        if (self.kind == "multiple_choice") != (self.options_column is not None):
-            raise SettingsError("task.options_column belongs to task.kind=multiple_choice, and that kind needs it")
-        if self.regression != (self.label_names is None):
-            raise SettingsError(
-                f"task.kind={self.kind} with task.label_names={self.label_names}: "
-                "regression has none (null), every other kind needs them"
-            )
+        if len(self.text_columns) not in kind.TEXTS:
+            raise SettingsError(f"task.text_columns={self.text_columns} must name {_COLUMNS[kind.TEXTS]}")
         self._check_names()
-        if self.label_names is not None and len(self.label_names) < 2:
-            raise SettingsError(f"task.label_names={self.label_names} must name at least two classes, or be null")
-        if self.regression and self.metric not in ("pearson", "spearman"):
-            raise SettingsError(f"task.metric={self.metric} needs classes; for regression set spearman or pearson")
-        if not self.regression and self.metric in ("pearson", "spearman"):
+        if self.metric not in kind.METRICS:
+            others = " or ".join(f"task.kind={name}" for name, other in KINDS.items() if self.metric in other.METRICS)
             raise SettingsError(
-                f"task.metric={self.metric} is for regression; set task.kind=regression task.label_names=null"
+                f"task.metric={self.metric} is not for task.kind={self.kind}; take one of {', '.join(kind.METRICS)}, "
+                f"or set {others}"
             )
-        if self.metric == "f1" and self.kind != "multi_label" and len(self.label_names or ()) > 2:
+        if wrong := kind.wrong(self):
+            raise SettingsError(wrong)
+        if self.metric == "f1" and "macro_f1" in kind.METRICS and len(self.label_names or ()) > 2:
             self.metric = "macro_f1"
-        if self.metric in ("matthews", "macro_f1") and self.kind == "multi_label":
-            raise SettingsError(f"task.metric={self.metric} is not for task.kind=multi_label; set f1 or accuracy")
         for name, given, needed in (
             ("submission", self.submission, {"file", "labels"}),
             ("synthetic", self.synthetic, {"train", "dev", "seed", "max_words"}),
@@ -90,6 +100,9 @@ class TaskSettings:
             raise SettingsError(
                 f"task.submission.file={file} must be a file name; it is written into the run directory"
             )
+        at_least_one("task.stride", self.stride)
+        at_least_one("task.max_answer", self.max_answer)
+        at_least_one("task.candidates", self.candidates)
         at_least_one("task.max_train", self.max_train)
         at_least_one("task.max_dev", self.max_dev)
         at_least_one("task.max_test", self.max_test)
@@ -111,8 +124,9 @@ class TaskSettings:
             raise SettingsError(f"task.label_names={names} names '{twice}' twice; give each class one name")
 
     @property
-    def regression(self) -> bool:
-        return self.kind == "regression"
+    def of_kind(self) -> Kind:
+        """All that follows from the kind."""
+        return KINDS[self.kind].of_task(self.label_names, vars(self))
 
 
 @dataclass(kw_only=True)

@@ -88,7 +88,7 @@ class Training(Part):
 
     def check_rows(self, task: TaskSettings, batch_size: int) -> None:
         """Raises a SettingsError where the training does not fit the task or the batches."""
-        if self.training.class_weights and task.kind != "classification":
+        if self.training.class_weights and not task.of_kind.STRATIFIES:
             raise SettingsError(
                 f"training.class_weights={self.training.class_weights} is for task.kind=classification, not "
                 f"{task.kind}; leave it out"

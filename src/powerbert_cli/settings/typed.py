@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import nearest
+from ..kinds import KINDS
 from . import AUTO, SettingsError
 from .former import now_called
 from .keys import RENAMED, RESEARCH, keys_in
@@ -25,7 +26,9 @@ def typed(cfg: Any, cls: type[T]) -> tuple[T, list[str]]:
     """
     standing_in = dict(STANDING_IN)
     kind = OmegaConf.select(cfg, "task.kind", throw_on_missing=False)
-    standing_in["task.label_names"] = None if kind == "regression" else ["0", "1"]
+    of = KINDS.get(kind, KINDS["classification"])
+    standing_in["task.label_names"] = list(of.STAND_INS) if of.NAMED else None
+    standing_in["task.text_columns"] = ["text", "text_pair"][: of.TEXTS[0]]
     auto = [name for name in standing_in if OmegaConf.select(cfg, name) == AUTO]
     if "compress.ffn" in auto:
         _check_auto_ffn(cfg)

@@ -106,7 +106,8 @@ class Compress(Inputs):
         if self.options.reads_labels:
             labels = [row["labels"] for row in rows]
             for batch, start in zip(batches, range(0, len(rows), size), strict=True):
-                batch["labels"] = torch.tensor(labels[start : start + size], device=context.device)
+                own = context.material.kind.batched(labels[start : start + size], batch["input_ids"].shape[-1])
+                batch["labels"] = torch.tensor(own, device=context.device)
         return batches
 
     def _narrow(

@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+import datasets
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from ..encoder.families import usable_positions
 from ..encoder.shortened import ShortenedModel
-from ..models.classes import PROBLEMS
 from ..models.loading import build_host, host_config
 from ..models.model_dir import CONFIG, load_plain, name_classes
 from ..models.tokenizers import load_tokenizer, tokenizer_digest
@@ -22,7 +22,7 @@ from ..settings.common import Common
 from ..settings.composed import TrainedSettings
 from ..store.environment import versions
 from ..store.task_file import of_settings
-from ..tasks.batches import Answers, Material, answers
+from ..tasks.batches import Answers, Material, answers, lengths_of
 from ..tasks.sources import TaskData, load_task
 from ..tasks.tokenizing import build_tokenizer, texts_of, tokenize
 from ..training.diverged import Diverged, check_finite
@@ -66,17 +66,23 @@ class Context:
 
     @cached_property
     def material(self) -> Material:
-        task, seq_len = self.settings.task, self.settings.seq_len
-        train, dev = (tokenize(split.rows, self.tokenizer, seq_len) for split in (self.data.train, self.data.dev))
-        self._say_lengths(np.asarray(train["length"]))
-        return Material(train, dev, self.tokenizer, seq_len, task.metric, task.kind)
+        kind, seq_len = self.settings.task.of_kind, self.settings.seq_len
+        train, dev = (tokenize(split.rows, kind, self.tokenizer, seq_len) for split in (self.data.train, self.data.dev))
+        if not kind.WINDOWS:
+            self._say_lengths(train)
+        elif len(train) > len(self.data.train):
+            log.info("seq_len=%d: %d training texts in %d windows", seq_len, len(self.data.train), len(train))
+        return Material(train, dev, self.tokenizer, seq_len, kind)
 
-    def _say_lengths(self, lengths: np.ndarray) -> None:
+    def _say_lengths(self, inputs: datasets.Dataset) -> None:
         """How long the training inputs are, and loudly how many of them ℓ cuts."""
-        seq_len = self.settings.seq_len
+        seq_len, rows, lengths = self.settings.seq_len, self.data.train.rows, lengths_of(inputs)
         at_end = np.flatnonzero(lengths >= seq_len)
-        few = self.data.train.rows.select(at_end[:_LOOKED_AT])
-        whole = np.asarray(tokenize(few, self.tokenizer, None)["length"]) if len(few) else np.zeros(0)
+        own = at_end if "row" not in inputs.column_names else np.unique(np.asarray(inputs["row"][:])[at_end])
+        few = rows.select(own[: max(1, _LOOKED_AT * len(rows) // len(inputs))])
+        kind = self.settings.task.of_kind
+        whole = lengths_of(tokenize(few, kind, self.tokenizer, None)) if len(few) else np.zeros(0)
+        whole = whole[whole >= seq_len]  # a row may have others too
         cut = float(np.mean(whole > seq_len)) * len(at_end) / len(lengths) if len(few) else 0.0
         after = " after the cut" if cut else ""
         log.info("word-pieces: mean %.1f, longest %d%s, ℓ=%d", float(lengths.mean()), lengths.max(), after, seq_len)
@@ -93,18 +99,24 @@ class Context:
             say("seq_len=%d cuts %.1f%% of the training texts; seq_len=%d would cut %.1f%%", *shares)
 
     @property
+    def taught(self) -> bool:
+        """Whether a model learns from the answers of the one that it starts from alone, for want of labels."""
+        kind = self.settings.task.of_kind
+        return kind.TAUGHT or (kind.MAY_BE_TAUGHT and not self.data.train.labelled)
+
+    @property
     def device(self) -> str:
         return resolve_device(self.settings.device)
 
     def new_host(self) -> PreTrainedModel:
         """The model before fine-tuning."""
         settings = self.settings
-        return build_host(settings.model, self.tokenizer, settings.task.kind, settings.task.label_names, settings.seed)
+        return build_host(settings.model, self.tokenizer, settings.task.of_kind, settings.seed)
 
     def host(self, model_dir: Path) -> PreTrainedModel:
         """A fine-tuned classifier, with the loss of this task: configs of others may not say which."""
         host = load_plain(model_dir)
-        host.config.problem_type = PROBLEMS[self.settings.task.kind]  # type: ignore[assignment]
+        host.config.problem_type = self.settings.task.of_kind.PROBLEM  # type: ignore[assignment]
         return host
 
     def answers(
@@ -129,9 +141,10 @@ class Context:
 
     def common(self) -> dict[str, Any]:
         """The fields that all stages' inputs have."""
+        kind = self.settings.task.of_kind
         return {
             "versions": versions(),
-            "train": self.data.train.content,
+            "train": self.data.train.content + (f" stride {kind.stride}" if kind.WINDOWS else ""),
             "tokenizer": tokenizer_digest(self.tokenizer),
             "seq_len": self.settings.seq_len,
         }
@@ -149,7 +162,7 @@ class Context:
         return {
             **self.common(),
             "dev": self.data.dev.content,
-            "kind": settings.task.kind,
+            "kind": settings.task.of_kind.decides,
             "classes": len(settings.task.label_names or ()),
             "metric": settings.task.metric,
             "best_by": settings.variant.best_by,
@@ -163,7 +176,7 @@ class Context:
         settings = self.settings
         if not (model_dir / CONFIG).is_file():
             return
-        if settings.task.kind in ("classification", "multi_label"):
+        if settings.task.of_kind.outputs == settings.task.label_names:
             name_classes(model_dir, settings.task.label_names)
         of_settings(settings.task, settings.seq_len).write(model_dir)
 

@@ -1,6 +1,6 @@
 """The fine-tuned model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,8 +36,8 @@ class Finetune(MeasuredInputs):
         return cls(
             **context.measured(),
             start=_content(settings.model),
-            new_head=other_head(settings.model, settings.task.kind, settings.task.label_names) is not None,
-            stage=settings.finetune,
+            new_head=other_head(settings.model, settings.task.of_kind) is not None,
+            stage=replace(settings.finetune, epochs=0) if context.taught else settings.finetune,
         )
 
     def make(self, making: Making) -> None:

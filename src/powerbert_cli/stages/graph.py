@@ -81,6 +81,11 @@ class Graph:
         settings: CompressedSettings = self.settings
         if not settings.compress.given:
             return self.finetuned
+        if settings.compress.reads_labels and self.context.taught:
+            raise PowerbertError(
+                f"compress.heads and compress.score=taylor read labels, task.kind={settings.task.kind} has none to "
+                "learn from here; leave compress.heads out and set compress.score=variance"
+            )
         return Compress.of(self.context, self.finetuned, settings.compress)
 
     @cached_property
@@ -89,12 +94,18 @@ class Graph:
         return self._protected(from_keys(_keys(self.settings), self.layers_left))
 
     def _protected(self, elimination: Elimination) -> Elimination:
-        if not self.settings.protect_separators:
-            return replace(elimination, protected_tokens=())
-        separator = self.context.tokenizer.sep_token_id
-        if separator is None:
-            raise PowerbertError("protect_separators=true: the tokenizer has no separator; set it to false")
-        return replace(elimination, protected_tokens=(separator,))
+        settings = self.settings
+        wanted = [name for name in ("protect_separators", "protect_first") if getattr(settings, name)]
+        separator: Any = self.context.tokenizer.sep_token_id if wanted else None
+        if wanted and separator is None:
+            raise PowerbertError(f"{wanted[0]}=true: the tokenizer has no separator; set it to false")
+        if settings.protect_first and len(settings.task.text_columns) < 2:
+            raise PowerbertError("protect_first=true is for pairs of texts; set it to false")
+        return replace(
+            elimination,
+            protected_tokens=(separator,) if settings.protect_separators else (),
+            protected_until=separator if settings.protect_first else None,
+        )
 
     @cached_property
     def searched(self) -> Search:
@@ -126,6 +137,11 @@ class Graph:
 
     def _soft(self) -> SoftSearch:
         settings = self.settings
+        if self.context.taught:
+            raise PowerbertError(
+                f"searcher=soft trains with labels, task.kind={settings.task.kind} has none here; set "
+                "searcher=calibrate and target.flops"
+            )
         return SoftSearch(
             **self._any_search(trains=True),
             weight=settings.regularizer_weight,
@@ -193,6 +209,8 @@ class Graph:
             with_bits: that the settings give to linear layers.
         """
         options, how = self.settings.compress, stage or self.settings.retrain
+        if self.context.taught:
+            how = replace(how, distill=1.0)
         return Retrain(
             **self.context.measured(scores=True),
             start=start,
@@ -215,6 +233,8 @@ class Graph:
         """The plain model as it is, and with as many epochs more as a shortened one has."""
         full = RetentionFile(plain(self.settings.seq_len, self.layers), task=self.settings.task.name)
         start, stage = self.finetuned, self.settings.retrain.plain()
+        if self.context.taught:  # it is its own teacher, so that training it longer moves nothing
+            stage = replace(stage, epochs=0)
         longer = self.retrain(full, start, stage, with_bits=False)
         if isinstance(start, Inputs):
             return start, longer

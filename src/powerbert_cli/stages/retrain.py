@@ -10,8 +10,8 @@ from ..encoder.shortened import ShortenedModel
 from ..settings import CompressOptions, RetrainStage
 from ..store.retention_file import RetentionFile
 from ..store.stages import Stage
-from ..tasks.classes import read_predictions
 from ..tasks.metrics import Drop, paired_drop
+from ..tasks.predictions import read_predictions
 from .inputs import Making, MeasuredInputs, Source
 from .quantise import quantise
 from .searching import Search

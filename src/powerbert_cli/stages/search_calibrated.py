@@ -10,13 +10,14 @@ from ..search.judges import Judge, LogitsJudge, SignificanceJudge
 from ..search.untrained import calibrate, evolve
 from ..settings import StageSettings
 from ..store.artifacts import write_csv
-from ..tasks.batches import draw_rows, make_batches
+from ..tasks.batches import Batch, draw_rows, make_batches
 from .inputs import Making
 from .searching import Search
 from .targets import Target
 from .trained import train
 
 log = logging.getLogger(__name__)
+_OTHERS = 512  # rows that a lens is fitted on
 _UNTRAINED = StageSettings(epochs=0, lr=1.0)
 
 
@@ -59,11 +60,20 @@ class CalibratedSearch(Search):
         train(making, ShortenedModel(hosts.searched, elimination), "search", _UNTRAINED, retention)
 
     def _judge(self, making: Making, model: ShortenedModel) -> Judge:
+        drawn, others = self._drawn(making)
+        by_significance = self.population is None and self.by == "significance"
+        if by_significance:
+            return SignificanceJudge(model, drawn, self.training["precision"])
+        return LogitsJudge(model, drawn, self.training["precision"], others if model.reads == "all" else ())
+
+    def _drawn(self, making: Making) -> tuple[list[Batch], list[Batch]]:
+        """Training rows that a configuration is judged on, and others."""
         context = making.context
         rows, size = context.material.train, context.settings.batch_size
-        drawn = [rows[i] for i in draw_rows(len(rows), self.examples, self.seed)]
-        pad = context.material.collator("max")
-        batches = make_batches(drawn, "sorted", size, pad, context.device, self.seq_len)
-        by_significance = self.population is None and self.by == "significance"
-        judge = SignificanceJudge if by_significance else LogitsJudge
-        return judge(model, batches, self.training["precision"])
+        drawn, pad = draw_rows(len(rows), self.examples + _OTHERS, self.seed), context.material.collator("max")
+
+        def batches(own: list[int]) -> list[Batch]:
+            given = [rows[i] for i in own]
+            return make_batches(given, "sorted", size, pad, context.device, self.seq_len)
+
+        return batches(drawn[: self.examples]), batches(drawn[self.examples :] or drawn)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import datasets
 import numpy as np
 import pandas as pd
 
@@ -19,7 +20,6 @@ from ..models.model_dir import RETENTION, load_plain
 from ..settings import TaskSettings
 from ..store.artifacts import whole_file, write_json
 from ..store.stages import Stage
-from ..tasks.metrics import predictions_of
 from ..tasks.sources import Rows
 from ..tasks.tokenizing import tokenize
 from ..training.run import Trained
@@ -52,13 +52,14 @@ class Tested(Inputs):
     def of(cls, context: Context, model: Source) -> "Tested":
         task = context.settings.task
         test = _test_rows(context).content
-        return cls(**context.common(), test=test, model=model, kind=task.kind, metric=task.metric)
+        return cls(**context.common(), test=test, model=model, kind=task.of_kind.decides, metric=task.metric)
 
     def make(self, making: Making) -> None:
         context, test = making.context, _test_rows(making.context)
         log.info("measuring %d test rows", len(test))
-        logits = _answers(context, _plain_or_shortened(context, making.model_dir(self.model)), "longest")
-        found = Trained(logits.astype(np.float64), test.labels, pd.DataFrame())
+        rows = _encoded(context)
+        logits = context.answers(_plain_or_shortened(context, making.model_dir(self.model)), rows).logits
+        found = Trained(logits.astype(np.float64), rows, pd.DataFrame())
         write_results(found, context.settings.task, context.settings.seed, making.result, split="test")
 
 
@@ -72,9 +73,9 @@ def _test_rows(context: Context) -> Rows:
     return context.data.test
 
 
-def _answers(context: Context, model: ShortenedModel, padding: str) -> np.ndarray:
-    tokens = tokenize(_test_rows(context).rows, context.tokenizer, context.settings.seq_len)
-    return context.answers(model, tokens, padding=padding).logits
+def _encoded(context: Context) -> datasets.Dataset:
+    kind, seq_len = context.settings.task.of_kind, context.settings.seq_len
+    return tokenize(_test_rows(context).rows, kind, context.tokenizer, seq_len)
 
 
 def _plain_or_shortened(context: Context, model_dir: Path) -> ShortenedModel:
@@ -102,26 +103,23 @@ def write_test_predictions(context: Context, model_dir: Path, run_dir: Path) -> 
     if not processes.is_main():
         return
     task = context.settings.task
-    logits = _answers(context, _plain_or_shortened(context, model_dir), context.settings.training.padding)
-    predictions = predictions_of(logits, task.kind)
+    rows, padding = _encoded(context), context.settings.training.padding
+    logits = context.answers(_plain_or_shortened(context, model_dir), rows, padding=padding).logits
+    answers = list(_as_in_the_file(logits, rows, task))
     name = (task.submission or {}).get("file", "test_predictions.tsv")
     with whole_file(run_dir / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
         writer.writerow(["index", "prediction"])
-        writer.writerows(enumerate(_as_in_the_file(predictions, task)))
-    log.info("test split: %d answers in %s", len(predictions), run_dir / name)
+        writer.writerows(enumerate(answers))
+    log.info("test split: %d answers in %s", len(answers), run_dir / name)
 
 
-def _as_in_the_file(predictions: np.ndarray, task: TaskSettings) -> Iterable[str]:
-    """Each prediction as the file has it: a label name, its number, or a value in the task's range."""
-    if task.submission is not None:
-        labels = task.submission["labels"]
-        if task.kind == "regression":  # STS-B: similarity from 0 to 5
-            return (f"{min(5.0, max(0.0, float(value))):.3f}" for value in predictions)
-        return (labels[int(value)] if labels else str(int(value)) for value in predictions)
-    names = task.label_names
-    if names is None:
-        return (f"{float(value):.6g}" for value in predictions)
-    if task.kind == "multi_label":
-        return (",".join(name for name, on in zip(names, row, strict=True) if on) for row in predictions)
-    return (names[int(value)] for value in predictions)
+def _as_in_the_file(logits: np.ndarray, rows: datasets.Dataset, task: TaskSettings) -> Iterable[str]:
+    """Each prediction as the file has it: as its kind writes it, or as the GLUE server wants it."""
+    kind = task.of_kind
+    if task.submission is None:
+        return kind.written(logits, rows)
+    labels, predictions = task.submission["labels"], kind.predictions(logits, rows)
+    if kind.VALUES:  # STS-B: similarity from 0 to 5
+        return (f"{min(5.0, max(0.0, float(value))):.3f}" for value in predictions)
+    return (labels[int(value)] if labels else str(int(value)) for value in predictions)

@@ -15,7 +15,8 @@ from ..settings import RetrainStage, StageSettings, TaskSettings
 from ..store.artifacts import write_csv, write_json
 from ..store.retention_file import RetentionFile
 from ..tasks.batches import Answers
-from ..tasks.metrics import all_scores, interval, predictions_of
+from ..tasks.metrics import all_scores, interval
+from ..tasks.predictions import prediction_table
 from ..training.classifier import train_classifier
 from ..training.run import Trained
 from .context import Context
@@ -65,8 +66,9 @@ def measure(context: Context, model_dir: Path, folder: Path) -> None:
     """Measures a plain classifier on dev as it is: metrics.json and predictions.csv."""
     settings, host = context.settings, context.host(model_dir)
     model = ShortenedModel(host, plain(settings.seq_len, layers_of(host.config)))
-    logits = context.answers(model, context.material.dev).logits.astype(np.float64)
-    write_results(Trained(logits, context.data.dev.labels, pd.DataFrame()), settings.task, settings.seed, folder)
+    dev = context.material.dev
+    logits = context.answers(model, dev).logits.astype(np.float64)
+    write_results(Trained(logits, dev, pd.DataFrame()), settings.task, settings.seed, folder)
 
 
 def write_results(
@@ -77,9 +79,10 @@ def write_results(
     Args:
         best_of: epochs of which the best one on these very rows was kept, which flatters it.
     """
-    predictions = predictions_of(trained.logits, task.kind)
-    low, high = interval(task.metric, trained.labels, predictions)
-    scores = all_scores(task.metric, trained.labels, predictions)
+    kind = task.of_kind
+    labels, predictions = kind.labels(trained.rows), kind.predictions(trained.logits, trained.rows)
+    low, high = interval(task.metric, labels, predictions)
+    scores = all_scores(task.metric, labels, predictions)
     metrics = {
         "task": task.name,
         "split": split,
@@ -87,18 +90,11 @@ def write_results(
         "metric": task.metric,
         "value": scores[task.metric],
         "interval": [low, high],
-        "n": len(trained.labels),
+        "n": len(labels),
         "seed": seed,
         **{name: value for name, value in scores.items() if name != task.metric},
     }
     write_json(folder / "metrics.json", metrics)
-    columns = {**_columns("label", trained.labels), **_columns("prediction", predictions)}
-    columns |= _columns("logit", trained.logits.reshape(len(predictions), -1))
-    write_csv(folder / "predictions.csv", pd.DataFrame(columns))
+    write_csv(folder / "predictions.csv", prediction_table(labels, predictions, trained.logits))
     if len(trained.history):  # a model that is only measured has none
         write_csv(folder / "history.csv", trained.history)
-
-
-def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
-    """(n,) as one column, (n, C) as one for each class: name_0 …"""
-    return {name: values} if values.ndim == 1 else {f"{name}_{c}": values[:, c] for c in range(values.shape[1])}

@@ -105,6 +105,9 @@ def _elimination(given: dict[str, Any]) -> Elimination:
         value = given.get(name, least)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise RetentionError(f"{name}={value!r} must be an integer ≥ {least}")
+    until = given.get("protected_until")
+    if until is not None and (type(until) is not int or until < 0):
+        raise RetentionError(f"protected_until={until!r} must be an integer ≥ 0, or null")
     if given.get("protected", 0) > given.get("seq_len", 1):
         raise RetentionError(f"protected={given['protected']} exceeds seq_len={given['seq_len']}")
     for name in ("diagonal", "pad_queries"):

@@ -7,16 +7,21 @@ import io
 import json
 import lzma
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 
+from ..kinds import Kind
 from ..settings.formats import parts_of
+from ..settings.predict import VECTORS
 from .reading import STANDARD
 from .rows import DataError
 
@@ -27,19 +32,31 @@ _OPENERS: dict[str, Any] = {"": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz":
 _WORDS = pyarrow.list_(pyarrow.struct([("word", pyarrow.string()), ("layer", pyarrow.int64())]))
 
 
-def answer_fields(kind: str, names: list[str], words: bool) -> Fields:
+def answer_fields(kind: Kind, words: bool) -> Fields:
     """Of the columns of an answer.
 
     Args:
-        kind: regression, labels (several classes each) or classes. names: of the classes.
         words: each word with its last layer stands there too.
+
+    Raises:
+        DataError: that is not for this kind.
     """
-    if kind == "regression":
-        fields: Fields = {"value": pyarrow.float64()}
-    else:
-        label = pyarrow.list_(pyarrow.string()) if kind == "labels" else pyarrow.string()
-        fields = {"label": label, "probability": pyarrow.struct([(name, pyarrow.float64()) for name in names])}
+    if words and kind.CANDIDATES:
+        raise DataError(
+            f"predict.survivors=true follows the words of one input for each row, and a row of task.kind={kind.NAME} "
+            "has several; set predict.survivors=false"
+        )
+    fields = {name: _arrow(of) for name, of in kind.answer_types().items()}
     return {**fields, "words": _WORDS} if words else fields
+
+
+def _arrow(of: Any) -> Any:
+    """A type of `Kind.answer_types` as Arrow has it."""
+    if isinstance(of, str):
+        return pyarrow.type_for_alias(of)
+    if isinstance(of, dict):
+        return pyarrow.struct([(name, _arrow(one)) for name, one in of.items()])
+    return pyarrow.list_(_arrow(of[0]))
 
 
 @contextmanager
@@ -73,7 +90,10 @@ def writing_rows(target: str, kind: str, fields: Fields) -> Iterator[Write]:
         return
     target = os.path.realpath(target)  # a link stays one
     part = Path(f"{target}.part")
-    if kind == "parquet":
+    if kind == VECTORS:
+        with _vector_writer(part) as write:
+            yield write
+    elif kind == "parquet":
         with _parquet_writer(str(part), fields) as write:
             yield write
     else:
@@ -82,6 +102,26 @@ def writing_rows(target: str, kind: str, fields: Fields) -> Iterator[Write]:
                 csv.writer(stream, lineterminator="\n", **_options(kind)).writerow(_header(fields))
             yield _writer(stream, kind)
     part.replace(target)
+
+
+@contextmanager
+def _vector_writer(part: Path) -> Iterator[Write]:
+    """The one vector of each row as a NumPy array (n, D) of float32; its header says n, so that it is written last."""
+    shape = [0, 0]
+    with tempfile.TemporaryFile(dir=part.parent) as values:
+
+        def write(rows: list[dict[str, Any]]) -> None:
+            for row in rows:
+                (vector,) = row.values()
+                values.write(np.asarray(vector, dtype=np.float32).tobytes())
+                shape[:] = shape[0] + 1, len(vector)
+
+        yield write
+        values.seek(0)
+        with part.open("wb") as stream:
+            about = {"descr": "<f4", "fortran_order": False, "shape": tuple(shape)}
+            np.lib.format.write_array_header_1_0(stream, about)
+            shutil.copyfileobj(values, stream)
 
 
 def _options(kind: str) -> dict[str, Any]:

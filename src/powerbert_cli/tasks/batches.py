@@ -12,11 +12,13 @@ import datasets
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
-from transformers import DataCollatorForMultipleChoice, DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from .. import processes
+from ..encoder.answered import logits_of
 from ..errors import PowerbertError
+from ..kinds import Kind
 
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 Batch = dict[str, torch.Tensor]
@@ -31,15 +33,18 @@ class Material:
     dev: datasets.Dataset
     tokenizer: PreTrainedTokenizerBase
     seq_len: int
-    metric: str
-    kind: str
+    kind: Kind
+
+    @property
+    def labels(self) -> np.ndarray:
+        """What metrics compare predictions of dev with, (n, …)."""
+        return self.kind.labels(self.dev)
 
     def collator(self, padding: str) -> Pad:
         """padding: longest (of the batch) or max (ℓ)."""
-        cls = DataCollatorForMultipleChoice if self.kind == "multiple_choice" else DataCollatorWithPadding
         if padding == "max":
-            return cls(self.tokenizer, padding="max_length", max_length=self.seq_len)
-        return cls(self.tokenizer, padding="longest")
+            return self.kind.collator(self.tokenizer, padding="max_length", max_length=self.seq_len)
+        return self.kind.collator(self.tokenizer, padding="longest")
 
 
 def lengths_of(rows: datasets.Dataset) -> np.ndarray:
@@ -68,7 +73,8 @@ class OrderSampler(Sampler[int]):
 class InRowOrder:
     """Collects what batches in some order of the rows give, in the rows' own order.
 
-    In one array from the start: small ones kept from each batch would pin the memory between them.
+    What is said of each word-piece is zero beyond the end of shorter inputs; the first batch has the longest. In one
+    array from the start: small ones kept from each batch would pin the memory between them.
 
     Args:
         order: the row of each result, (n,).
@@ -81,8 +87,12 @@ class InRowOrder:
     def add(self, found: np.ndarray) -> None:
         """The next batch's results, (b, …)."""
         if self._filled == 0:
-            self.values = np.empty((len(self._order), *found.shape[1:]), found.dtype)
-        self.values[self._order[self._filled : self._filled + len(found)]] = found
+            self.values = np.zeros((len(self._order), *found.shape[1:]), found.dtype)
+        place = self._order[self._filled : self._filled + len(found)]
+        if found.shape[1:] == self.values.shape[1:]:
+            self.values[place] = found
+        else:  # for each word-piece, of shorter inputs
+            self.values[place, : found.shape[1]] = found
         self._filled += len(found)
 
 
@@ -219,7 +229,6 @@ def make_batches(
     batches = []
     for start in range(0, len(rows), batch_size):
         given = [{name: row[name] for name in MODEL_INPUTS if name in row} for row in rows[start : start + batch_size]]
-        given = [{"labels": 0, **row} for row in given]  # transformers' collator of multiple choices insists on them
         batch = {name: tensor[..., :seq_len] for name, tensor in pad(given).items() if name in MODEL_INPUTS}
         if padding != "max":
             longest = int(batch["attention_mask"].sum(dim=-1).max())
@@ -277,7 +286,7 @@ def answers(
     logits, vectors = InRowOrder(order), InRowOrder(order)
     for batch in in_length_order(rows, batch_size, pad, device, **how):
         output = model(**batch, **states)
-        logits.add(_array(getattr(output, "logits", output)))
+        logits.add(_array(logits_of(output)))
         if states:
             vectors.add(_array(firsts(output, batch, wanted)))
     return Answers(logits.values, vectors.values if states else None)

@@ -133,6 +133,7 @@ def class_names(paths: list[Path], column: str) -> list[str] | None:
 def names_in(features: datasets.Features, column: str) -> list[str] | None:
     """As `class_names`, of a data set's features."""
     feature = features.get(column)
+    feature = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else feature
     return list(feature.names) if isinstance(feature, datasets.ClassLabel) else None
 
 

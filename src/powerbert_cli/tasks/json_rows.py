@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .rows import DataError, Lines, Read, Table
+from .squad_rows import columns_of, is_squad, questions_of
 
 _BY_COLUMNS = (
     "it is one object with a column in each key, as pandas' df.to_json() writes it; write one object a row: "
@@ -14,7 +15,7 @@ _BY_COLUMNS = (
 
 
 def json_table(name: str, lines: Lines, kind: str) -> Table:
-    """One object a line, a list of objects, or an object with such a list under one of its keys.
+    """One object a line, a list of objects, or an object with such a list under one of its keys; SQuAD's own form too.
 
     Args:
         kind: json or jsonl; of the second an object on a line is a row, also if it is the only one.
@@ -38,6 +39,8 @@ def json_table(name: str, lines: Lines, kind: str) -> Table:
     if wrong := lines.noted():
         raise DataError(f"{name}: {wrong}")
     rows = _listed(name, content)
+    if is_squad(rows):
+        return Table(columns_of(rows), lambda columns: questions_of(rows))
 
     def reads(columns: list[str]) -> Iterator[Read]:
         for number, row in enumerate(rows, 1):

@@ -1,12 +1,14 @@
 """Task metrics with intervals, by scikit-learn and scipy."""
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
-from sklearn import metrics as sk
+
+from .answer_scores import exact, overlap
 
 Array = np.ndarray
 _RESAMPLES = 1000
@@ -14,53 +16,153 @@ _CONFIDENCE = 0.95
 _AT_ONCE = 4_000_000  # drawn examples of resamples that are in memory together
 
 
-# Accuracy, F1 and Matthews give what scikit-learn gives, without its checks of the arrays: these take milliseconds a
-# call, and an interval takes a thousand calls.
-def _accuracy(labels: Array, predictions: Array, sample_weight: Array | None = None) -> float:
-    right = labels == predictions
-    return float(np.average(right if right.ndim == 1 else right.all(axis=1), weights=sample_weight))
+@dataclass(frozen=True)
+class Sums:
+    """A metric of sums over the examples, which an interval draws a thousand times: each example is looked at once.
+
+    Attributes:
+        parts: (labels, predictions), (n, …) each → (n, P), what each example adds.
+        value: sums of parts (…, P) → the metric (…).
+    """
+
+    parts: Callable[[Array, Array], Array]
+    value: Callable[[Array], Array]
+
+    def __call__(self, labels: Array, predictions: Array) -> float:
+        return float(self.value(self.parts(labels, predictions).sum(axis=0)))
 
 
-def _f1(labels: Array, predictions: Array, sample_weight: Array | None = None) -> float:
-    """Of the second class; with several labels per example over all of them (micro average)."""
-    true, guessed = labels == 1, predictions == 1
-    weights = np.ones(len(labels)) if sample_weight is None else sample_weight
-    right, all_true, all_guessed = ((weights @ found).sum() for found in (true & guessed, true, guessed))
-    return float(2 * right / (all_true + all_guessed)) if all_true + all_guessed else 0.0
+@dataclass(frozen=True)
+class Correlation:
+    """A metric of all examples together."""
 
+    function: Callable[[Array, Array], Any]
 
-def _matthews(labels: Array, predictions: Array, sample_weight: Array | None = None) -> float:
-    """Of any number of classes, from the table of labels against predictions (Gorodkin, 2004)."""
-    classes, both = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
-    table = np.zeros((len(classes), len(classes)))
-    np.add.at(table, (both[: len(labels)], both[len(labels) :]), 1.0 if sample_weight is None else sample_weight)
-    n, true, guessed = table.sum(), table.sum(axis=1), table.sum(axis=0)
-    spread = np.sqrt((n**2 - true @ true) * (n**2 - guessed @ guessed))
-    return float((np.trace(table) * n - true @ guessed) / spread) if spread else 0.0
-
-
-def _macro_f1(labels: Array, predictions: Array, **weights: Array) -> float:
-    """The mean over the classes that are there."""
-    return float(sk.f1_score(labels, predictions, average="macro", zero_division=0, **weights))
-
-
-def _correlation(function: Callable[..., float]) -> Callable[..., float]:
-    def score(labels: Array, predictions: Array, **weights: Array) -> float:
+    def __call__(self, labels: Array, predictions: Array) -> float:
         if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
             return 0.0  # a constant has no correlation
-        return float(function(labels, predictions, **weights))
-
-    return score
+        return float(self.function(labels, predictions).statistic)
 
 
-# (labels, predictions) → score; those of classes also take sample_weight
-METRICS: dict[str, Callable[..., float]] = {
-    "accuracy": _accuracy,
-    "f1": _f1,
-    "macro_f1": _macro_f1,
-    "matthews": _correlation(_matthews),
-    "pearson": _correlation(lambda labels, predictions: stats.pearsonr(labels, predictions).statistic),
-    "spearman": _correlation(lambda labels, predictions: stats.spearmanr(labels, predictions).statistic),
+def _ratio(above: Array, below: Array) -> Array:
+    """0 where nothing is counted."""
+    return np.divide(above, below, out=np.zeros(np.shape(below)), where=np.asarray(below) > 0)
+
+
+def _mean(sums: Array) -> Array:
+    """Of what the first part adds up, over the second."""
+    return _ratio(sums[..., 0], sums[..., 1])
+
+
+def _right(labels: Array, predictions: Array) -> Array:
+    """1 for an example with all labels right, and 1 for each example."""
+    right = labels == predictions
+    right = right if right.ndim == 1 else right.all(axis=1)
+    return np.stack([right, np.ones(len(right))], axis=1).astype(float)
+
+
+def _both_true_guessed(labels: Array, predictions: Array) -> Array:
+    """Of the second class; with several labels per example over all of them (micro average)."""
+    true, guessed = labels == 1, predictions == 1
+    found = (true & guessed, true, guessed)
+    return np.stack([one.reshape(len(one), -1).sum(axis=1) for one in found], axis=1).astype(float)
+
+
+def _f1(sums: Array) -> Array:
+    return _ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
+
+
+def _by_class(labels: Array, predictions: Array) -> Array:
+    """Whether it is right, true and guessed, for each class."""
+    classes = np.unique(np.concatenate([labels, predictions]))
+    true, guessed = labels[:, None] == classes, predictions[:, None] == classes
+    return np.concatenate([true & guessed, true, guessed], axis=1).astype(float)
+
+
+def _matthews(sums: Array) -> Array:
+    """Of any number of classes (Gorodkin, 2004)."""
+    both, true, guessed = np.split(sums, 3, axis=-1)
+    n = true.sum(axis=-1)
+    spread = np.sqrt((n**2 - (true**2).sum(-1)) * (n**2 - (guessed**2).sum(-1)))
+    return _ratio(both.sum(axis=-1) * n - (true * guessed).sum(-1), spread)
+
+
+def _macro_f1(sums: Array) -> Array:
+    """The mean over the classes that are there."""
+    both, true, guessed = np.split(sums, 3, axis=-1)
+    counted = true + guessed
+    return _ratio(_ratio(2 * both, counted).sum(axis=-1), (counted > 0).sum(axis=-1).astype(float))
+
+
+def _words(labels: Array, predictions: Array) -> Array:
+    """Of rows with a class for each word, those that are right, and all."""
+    pairs = zip(labels, predictions, strict=True)
+    return np.array([(sum(map(operator.eq, one, other)), len(one)) for one, other in pairs], dtype=float)
+
+
+def _accurate(labels: Array, predictions: Array) -> Array:
+    return (_words if labels.dtype == object else _right)(labels, predictions)
+
+
+def _spans(labels: Array, predictions: Array) -> Array:
+    """Of the spans of each row those that are right, true and guessed."""
+    pairs = [(set(one), set(other)) for one, other in zip(labels, predictions, strict=True)]
+    return np.array([(len(one & other), len(one), len(other)) for one, other in pairs], dtype=float)
+
+
+def _precision(sums: Array) -> Array:
+    return _ratio(sums[..., 0], sums[..., 2])
+
+
+_AT = 10
+
+
+def _ranked(value: Callable[[dict[int, float], Sequence[int]], float]) -> Callable[[Array, Array], Array]:
+    """Parts of a mean over queries: labels are pairs (document, relevance), predictions documents, the best first."""
+
+    def parts(labels: Array, predictions: Array) -> Array:
+        return np.array([(value(dict(own), found), 1.0) for own, found in zip(labels, predictions, strict=True)])
+
+    return parts
+
+
+def _gained(relevances: Sequence[float]) -> float:
+    return float(sum(value / np.log2(place + 2) for place, value in enumerate(relevances[:_AT])))
+
+
+def _ndcg(relevant: dict[int, float], found: Sequence[int]) -> float:
+    """Discounted gain of the first ten over that of the best order (Järvelin and Kekäläinen, 2002), as trec_eval."""
+    best = _gained(sorted((value for value in relevant.values() if value > 0), reverse=True))
+    return _gained([max(0.0, relevant.get(one, 0.0)) for one in found]) / best if best else 0.0
+
+
+def _reciprocal(relevant: dict[int, float], found: Sequence[int]) -> float:
+    """One over the place of the first relevant of the first ten."""
+    return next((1 / place for place, one in enumerate(found[:_AT], 1) if relevant.get(one, 0.0) > 0), 0.0)
+
+
+def _precise(relevant: dict[int, float], found: Sequence[int]) -> float:
+    """Mean of the precisions at the places of the relevant documents that were found."""
+    wanted = sum(value > 0 for value in relevant.values())
+    right = [place for place, one in enumerate(found, 1) if relevant.get(one, 0.0) > 0]
+    return sum(number / place for number, place in enumerate(right, 1)) / wanted if wanted else 0.0
+
+
+METRICS: dict[str, Sums | Correlation] = {
+    "accuracy": Sums(_accurate, _mean),
+    "f1": Sums(_both_true_guessed, _f1),
+    "macro_f1": Sums(_by_class, _macro_f1),
+    "matthews": Sums(_by_class, _matthews),
+    "span_f1": Sums(_spans, _f1),
+    "span_precision": Sums(_spans, _precision),
+    "span_recall": Sums(_spans, _mean),
+    "ndcg_10": Sums(_ranked(_ndcg), _mean),
+    "mrr_10": Sums(_ranked(_reciprocal), _mean),
+    "map": Sums(_ranked(_precise), _mean),
+    "answer_f1": Sums(overlap, _mean),
+    "exact_match": Sums(exact, _mean),
+    "pearson": Correlation(stats.pearsonr),
+    "spearman": Correlation(stats.spearmanr),
 }
 _OF_VALUES = ("pearson", "spearman")
 _FROM_MINUS_ONE = ("matthews", *_OF_VALUES)
@@ -72,6 +174,14 @@ COMPANIONS = {
     "spearman": ("pearson",),
     "pearson": ("spearman",),
     "accuracy": (),
+    "span_f1": ("span_precision", "span_recall"),
+    "span_precision": ("span_f1", "span_recall"),
+    "span_recall": ("span_f1", "span_precision"),
+    "ndcg_10": ("mrr_10", "map"),
+    "mrr_10": ("ndcg_10", "map"),
+    "map": ("ndcg_10", "mrr_10"),
+    "answer_f1": ("exact_match",),
+    "exact_match": ("answer_f1",),
 }
 
 
@@ -93,19 +203,6 @@ def undefined_on(metric: str, labels: Array) -> str | None:
     return None
 
 
-def predictions_of(logits: Array, kind: str) -> Array:
-    """Logits (n, C) of a kind of task to what is predicted.
-
-    Returns:
-        (n,) classes or choices, (n,) values of a regression, or (n, C) 0 and 1 of a multi-label task.
-    """
-    if kind == "regression":
-        return logits.reshape(-1)
-    if kind == "multi_label":
-        return (logits > 0).astype(np.int64)
-    return logits.argmax(axis=-1)
-
-
 def score_of_authors_code(labels: Array, predictions: Array, regression: bool, batch_size: int) -> float:
     """What the authors' code selects models by: accuracy, or Pearson averaged over batches."""
     if not regression:
@@ -121,31 +218,33 @@ def all_scores(metric: str, labels: Array, predictions: Array) -> dict[str, floa
     return {name: METRICS[name](labels, predictions) for name in (metric, *COMPANIONS[metric])}
 
 
-def _bootstrap(metric: str, statistic: Callable[..., float], columns: Sequence[Array]) -> Array:
-    """Values of a statistic of the columns on resamples of the examples, (resamples,).
+def _drawn(metric: str, labels: Array, predictions: Sequence[Array]) -> Array:
+    """The metric of each of some predictions on the same resamples of the examples, (predictions, resamples).
 
-    Neither memory nor, for classes, time grow with resamples times examples: equal examples are drawn
-    together, as how often each kind is drawn is multinomial.
+    Neither memory nor time grow with resamples times examples where a metric is of sums: equal examples are drawn
+    together, as how often each kind of them is drawn is multinomial.
     """
-    rng, n = np.random.default_rng(0), len(columns[0])
-    if metric in _OF_VALUES:
-        result = stats.bootstrap(
-            (np.arange(n),),
-            lambda drawn: statistic(*(column[drawn] for column in columns)),
-            vectorized=False,
-            n_resamples=_RESAMPLES,
-            batch=max(1, _AT_ONCE // n),
-            method="percentile",
-            rng=rng,
-        )
-        return np.asarray(result.bootstrap_distribution)
-    _, kinds, counts = np.unique(np.column_stack(columns), axis=0, return_index=True, return_counts=True)
-    values = np.empty(_RESAMPLES)
-    for i in range(_RESAMPLES):
-        weights = rng.multinomial(n, counts / n)
-        drawn = kinds[weights > 0]
-        values[i] = statistic(*(column[drawn] for column in columns), sample_weight=weights[weights > 0])
-    return values
+    rng, n, of = np.random.default_rng(0), len(labels), METRICS[metric]
+    if isinstance(of, Sums):
+        parts = [of.parts(labels, one) for one in predictions]
+        kinds, counts = np.unique(np.concatenate(parts, axis=1), axis=0, return_counts=True)
+        sums = np.stack([rng.multinomial(n, counts / n) @ kinds for _ in range(_RESAMPLES)])
+        ends = np.cumsum([one.shape[1] for one in parts])[:-1]
+        return np.stack([of.value(own) for own in np.split(sums, ends, axis=1)])
+
+    def scores(drawn: Array) -> Array:
+        return np.array([of(labels[drawn], one[drawn]) for one in predictions])
+
+    result = stats.bootstrap(
+        (np.arange(n),),
+        lambda drawn: scores(drawn) if len(predictions) > 1 else scores(drawn)[0],
+        vectorized=False,
+        n_resamples=_RESAMPLES,
+        batch=max(1, _AT_ONCE // n),
+        method="percentile",
+        rng=rng,
+    )
+    return np.atleast_2d(result.bootstrap_distribution)
 
 
 def _percentiles(values: Array) -> tuple[float, float]:
@@ -155,7 +254,7 @@ def _percentiles(values: Array) -> tuple[float, float]:
 
 def interval(metric: str, labels: Array, predictions: Array) -> tuple[float, float]:
     """95% bootstrap interval of the metric over the examples."""
-    return _percentiles(_bootstrap(metric, METRICS[metric], (labels, predictions)))
+    return _percentiles(_drawn(metric, labels, [predictions])[0])
 
 
 def within(drop: Any, limit: float) -> Any:
@@ -184,12 +283,8 @@ def paired_drop(metric: str, labels: Array, baseline: Array, shortened: Array, l
     Args:
         limit: largest drop that counts as none.
     """
-    score = METRICS[metric]
-
-    def lost(labels: Array, baseline: Array, shortened: Array, **weights: Array) -> float:
-        return score(labels, baseline, **weights) - score(labels, shortened, **weights)
-
-    drops = _bootstrap(metric, lost, (labels, baseline, shortened))
+    whole, short = _drawn(metric, labels, [baseline, shortened])
+    drops = whole - short
     return Drop(*_percentiles(drops), float(np.mean(within(drops, limit))))
 
 

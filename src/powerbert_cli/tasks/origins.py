@@ -1,52 +1,36 @@
 """Where a split's rows come from: local files, the generator, or the hub; each with the place that a message names."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import datasets
 
+from ..kinds.labels import LabelError
 from ..settings import TaskSettings
-from . import cache, files, synthetic
-from .labels import LabelError
+from . import beir, cache, candidates, files, synthetic
 from .rows import DataError, Row
+from .source import Source
 
 # Names that the original RACE files use for the questions of one passage, all in one row.
 RACE = {"questions": "question", "options": "options", "answers": "answer"}
 
 
-@dataclass(frozen=True)
-class Source:
-    """One split as it is found.
-
-    Attributes:
-        name: for messages.
-        digest: of its content.
-        columns: that it has.
-        class_names: column → names that it gives to its numbers, or None.
-        rows: wanted columns → (place, row) for each row.
-    """
-
-    name: str
-    digest: str
-    columns: list[str]
-    class_names: Callable[[str], list[str] | None]
-    rows: Callable[[list[str]], Iterator[tuple[str, Row]]]
-
-
 def finder(task: TaskSettings) -> Callable[[str], Source | None]:
     """split → its source, or None if the task has no such split."""
     if task.data_dir:
-        return partial(_local, Path(task.data_dir))
+        return partial(_local, task, Path(task.data_dir))
     if task.synthetic:
         return partial(_generated, task.synthetic)
     return partial(_from_hub, task)
 
 
-def _local(folder: Path, split: str) -> Source | None:
+def _local(task: TaskSettings, folder: Path, split: str) -> Source | None:
     if (folder / "dataset_dict.json").is_file():
         return _saved(folder, split)
+    if beir.is_beir(folder):
+        ranks = task.of_kind.CANDIDATES
+        return candidates.source(folder, split, task.candidates) if ranks else beir.source(folder, split)
     paths = files.require_files(folder, split) if split == "train" else files.find_files(folder, split)
     if not paths:
         return None

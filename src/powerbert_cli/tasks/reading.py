@@ -22,8 +22,10 @@ from typing import IO, Any
 import pyarrow
 import pyarrow.parquet
 
+from ..kinds.values import shown
+from .conll_rows import conll_table
 from .json_rows import json_table
-from .rows import DataError, Lines, Read, Row, Table, check_once, shown
+from .rows import DataError, Lines, Read, Row, Table, check_once
 
 STANDARD = "-"  # standard input
 TAB = "\t"
@@ -49,7 +51,7 @@ def opened(source: Path | str, kind: str) -> Iterator[Table]:
     are what they are.
 
     Args:
-        kind: lines, tsv, csv, jsonl, json or parquet; packed with gzip, bzip2 or xz, or not.
+        kind: lines, tsv, csv, jsonl, json, parquet or conll; packed with gzip, bzip2 or xz, or not.
 
     Raises:
         DataError: it is none of its kind, or damaged.
@@ -89,6 +91,8 @@ def _text(name: str, stream: Any, kind: str) -> Table:
     lines = Lines(stream)
     if kind in ("json", "jsonl"):
         return json_table(name, lines, kind)
+    if kind == "conll":
+        return conll_table(name, lines)
     return _lines(name, lines) if kind == "lines" else _delimited(name, lines, kind)
 
 

@@ -16,10 +16,6 @@ class DataError(PowerbertError):
     """A data file or row that breaks a rule."""
 
 
-class RowError(ValueError):
-    """A value that breaks a rule; the message follows on the row's place."""
-
-
 class Read(NamedTuple):
     """
     Attributes:
@@ -48,12 +44,6 @@ class Table:
     reads: Callable[[list[str]], Iterator[Read]]
     schema: Any = None
     first: str | None = None
-
-
-def shown(value: Any) -> str:
-    """A value for a message: at most a line of it."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 def no_column(where: Any, column: str, columns: list[str], setting: str) -> DataError:

@@ -1,4 +1,4 @@
-"""A task's rows in one form: columns text, text_pair (pairs), choices (multiple choice) and label."""
+"""A task's rows in one form: what its kind gives a model, and label."""
 
 import hashlib
 import logging
@@ -12,13 +12,16 @@ import datasets
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
+from ..kinds.kind import objects
+from ..kinds.labels import LabelError
+from ..kinds.values import RowError
 from ..settings import TaskSettings
 from . import cache, files
-from .columns import chosen, text_of
-from .labels import LabelError, reader_for, truth_of
+from .columns import chosen
 from .metrics import undefined_on
-from .origins import RACE, Source, finder, is_race, questions_of
-from .rows import DataError, RowError, no_column, shown
+from .origins import RACE, finder, is_race, questions_of
+from .rows import DataError, no_column
+from .source import Source
 
 log = logging.getLogger(__name__)
 datasets.disable_progress_bars()
@@ -39,9 +42,18 @@ class Rows:
         return len(self.rows)
 
     @property
+    def labelled(self) -> bool:
+        return "label" in self.rows.column_names
+
+    @property
     def labels(self) -> np.ndarray:
-        """(n,), or (n, C) of a multi-label task."""
-        return np.asarray(self.rows.with_format("numpy")["label"][:])
+        """(n,), or (n, C) of a multi-label task; lists of classes, and answers to questions, as they are."""
+        kind = self.rows.features["label"]
+        if isinstance(kind, datasets.Value):
+            return np.asarray(self.rows.with_format("numpy")["label"][:])
+        values = self.rows["label"][:]
+        of_classes = isinstance(kind, datasets.List) and kind.feature.dtype.startswith("float")
+        return np.asarray(values) if of_classes and len(set(map(len, values))) == 1 else objects(values)
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,7 @@ class TaskData:
     @property
     def tests(self) -> bool:
         """Whether the test split has labels to measure by."""
-        return self.test is not None and "label" in self.test.rows.column_names
+        return self.test is not None and self.test.labelled
 
 
 def load_task(task: TaskSettings, predict_test: bool = False) -> TaskData:
@@ -82,7 +94,15 @@ def load_task(task: TaskSettings, predict_test: bool = False) -> TaskData:
         raise DataError(f"task={task.name} has no training rows")
     if predict_test and test is None:
         raise DataError(_no_test(task))
-    rows = {"train": _normalised(train, task, True)}
+    kind = task.of_kind
+    unlabelled = kind.label_columns(train.columns, task.label_column) is None
+    learns = not (unlabelled and (kind.TAUGHT or kind.MAY_BE_TAUGHT))
+    if held_back and not learns:
+        raise DataError(
+            f"task={task.name}: there is no dev split, and {train.name} has no column '{task.label_column}' to measure "
+            f"task.metric={task.metric} by; give dev.* with labels"
+        )
+    rows = {"train": _normalised(train, task, learns)}
     if task.folds:
         rows["train"], rows["dev"] = _fold(_subset(rows["train"], task.max_train), task, train.name)
     elif own_dev is not None:
@@ -90,11 +110,12 @@ def load_task(task: TaskSettings, predict_test: bool = False) -> TaskData:
     else:
         rows["train"], rows["dev"] = _held_back(rows["train"], task, train.name)
     rows["train"], rows["dev"] = _subset(rows["train"], task.max_train), _subset(rows["dev"], task.max_dev)
-    if undefined := undefined_on(task.metric, rows["dev"].labels):
+    labels = rows["dev"].labels
+    if undefined := undefined_on(task.metric, labels) or kind.undefined(labels):
         few = f" (task.max_dev={task.max_dev})" if task.max_dev is not None else ""
         where = own_dev.name if own_dev is not None else f"the rows held back of {train.name}"
         raise DataError(f"{where}{few}: task.metric={task.metric} is not defined there: {undefined}")
-    if task.kind == "classification" and len(np.unique(rows["train"].labels)) == 1:
+    if kind.STRATIFIES and len(np.unique(rows["train"].labels)) == 1:
         log.warning(
             "%s: all %d training rows are of one class; nothing can be learnt of them", train.name, len(rows["train"])
         )
@@ -134,7 +155,7 @@ def _fold(rows: Rows, task: TaskSettings, name: str) -> tuple[Rows, Rows]:
     """Training rows and dev rows of a fold (of the first, where all are gone over): drawn once with a fixed seed."""
     assert task.folds is not None
     labels, fold = rows.labels, task.fold or 0
-    classes = task.kind == "classification"
+    classes = task.of_kind.STRATIFIES
     smallest = int(np.unique(labels, return_counts=True)[1].min()) if classes else len(rows)
     if smallest < task.folds:
         what = "rows of its rarest class" if classes else "rows"
@@ -171,7 +192,7 @@ def _has_labels(source: Source, task: TaskSettings) -> bool:
     """Whether a test split has labels: all of -1 marks those that are kept secret on the hub."""
     if is_race(source.columns):
         return True
-    _, columns = _label_columns(source, task)
+    columns = task.of_kind.label_columns(source.columns, task.label_column)
     if columns is None:
         return False
     none = {"-1", "-1.0", "", "None"} - set(task.label_names or ())
@@ -179,20 +200,13 @@ def _has_labels(source: Source, task: TaskSettings) -> bool:
 
 
 def _text_columns(source: Source, task: TaskSettings) -> list[str]:
-    found = chosen(source.name, source.columns, task.text_columns, "task.text_columns", task.hub_path is not None)
-    if found != task.text_columns:
+    wanted = task.text_columns
+    if task.of_kind.TAUGHT and any(column in source.columns for column in wanted):  # its training rows may be texts
+        wanted = [column for column in wanted if column in source.columns]
+    found = chosen(source.name, source.columns, wanted, "task.text_columns", task.hub_path is not None)
+    if found != wanted:
         _say_once("%s: columns %s stand for %s", source.name, ", ".join(found), ", ".join(task.text_columns))
     return found
-
-
-def _label_columns(source: Source, task: TaskSettings) -> tuple[bool, list[str] | None]:
-    """Whether each class has a column of its own, and the columns of labels; None if there are none."""
-    if task.label_column in source.columns:
-        return False, [task.label_column]
-    names = task.label_names or []
-    if task.kind == "multi_label" and all(name in source.columns for name in names):
-        return True, names
-    return False, None
 
 
 def _normalised(source: Source, task: TaskSettings, labelled: bool) -> Rows:
@@ -201,19 +215,18 @@ def _normalised(source: Source, task: TaskSettings, labelled: bool) -> Rows:
     Raises:
         DataError: names the row as the file counts it.
     """
-    questions = is_race(source.columns)
-    columns = task.text_columns if questions else _text_columns(source, task)
-    each, label_columns = (False, [task.label_column]) if questions else _label_columns(source, task)
-    if labelled and label_columns is None:
+    kind, questions = task.of_kind, is_race(source.columns)
+    texts = task.text_columns if questions else _text_columns(source, task)
+    known = [task.label_column] if questions else kind.label_columns(source.columns, task.label_column)
+    if labelled and known is None:
         raise no_column(source.name, task.label_column, source.columns, "task.label_column")
     if task.options_column and not questions and task.options_column not in source.columns:
         raise no_column(source.name, task.options_column, source.columns, "task.options_column")
-    targets = ["text", "text_pair"][: len(columns)]
-    labels = label_columns if labelled and label_columns else []
-    wanted = [*columns, *labels, *([task.options_column] if task.options_column else [])]
+    labels = known if labelled and known else []
+    wanted = [*texts, *labels, *([task.options_column] if task.options_column else [])]
     try:
-        names = source.class_names(labels[0]) if labels and not each else None
-        read: Any = None if not labels else (_truths if each else reader_for(task, names))
+        names = source.class_names(labels[0]) if len(labels) == 1 else None
+        label: Any = kind.label_reader(labels, names) if labels else None
     except LabelError as error:
         raise DataError(f"{source.name}: {error}") from error
 
@@ -222,51 +235,24 @@ def _normalised(source: Source, task: TaskSettings, labelled: bool) -> Rows:
         try:
             for at, row in questions_of(source.rows(["article", *RACE] if questions else wanted)):
                 place = at
-                out: dict[str, Any] = {
-                    to: text_of(row.get(column), column) for to, column in zip(targets, columns, strict=True)
-                }
-                if task.options_column:
-                    out["choices"] = _choices(row.get(task.options_column), task)
-                if read is not None:
-                    out["label"] = read([row.get(name) for name in labels] if each else row.get(labels[0]))
+                out = kind.inputs(row, texts)
+                if label is not None:
+                    out["label"] = label(row, out)
                 yield out
         except RowError as error:
             raise DataError(f"{source.name}: {place} {error}") from error
         if not place:
             raise DataError(f"{source.name} has no rows")
 
-    decides = (source.digest, columns, labels, task.options_column, task.kind, task.label_names, names)
-    return Rows(*cache.cached(decides, _features(task, targets, bool(labels)), rows))
+    decides = (source.digest, texts, labels, task.options_column, task.kind, task.label_names, names)
+    types = kind.features(texts) | ({"label": kind.label_type} if labels else {})
+    return Rows(*cache.cached(decides, datasets.Features({name: _type(of) for name, of in types.items()}), rows))
 
 
-def _features(task: TaskSettings, targets: list[str], labelled: bool) -> datasets.Features:
-    kinds: dict[str, Any] = {target: datasets.Value("string") for target in targets}
-    if task.options_column:
-        kinds["choices"] = datasets.List(datasets.Value("string"))
-    if labelled:
-        kinds["label"] = {
-            "regression": datasets.Value("float32"),
-            "multi_label": datasets.List(datasets.Value("float32")),
-        }.get(task.kind, datasets.Value("int64"))
-    return datasets.Features(kinds)
-
-
-def _truths(values: list[Any]) -> list[float]:
-    """A 0 or 1 of each class, from a column each."""
-    found = []
-    for value in values:
-        known = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}.get(str(value))
-        truth = truth_of(value)
-        if known is None and truth is None:
-            raise LabelError(f"has {shown(value)} in the column of a class; it must be 0 or 1")
-        found.append(known if known is not None else float(bool(truth)))
-    return found
-
-
-def _choices(value: Any, task: TaskSettings) -> list[str]:
-    count = len(task.label_names or ())
-    if not isinstance(value, list) or len(value) != count or any(choice is None for choice in value):
-        raise LabelError(
-            f"has {task.options_column}={shown(value)}; it must be a list of {count} choices (task.label_names)"
-        )
-    return [text_of(choice, task.options_column or "") for choice in value]
+def _type(of: Any) -> Any:
+    """A type as `datasets` has it: a name, a list with one for its entries, or a name for each field."""
+    if isinstance(of, str):
+        return datasets.Value(of)
+    if isinstance(of, list | tuple):
+        return datasets.List(_type(of[0]))
+    return {name: _type(one) for name, one in of.items()}

@@ -8,6 +8,7 @@ import datasets
 import numpy as np
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
+from ..kinds import Kind
 from .cache import writing
 
 SEQ_LENS = (64, 128, 256, 512)
@@ -15,13 +16,13 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def texts_of(rows: datasets.Dataset) -> Iterable[str]:
-    """Every text of the rows: first and second ones, and choices."""
-    for name in ("text", "text_pair"):
-        if name in rows.column_names:
-            yield from rows[name]
-    if "choices" in rows.column_names:
-        for choices in rows["choices"]:
-            yield from choices
+    """Every text of the rows: first and second ones, choices, words."""
+    for name, feature in rows.features.items():
+        of_list = isinstance(feature, datasets.List)
+        if name == "label" or (feature.feature if of_list else feature) != datasets.Value("string"):
+            continue
+        for value in rows[name]:
+            yield from value if of_list else [value]
 
 
 def build_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
@@ -44,50 +45,20 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     return BertTokenizer(vocab={token: i for i, token in enumerate(entries)})
 
 
-def tokenize(rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, seq_len: int | None) -> datasets.Dataset:
-    """Adds input_ids (at most ℓ, None for all), length and what else the tokenizer gives; drops the texts.
+def tokenize(
+    rows: datasets.Dataset, kind: Kind, tokenizer: PreTrainedTokenizerBase, seq_len: int | None
+) -> datasets.Dataset:
+    """Rows as a model takes them, see `Kind.encode`: input_ids (at most ℓ, None for all), length, labels."""
 
-    Of a multiple choice each column has a list with one entry for each choice, and length is
-    that of the longest.
-    """
-    columns = [name for name in ("text", "text_pair", "choices") if name in rows.column_names]
-
-    def encode(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        if "choices" in columns:
-            return _encode_choices(batch, tokenizer, seq_len)
-        encoded = tokenizer(*(batch[name] for name in columns), **_cut(seq_len))
-        encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
-        return dict(encoded)
+    def encode(batch: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
+        found = kind.encode(batch, tokenizer, seq_len)
+        if "row" in found:
+            found["row"] = [numbers[row] for row in found["row"]]
+        return found
 
     with writing():
-        tokens = rows.map(encode, batched=True, remove_columns=columns)
-    return tokens.rename_column("label", "labels") if "label" in tokens.column_names else tokens
-
-
-def _cut(seq_len: int | None) -> dict[str, Any]:
-    return {"truncation": seq_len is not None, "max_length": seq_len, "verbose": False}
-
-
-def _encode_choices(
-    batch: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, seq_len: int | None
-) -> dict[str, list[Any]]:
-    """(context, question and choice) for each choice; a cloze question has the choice in its gap."""
-    contexts, questions = [], []
-    counts = [len(choices) for choices in batch["choices"]]
-    for context, question, choices in zip(batch["text"], batch["text_pair"], batch["choices"], strict=True):
-        contexts += [context] * len(choices)
-        questions += [
-            question.replace("_", choice, 1) if "_" in question else f"{question} {choice}" for choice in choices
-        ]
-    flat = tokenizer(contexts, questions, **_cut(seq_len))
-    nested: dict[str, list[Any]] = {name: [] for name in flat}
-    start = 0
-    for count in counts:
-        for name, values in flat.items():
-            nested[name].append(values[start : start + count])
-        start += count
-    nested["length"] = [max(map(len, ids)) for ids in nested["input_ids"]]
-    return nested
+        how: Any = {"batched": True, "batch_size": kind.at_once(1000), "with_indices": True}
+        return rows.map(encode, remove_columns=rows.column_names, **how)
 
 
 def nearest_seq_len(lengths: Any) -> int:

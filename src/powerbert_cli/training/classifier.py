@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import TrainerCallback, set_seed
 
+from ..encoder.families import known_problem
 from ..encoder.quantising import clip_parameters
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination, between, drawn_between
@@ -47,7 +48,7 @@ def train_classifier(
     set_seed(plan.seed)
     if teacher is not None:
         material = replace(material, train=with_teacher(material.train, teacher))
-    keep_best_by = material.metric if plan.best_by == "metric" else plan.best_by
+    keep_best_by = material.kind.metric if plan.best_by == "metric" else plan.best_by
     if plan.training.early_stopping:
         callbacks = [*callbacks, EarlyStopping(plan.training.early_stopping, f"eval_{keep_best_by}")]
 
@@ -84,7 +85,7 @@ class EarlyStopping(TrainerCallback):
 
 def with_teacher(rows: datasets.Dataset, answers: Answers) -> datasets.Dataset:
     """The rows with the teacher's answers as columns."""
-    rows = rows.add_column("teacher_logits", list(answers.logits))
+    rows = rows.add_column("teacher_logits", list(answers.logits.reshape(len(rows), -1)))
     if answers.first is None:
         return rows
     return rows.add_column("teacher_first", list(answers.first.reshape(len(rows), -1)))
@@ -95,13 +96,17 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float, probl
 
     Kullback-Leibler divergence of the classes' probabilities at a temperature T, times T² so that
     the gradient keeps its size; of each label's of a multi-label task; for a regression the
-    squared distance.
+    squared distance, of vectors one less their cosine.
 
     Args:
-        logits, teacher: (B, C).
+        logits, teacher: (B, C), or of other heads what `encoder.answered` makes of them.
     """
+    if not len(logits):
+        return logits.sum()
     if problem_type == "regression":
         return F.mse_loss(logits.float(), teacher.float())
+    if problem_type == "embedding":
+        return (1 - F.cosine_similarity(logits.float(), teacher.float())).mean()
     student, wanted = logits.float() / temperature, teacher.float() / temperature
     if problem_type == "multi_label_classification":
         entropy = F.binary_cross_entropy_with_logits(wanted, wanted.sigmoid())
@@ -177,9 +182,14 @@ class RetrainTrainer(ReproducibleTrainer):
     ) -> Tensor:
         options = self.options
         if options.distill:
-            problem = self.accelerator.unwrap_model(self.model).config.problem_type
-            wanted = teacher["teacher_logits"].view_as(outputs.logits)
-            soft = distillation_loss(outputs.logits, wanted, options.temperature, problem)
+            model: ShortenedModel = self.accelerator.unwrap_model(self.model)
+            wanted, counts = teacher["teacher_logits"], None
+            if outputs.logits.dim() == 3:  # those are padded to the longest of all rows
+                wanted = wanted.unflatten(1, (-1, outputs.logits.shape[2]))[:, : outputs.logits.shape[1]]
+                tagged = inputs["labels"].shape == wanted.shape[:2]
+                counts = inputs["labels"] != -100 if tagged else inputs["attention_mask"]
+            own, wanted = (model.head.choices(one, counts) for one in (outputs.logits, wanted.view_as(outputs.logits)))
+            soft = distillation_loss(own, wanted, options.temperature, known_problem(model.config))
             loss = (1 - options.distill) * loss + options.distill * soft
         if "teacher_first" not in teacher:
             return loss

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pandas as pd
 import torch
@@ -19,7 +20,7 @@ from .. import processes, shell
 from ..encoder.driven import EliminationModel
 from ..errors import PowerbertError
 from ..tasks.batches import Material
-from ..tasks.metrics import all_scores, predictions_of, score_of_authors_code
+from ..tasks.metrics import all_scores, score_of_authors_code
 from .checkpoints import last_whole
 from .diverged import Diverged, check_finite
 from .interruption import Interruption
@@ -30,10 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trained:
-    """Dev logits (n, C), labels (n,) and history of a finished training."""
+    """Logits (n, C) of encoded dev rows, these rows, and the history of a finished training."""
 
     logits: np.ndarray
-    labels: np.ndarray
+    rows: datasets.Dataset
     history: pd.DataFrame
 
 
@@ -41,12 +42,11 @@ def shared(material: Material, plan: Plan, callbacks: Sequence[TrainerCallback])
     """What every `ReproducibleTrainer` is made with."""
 
     def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
-        labels = np.asarray(prediction.label_ids)
-        predictions = predictions_of(np.asarray(prediction.predictions), material.kind)
-        scores = all_scores(material.metric, labels, predictions)
+        labels = material.labels
+        predictions = material.kind.predictions(np.asarray(prediction.predictions), material.dev)
+        scores = all_scores(material.kind.metric, labels, predictions)
         if plan.best_by == "ibm":
-            regression = material.kind == "regression"
-            scores["ibm"] = score_of_authors_code(labels, predictions, regression, plan.batch_size)
+            scores["ibm"] = score_of_authors_code(labels, predictions, material.kind.VALUES, plan.batch_size)
         return scores
 
     return {
@@ -56,6 +56,7 @@ def shared(material: Material, plan: Plan, callbacks: Sequence[TrainerCallback])
         "processing_class": material.tokenizer,
         "compute_metrics": compute_metrics,
         "callbacks": list(callbacks),
+        "examples": material.kind.examples,
         "group_by_length": plan.training.group_by_length,
         "class_weights": balanced_weights(material) if plan.training.class_weights else None,
     }
@@ -116,7 +117,7 @@ def _run(make: Callable[[Plan], ReproducibleTrainer], plan: Plan, material: Mate
     output = trainer.predict(material.dev)
     check_finite(output.predictions, "the logits on dev", trainer.way_out())
     history = pd.DataFrame(trainer.state.log_history)
-    return Trained(np.asarray(output.predictions, dtype=np.float64), np.asarray(output.label_ids), history)
+    return Trained(np.asarray(output.predictions, dtype=np.float64), material.dev, history)
 
 
 def _train(trainer: Trainer, plan: Plan, folder: Path) -> None:

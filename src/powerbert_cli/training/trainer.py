@@ -1,7 +1,7 @@
 """transformers.Trainer with what the method needs on top."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -103,6 +103,7 @@ class ReproducibleTrainer(Trainer):
     Args:
         group_by_length: batches of rows of about the same length.
         class_weights: what a row of each class counts in training, up to (C,); None for 1.
+        examples: labels of a batch → how many examples the model's loss is a mean over.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class ReproducibleTrainer(Trainer):
         compute_metrics: Any,
         group_by_length: bool,
         class_weights: torch.Tensor | None = None,
+        examples: Callable[[Any], Any] = len,
         **kwargs: Any,
     ) -> None:
         order = by_length(eval_dataset)
@@ -122,7 +124,7 @@ class ReproducibleTrainer(Trainer):
 
         super().__init__(eval_dataset=eval_dataset, compute_metrics=metrics_in_order, **kwargs)
         self._eval_order = order
-        self._group_by_length, self._class_weights = group_by_length, class_weights
+        self._group_by_length, self._class_weights, self._examples = group_by_length, class_weights, examples
         self.model_accepts_loss_kwargs = True  # has the examples of a whole batch counted, see `compute_loss`
 
     def at_step(self) -> str:
@@ -188,7 +190,7 @@ class ReproducibleTrainer(Trainer):
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         """Examples in a whole batch: of all micro-batches that are given and of all processes."""
-        examples = torch.tensor(sum(len(batch["labels"]) for batch in batch_samples), device=device)
+        examples = torch.tensor(int(sum(self._examples(batch["labels"]) for batch in batch_samples)), device=device)
         return self.accelerator.reduce(examples, "sum")
 
     def compute_loss(
@@ -202,7 +204,7 @@ class ReproducibleTrainer(Trainer):
         outputs, loss = self.answer(model, inputs)
         if model.training:
             # gradients are summed over micro-batches, and averaged over processes
-            weight = len(outputs.logits) * processes.count() / num_items_in_batch
+            weight = int(self._examples(inputs["labels"])) * processes.count() / num_items_in_batch
             loss = self.with_terms(model, loss * weight)
         return (loss, outputs) if return_outputs else loss
 

@@ -17,7 +17,6 @@ DETAILS = """With given lengths or fractions nothing is trained: speed does not 
 need trained ones. Speed-ups are against transformers' model, and of elimination alone.
 Here precision is that of timing; models are trained in training.precision."""
 EXAMPLES = [
-    "powerbert bench",
     "powerbert bench model=bert-base-random retention=paper/cola batch_size=32 precision=bf16",
     "powerbert bench model_dir=RUN/model bench.engines=[eager,native,openvino] bench.precisions=[fp32,int8]",
     "powerbert bench model_dir=RUN/model bench.batch_sizes=[1,32] bench.threads=[1,2] bench.profile=true",

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..kinds import KINDS
 from ..store.artifacts import write_csv
-from ..tasks.classes import KINDS, per_class, read_predictions
+from ..tasks.classes import per_class
+from ..tasks.predictions import read_predictions
 
 NAME = "classes.csv"
 
@@ -16,5 +18,5 @@ def write_classes(folder: Path, kind: str, names: Sequence[str] | None) -> None:
         kind: of the task. names: of its classes.
     """
     path = folder / "predictions.csv"
-    if kind in KINDS and path.is_file():
+    if KINDS[kind].BY_CLASS and path.is_file():
         write_csv(folder / NAME, per_class(*read_predictions(path), names))

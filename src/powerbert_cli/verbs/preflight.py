@@ -9,12 +9,12 @@ import torch
 
 from .. import processes
 from ..compress.sizes import check_compressible
-from ..encoder.families import UnsupportedModelError, family_of_config, is_multiple_choice, reads_all_words
+from ..encoder.families import UnsupportedModelError, family_of_config, known_purpose, purpose_of
 from ..errors import PowerbertError
 from ..method.kernels import triton_kernels
 from ..method.quantisation import GROUP
-from ..models.classes import FROM_PYTHON, check_classes
-from ..models.loading import check_fits, host_config
+from ..models.classes import check_classes
+from ..models.loading import check_fits, host_config, other_head
 from ..models.model_dir import RETENTION
 from ..models.onnx_file import check_exportable
 from ..models.weights import ModelError
@@ -49,11 +49,12 @@ def check(job: Run) -> None:
     check_fits(config, settings.seq_len)
     _check_bits(settings)
     _check_classes(settings, config)
+    _check_taught(job, config)
     if settings.writes_graph:
         strategy = (
             read_retention(settings.shortened_dir / RETENTION).elimination.strategy if settings.shortened_dir else None
         )
-        check_exportable(strategy, settings.task.kind == "multiple_choice", also=settings.packages(settings.precision))
+        check_exportable(strategy, settings.task.of_kind.CHOOSES, also=settings.packages(settings.precision))
     if settings.removes:
         lengths = job.context.material.train["length"]
         check_compressible(settings.compress, config, lengths, settings.ranks_by_attention)
@@ -99,18 +100,27 @@ def _check_classes(settings: TrainedSettings, config: Any) -> None:
     """What a given classifier answers is what the task means."""
     if not (settings.checkpoint_dir or settings.shortened_dir):
         return
-    what, choice = f"model_dir={settings.start_model.name_or_path}", settings.task.kind == "multiple_choice"
-    if reads_all_words(config):
-        raise PreflightError(f"{what}: its architecture is {config.architectures[0]}, {FROM_PYTHON}")
-    if config.architectures and is_multiple_choice(config) != choice:
+    what, kind = f"model_dir={settings.start_model.name_or_path}", settings.task.of_kind
+    if config.architectures and purpose_of(config) != kind.HEAD:
         raise PreflightError(
-            f"{what}: its architecture is {config.architectures[0]}, task.kind={settings.task.kind} needs "
-            + ("one ForMultipleChoice" if choice else "a classifier")
+            f"{what}: its architecture is {config.architectures[0]}, task.kind={kind.NAME} needs one {kind.HEAD}"
         )
     try:
-        check_classes(config, settings.task.kind, settings.task.label_names)
+        check_classes(config, kind)
     except ModelError as error:
         raise PreflightError(f"{what}: {error}") from error
+
+
+def _check_taught(job: Run, config: Any) -> None:
+    """Without labels a model learns from the one that it starts from: that answers what the task asks."""
+    model, kind = job.settings.start_model, job.settings.task.of_kind
+    if kind.TAUGHT or not job.context.taught:
+        return
+    if not model.name_or_path or known_purpose(config) is None or other_head(model, kind) is not None:
+        raise PreflightError(
+            f"the training rows have no labels, and model.name_or_path={model.name_or_path} has no head of task.kind="
+            f"{kind.NAME} to learn from; give labels (task.label_column), or a model that was trained for it"
+        )
 
 
 def _check_device(settings: TrainedSettings) -> None:

@@ -4,14 +4,17 @@ import logging
 from typing import Any
 from unicodedata import normalize
 
+from ..kinds import KINDS
+from ..kinds.labels import number_of
+from ..kinds.values import shown
 from ..models.classes import named_classes
 from ..models.loading import host_config
 from ..models.weights import ModelError
 from ..settings import SettingsError, TaskSettings
 from ..tasks.columns import guessed
-from ..tasks.labels import number_of
-from ..tasks.origins import Source, finder
-from ..tasks.rows import DataError, no_column, shown
+from ..tasks.origins import finder
+from ..tasks.rows import DataError, no_column
+from ..tasks.source import Source
 
 log = logging.getLogger(__name__)
 _MOST = 1000  # classes
@@ -28,7 +31,9 @@ def settle_task(cfg: Any, settings: Any, names: list[str]) -> None:
     if source is None:
         raise DataError(f"task={task.name} has no training rows")
     if "task.text_columns" in names:
-        cfg.task.text_columns = guessed(source.name, source.columns, "task.text_columns", task.label_column)
+        cfg.task.text_columns = guessed(
+            source.name, source.columns, "task.text_columns", task.label_column, KINDS[task.kind].KNOWN
+        )
         log.info("task.text_columns=auto: %s", ", ".join(cfg.task.text_columns))
     if "task.label_names" in names:
         cfg.task.label_names = _label_names(settings, source)
@@ -36,10 +41,11 @@ def settle_task(cfg: Any, settings: Any, names: list[str]) -> None:
 
 def _label_names(settings: Any, source: Source) -> list[str] | None:
     task = settings.task
-    if task.kind == "regression":
+    kind = KINDS[task.kind]
+    if not kind.NAMED:
         return None
-    if task.kind != "classification":
-        raise SettingsError(f"task.label_names=auto is for task.kind=classification; name them for {task.kind}")
+    if not kind.NAMES_FROM_ROWS:
+        raise SettingsError(f"task.label_names=auto is not for task.kind={task.kind}; name them")
     found = _in_rows(task, source)
     own = _of_model(settings)
     if own is not None and len(own) == len(found) and _are_the_same(found, own):
@@ -74,18 +80,19 @@ def _in_rows(task: TaskSettings, source: Source) -> list[str]:
     if (named := source.class_names(task.label_column)) is not None:
         return named
     found: dict[str, None] = {}
-    rows = 0
-    for rows, (_, row) in enumerate(source.rows([task.label_column]), 1):  # noqa: B007
-        value = row.get(task.label_column)
-        if value is not None and value == value and value != "":  # a missing label is named by its row later
-            found[_name_of(value)] = None
+    kind, count = KINDS[task.kind], 0
+    for _, row in source.rows([task.label_column]):
+        for value in kind.labels_in(row.get(task.label_column)):
+            count += 1
+            if value is not None and value == value and value != "":  # a missing label is named by its row later
+                found[_name_of(value)] = None
         if len(found) > _MOST:
             break
-    _check_classes(list(found), rows, source, task)
+    _check_classes(list(found), count, source, task)
     numbers = [number_of(name) for name in found]
     if all(number is not None for number in numbers):
         return sorted(found, key=lambda name: (number_of(name) or 0.0, name))
-    return sorted(found)
+    return kind.ordered(list(found))
 
 
 def _name_of(value: Any) -> str:
@@ -97,7 +104,7 @@ def _name_of(value: Any) -> str:
     return str(value)
 
 
-def _check_classes(found: list[str], rows: int, source: Source, task: TaskSettings) -> None:
+def _check_classes(found: list[str], labels: int, source: Source, task: TaskSettings) -> None:
     """
     Raises:
         DataError: they are no classes.
@@ -113,9 +120,9 @@ def _check_classes(found: list[str], rows: int, source: Source, task: TaskSettin
             "task.metric=spearman, for classes name them in task.label_names"
         )
     _check_apart(found, where)
-    if len(found) > _MOST or (rows >= 20 and len(found) > rows / 2):
+    if len(found) > _MOST or (labels >= 20 and len(found) > labels / 2):
         raise DataError(
-            f"{where} has {len(found)} different values in {rows} rows; if they are classes, name them in "
+            f"{where} has {len(found)} different values among {labels}; if they are classes, name them in "
             "task.label_names; else set task.label_column"
         )
 

@@ -1,4 +1,4 @@
-"""What stands in a label column, as a class: one mapping for all formats.
+"""What stands in a label column, as a class or a number: one mapping for all formats.
 
 By name where it can be a name, by number where no name is a number; what could be both is refused. A number is never
 taken for a place among the names where the names are numbers themselves.
@@ -10,8 +10,7 @@ from typing import Any
 from unicodedata import normalize
 
 from ..errors import nearest
-from ..settings import TaskSettings
-from .rows import RowError, shown
+from .values import RowError, shown
 
 
 class LabelError(RowError):
@@ -192,10 +191,3 @@ def value_of(value: Any) -> float:
     if number is None:
         raise LabelError(f"has label {shown(value)}; regression needs a finite number")
     return number
-
-
-def reader_for(task: TaskSettings, in_file: Sequence[str] | None) -> Any:
-    """value → label, by the kind of the task."""
-    if task.label_names is None:
-        return value_of
-    return (LabelSets if task.kind == "multi_label" else Classes)(task.label_names, in_file)

@@ -1,0 +1,489 @@
+"""Answers to questions: rows, windows, spans and metrics."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from custom import task
+from datasets import Dataset
+from hosts import described, make_host
+from small import QUICK, newest
+from transformers import AutoModelForQuestionAnswering
+
+from powerbert_cli.cli import dispatch
+from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.errors import PowerbertError
+from powerbert_cli.kinds import KINDS
+from powerbert_cli.kinds.spans import best_spans
+from powerbert_cli.settings import SettingsError
+from powerbert_cli.tasks.batches import make_batches
+from powerbert_cli.tasks.metrics import METRICS, all_scores, interval
+from powerbert_cli.tasks.predictions import prediction_table, read_predictions
+from powerbert_cli.tasks.rows import DataError
+from powerbert_cli.tasks.sources import load_task
+from powerbert_cli.tasks.tokenizing import build_tokenizer, tokenize
+
+CONTEXT = "Anna lives in York, and Bob works in Leeds."
+WORDS = "where does who live work sun rain wind snow fog"
+SQUAD = {
+    "kind": "question_answering",
+    "text_columns": ["question", "context"],
+    "label_column": "answers",
+    "label_names": None,
+    "metric": "answer_f1",
+}
+
+
+def kind(**options):
+    return KINDS["question_answering"](None, "answer_f1", **options)
+
+
+def objects(*values):
+    found = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        found[i] = value
+    return found
+
+
+def answer(text, context=CONTEXT):
+    return {"text": [text], "answer_start": [context.index(text)]}
+
+
+NONE = {"text": [], "answer_start": []}
+
+
+# rows
+
+
+def read(folder, *rows, **changes):
+    for name in ("train", "dev"):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return load_task(task(folder, **{**SQUAD, **changes})).train.rows
+
+
+def row(answers, question="where does Anna live", context=CONTEXT):
+    return {"question": question, "context": context, "answers": answers}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"text": ["York", "in York"], "answer_start": [14, 11]},
+        {"text": ["York", "in York"], "answer_start": [14.0, 11]},
+        [{"text": "York", "answer_start": 14}, {"text": "in York", "answer_start": 11}],
+        json.dumps({"text": ["York", "in York"], "answer_start": [14, 11]}),  # as a csv has it
+    ],
+)
+def test_each_form_of_answers_is_read_alike(tmp_path, answers):
+    found = read(tmp_path, row(answers), row([]), row(NONE))
+    assert found[0]["label"] == {"text": ["York", "in York"], "answer_start": [14, 11]}
+    assert found["label"][1:] == [NONE, NONE]
+    assert found[0]["question"] == "where does Anna live" and found[0]["context"] == CONTEXT
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        (row({"text": ["York"], "answer_start": [13]}), r"has the answer 'York' at 13 .*has ' Yor'; .*stands at 14"),
+        (row({"text": ["Paris"], "answer_start": [0]}), "has 'Anna '; .*the context does not have it"),
+        (row({"text": ["York"], "answer_start": [900]}), "where the context has ''"),
+        (row({"text": ["York"], "answer_start": [-29]}), "answer_start -29 .*must be a whole number from 0"),
+        (row({"text": ["York", "in"], "answer_start": [14]}), "has 2 texts and 1 of answer_start"),
+        (row({"text": ["York"]}), "has {'text': .* as 'answers'; it must be"),
+        (row({"text": [" "], "answer_start": [4]}), "has an empty text in 'answers'; of a question without"),
+        (row({"text": [None], "answer_start": [4]}), "has no 'answers.text'"),
+        (row("York"), "has 'York' as 'answers'; it must be .* as JSON"),
+        (row(None), "has no 'answers'; of a question without an answer it has empty lists"),
+        ({"question": "who", "context": CONTEXT}, "has no 'answers'"),
+        ({"context": CONTEXT, "answers": NONE}, "has no 'question'"),
+        (row(NONE, question=" "), "has an empty 'question'"),
+        (row(NONE, context=""), "has an empty 'context'"),
+    ],
+)
+def test_a_bad_row_is_named_with_the_rule(tmp_path, bad, message):
+    with pytest.raises(DataError, match=rf"train.jsonl: row 2 \(line 2\) .*{message}"):
+        read(tmp_path, row(answer("York")), bad)
+
+
+def squad(questions, context=CONTEXT):
+    paragraphs = [{"context": "Rain.", "qas": []}, {"context": context, "qas": questions}]
+    return {"version": "2.0", "data": [{"title": "a", "paragraphs": []}, {"title": "Towns", "paragraphs": paragraphs}]}
+
+
+def question(number, answers, **more):
+    return {"id": f"q{number}", "question": f"who {number}", "answers": answers, **more}
+
+
+def test_squads_own_files_are_read(tmp_path):
+    given = squad(
+        [
+            question(
+                1, [{"text": "Bob", "answer_start": 24}, {"text": "Anna", "answer_start": 0}], is_impossible=False
+            ),
+            question(2, [], is_impossible=True, plausible_answers=[{"text": "Anna", "answer_start": 0}]),
+        ]
+    )
+    (tmp_path / "train.json").write_text(json.dumps(given))
+    (tmp_path / "dev.json").write_text(json.dumps(given, indent=1))
+    found = load_task(task(tmp_path, **SQUAD))
+    assert found.train.content == found.dev.content
+    assert found.train.rows["label"][:] == [{"text": ["Bob", "Anna"], "answer_start": [24, 0]}, NONE]
+    assert kind().counts(found.train.labels) == {"answerable": 1, "unanswerable": 1}
+
+
+@pytest.mark.parametrize(
+    "questions, message",
+    [
+        (
+            [question(1, []), question(2, [{"text": "York", "answer_start": 0}])],
+            "question 2 has the answer 'York' at 0",
+        ),
+        (
+            [question(1, [{"text": "Bob", "answer_start": 24}], is_impossible=True)],
+            "question 1 is marked is_impossible",
+        ),
+        ([{"id": "q", "question": "who"}, question(2, [])], "question 1 has no 'answers'"),
+        (["who"], "question 1 is no JSON object: it is str"),
+        (None, "has no list 'qas'"),
+    ],
+)
+def test_a_bad_question_of_squads_files_is_named_by_its_place(tmp_path, questions, message):
+    given = squad(questions)
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(given))
+    with pytest.raises(DataError, match=f"train.json: article 2, paragraph 2,? ?{message}"):
+        load_task(task(tmp_path, **SQUAD))
+
+
+def test_what_could_only_be_wrong_is_refused(tmp_path):
+    for changes, message in (
+        ({"label_names": ["a", "b"]}, "has no classes; set task.label_names=null"),
+        ({"text_columns": ["context"]}, "must name two columns"),
+        ({"metric": "f1"}, "take one of answer_f1, exact_match"),
+        ({"max_answer": 0}, "task.max_answer=0"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            task(tmp_path, **{**SQUAD, **changes})
+    with pytest.raises(SettingsError, match="task.no_answer=1 is for task.kind=question_answering alone"):
+        task(tmp_path, no_answer=1.0)
+    with pytest.raises(DataError, match="none of 1 questions has an answer, and task.no_answer=null always gives one"):
+        read(tmp_path, row(NONE))
+    assert len(read(tmp_path, row(NONE), no_answer=0.0)) == 1
+
+
+# windows
+
+
+@pytest.fixture
+def tokenizer():
+    return build_tokenizer([CONTEXT, WORDS], 200)
+
+
+def encoded(tokenizer, rows, seq_len, **options):
+    columns = {name: [one[name] for one in rows] for name in ("question", "context")}
+    if "answers" in rows[0]:
+        columns["label"] = [one["answers"] for one in rows]
+    return tokenize(Dataset.from_dict(columns), kind(**options), tokenizer, seq_len)
+
+
+def words(tokenizer, ids):
+    return tokenizer.convert_ids_to_tokens(ids)
+
+
+def test_windows_have_the_question_and_overlap(tokenizer):
+    """11 word-pieces of context in windows of 14 - 3 - 2 = 9, or of 5 with a stride of 2."""
+    rows = [row(answer("Leeds"), "who work"), row(answer("York"), "who")]
+    whole = encoded(tokenizer, rows, None)
+    context = words(tokenizer, whole[0]["input_ids"])[4:-1]
+    assert len(whole) == 2 and len(context) == 11 and whole["at"][:] == [4, 3]
+    found = encoded(tokenizer, rows[:1], 10, stride=2)
+    assert found["row"][:] == [0, 0, 0] and found["length"][:] == [10, 10, 10]
+    parts = [words(tokenizer, ids)[4:-1] for ids in found["input_ids"]]
+    assert parts == [context[0:5], context[3:8], context[6:11]]
+    assert all(words(tokenizer, ids)[:4] == ["[CLS]", "who", "work", "[SEP]"] for ids in found["input_ids"])
+    assert found["labels"][:] == [[0, 0], [0, 0], [7, 7]]  # 4 + 3: leeds stands before the full stop
+    assert found["text"][:] == ["Anna lives in York,", "York, and Bob works", "Bob works in Leeds."]
+    assert found["golds"][:] == [["Leeds"]] * 3
+
+
+def test_an_answer_across_the_end_of_a_window_is_in_the_other(tokenizer):
+    found = encoded(tokenizer, [row(answer("York, and"), "who work")], 10, stride=2)
+    assert found["labels"][:] == [[0, 0], [4, 6], [0, 0]]
+    assert encoded(tokenizer, [row(NONE, "who work")], 10, stride=2)["labels"][:] == [[0, 0]] * 3
+
+
+def test_a_long_question_is_cut_to_half_of_the_room(tokenizer):
+    long = row(answer("Bob"), " ".join(["sun rain wind snow fog"] * 9))
+    found = encoded(tokenizer, [long, row(answer("Bob"), "who")], 13)
+    first = words(tokenizer, found[0]["input_ids"])
+    assert first[:7] == ["[CLS]", "sun", "rain", "wind", "snow", "fog", "[SEP]"]
+    assert max(found["length"]) <= 13 and set(found["row"][:]) == {0, 1}
+    alone = encoded(tokenizer, [row(answer("Bob"), "who")], 13)
+    assert found.filter(lambda one: one["row"] == 1)["input_ids"][:] == alone["input_ids"][:]  # whatever is beside it
+    for seq_len in (5, 6, 7):
+        assert max(encoded(tokenizer, [long], seq_len, stride=99)["length"]) <= seq_len
+    with pytest.raises(PowerbertError, match="seq_len=4 has no room for a question and its context; set seq_len=5"):
+        encoded(tokenizer, [long], 4)
+
+
+def test_batches_have_pairs_of_places(tokenizer):
+    rows = encoded(tokenizer, [row(answer("York")), row(answer("Leeds"), "who")], 20)
+    inputs = [{name: one[name] for name in ("input_ids", "attention_mask", "labels")} for one in rows]
+    assert kind().collator(tokenizer, padding="longest")(inputs)["labels"].tolist() == [[9, 9], [12, 12]]
+
+
+# spans
+
+
+def test_the_best_spans_by_hand():
+    """Places 2 to 4 are the context; the best sums of all have no such end, or are too long."""
+    start, end = [9, 0, 3, 5, 1, 8], [9, 0, 1, 2, 6, 8]
+    logits = np.stack([start, end], axis=-1)[None].astype(float)
+    found = best_spans(logits, np.array([2]), np.array([3]), most=2, n=4)
+    spans = list(zip(*(part[0].tolist() for part in found), strict=True))
+    assert spans == [(11.0, 3, 4), (7.0, 3, 3), (7.0, 4, 4), (5.0, 2, 3)]
+    assert best_spans(logits, np.array([2]), np.array([3]), most=1).scores.tolist() == [[7.0]]
+    none = best_spans(logits, np.array([0]), np.array([0]), most=2, n=2)
+    assert np.isneginf(none.scores).all()
+
+
+def test_spans_are_those_of_a_search_through_all():
+    rng = np.random.default_rng(0)
+    logits, at, sizes = rng.normal(size=(9, 14, 2)), rng.integers(1, 5, 9), rng.integers(1, 9, 9)
+    found = best_spans(logits, at, sizes, most=4, n=6)
+    for window in range(9):
+        places = range(at[window], at[window] + sizes[window])
+        every = sorted(
+            (logits[window, i, 0] + logits[window, j, 1] for i in places for j in places if 0 <= j - i < 4),
+            reverse=True,
+        )[:6]
+        scores = found.scores[window]
+        assert np.allclose(scores[: len(every)], every) and np.isneginf(scores[len(every) :]).all()
+
+
+def logits_for(tokens, *peaks):
+    """Logits that are 0 but for (window, start, end, height of both)."""
+    logits = np.zeros((len(tokens), max(tokens["length"]), 2))
+    for window, start, end, height in peaks:
+        logits[window, start, 0] += height
+        logits[window, end, 1] += height
+    return logits
+
+
+def test_the_answer_is_the_best_of_all_windows(tokenizer):
+    tokens = encoded(tokenizer, [row(answer("Leeds"), "who work"), row(NONE, "who")], 10, stride=2)
+    assert tokens["row"][:] == [0, 0, 0, 1, 1, 1]
+    peaks = [(0, 4, 4, 2.0), (2, 6, 7, 3.0), (3, 0, 0, 5.0), (4, 0, 0, 4.0), (5, 0, 0, 6.0), (4, 3, 3, 1.5)]
+    logits = logits_for(tokens, *peaks)
+    assert kind().predictions(logits, tokens)[0] == "in Leeds"
+    assert kind(max_answer=1).predictions(logits, tokens)[0] == "Anna"
+    assert kind().predictions(logits, tokens)[1] != ""
+    # the score of none is 8, the least of its windows, and that of the best answer 3
+    for threshold, empty in ((0.0, True), (4.9, True), (5.1, False)):
+        assert (kind(no_answer=threshold).predictions(logits, tokens)[1] == "") == empty
+    assert list(kind().labels(tokens)) == [("Leeds",), ()]
+
+
+def test_what_predict_writes_of_a_row(tokenizer):
+    rows = [row(answer("Leeds"), "who work"), row(NONE, "who")]
+    tokens = encoded(tokenizer, rows, 10, stride=2)
+    logits = logits_for(tokens, (2, 6, 7, 3.0), (1, 8, 8, 1.0), (3, 0, 0, 9.0), (4, 0, 0, 9.0), (5, 0, 0, 9.0))
+    inputs = [{name: one[name] for name in ("question", "context")} for one in rows]
+    found = kind(no_answer=0.0).answers(
+        [one[: len(one) - (i % 2)] for i, one in enumerate(logits)], list(tokens), inputs
+    )
+    first, second = found
+    assert (first["answer"], CONTEXT[first["start"] : first["end"]]) == ("in Leeds", "in Leeds")
+    assert 0.5 < first["score"] < 1 and [one["score"] for one in first["n_best"]] == sorted(
+        (one["score"] for one in first["n_best"]), reverse=True
+    )
+    assert first["n_best"][0] == {name: first[name] for name in ("answer", "score", "start", "end")}
+    assert len(first["n_best"]) == 3 and all(CONTEXT[o["start"] : o["end"]] == o["answer"] for o in first["n_best"])
+    assert (second["answer"], second["start"], second["end"]) == ("", -1, -1) and second["score"] > 0.99
+    always = kind().answers(list(logits), list(tokens), inputs)[1]
+    assert always["answer"] and always["start"] >= 0 and all(one["answer"] for one in always["n_best"])
+    places = [(one["start"], one["end"]) for one in first["n_best"]]
+    assert len(set(places)) == 3  # what two windows have counts once
+
+
+def test_a_context_that_the_tokenizer_leaves_nothing_of_has_no_answer(tokenizer):
+    rows = [row(NONE, context="\u200b")]
+    tokens = encoded(tokenizer, rows, 12)
+    logits = logits_for(tokens)
+    assert list(kind().predictions(logits, tokens)) == [""]
+    found = kind().answers(list(logits), list(tokens), rows)[0]
+    assert found == {
+        "answer": "", "score": 1.0, "start": -1, "end": -1,
+        "n_best": [{"answer": "", "score": 1.0, "start": -1, "end": -1}],
+    }  # fmt: skip
+
+
+def test_written_answers_are_on_one_line(tokenizer):
+    context = "Anna lives in\tNew\nYork"
+    tokens = encoded(tokenizer, [row(NONE, context=context)], None)
+    logits = logits_for(tokens, (0, tokens[0]["at"] + 2, tokens[0]["length"] - 2, 9.0))
+    assert list(kind().predictions(logits, tokens)) == ["in\tNew\nYork"]
+    assert list(kind().written(logits, tokens)) == ["in New York"]
+
+
+# metrics
+
+
+@pytest.mark.parametrize(
+    "golds, text, exact, f1",
+    [
+        (("New York",), "new york", 1, 1),
+        (("The New-York!",), "newyork", 1, 1),
+        (("New York", "the city of New York"), "New York city", 0, 6 / 7),  # of city, of, new, york three are there
+        (("York",), "Leeds", 0, 0),
+        (("York",), "", 0, 0),
+        ((), "", 1, 1),
+        ((), "York", 0, 0),
+        (("the",), "", 1, 1),  # nothing is left of it
+        (("a b b",), "b b b", 0, 2 * 2 / (2 + 3)),  # the article goes
+    ],
+)
+def test_metrics_by_hand(golds, text, exact, f1):
+    labels, predictions = objects(golds), objects(text)
+    assert METRICS["exact_match"](labels, predictions) == exact
+    assert METRICS["answer_f1"](labels, predictions) == pytest.approx(f1)
+
+
+def test_metrics_are_companions_with_intervals():
+    labels, predictions = objects(*[("York",), ("New York",), ()] * 9), objects(*["york", "York", "x"] * 9)
+    scores = all_scores("answer_f1", labels, predictions)
+    assert scores == pytest.approx({"answer_f1": (1 + 2 / 3) / 3, "exact_match": 1 / 3})
+    assert list(all_scores("exact_match", labels, predictions)) == ["exact_match", "answer_f1"]
+    low, high = interval("answer_f1", labels, predictions)
+    assert 0.3 < low < scores["answer_f1"] < high < 0.8
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path):
+    labels, predictions = objects(("York", "1"), (), ("NA",)), objects("York", "", "1")
+    prediction_table(labels, predictions, np.zeros((4, 7, 2))).to_csv(tmp_path / "p.csv", index=False)
+    found = read_predictions(tmp_path / "p.csv")
+    assert list(found[0]) == list(labels) and list(found[1]) == list(predictions)
+    assert kind().differ(predictions, objects("York", "x", "1")) == pytest.approx(1 / 3)
+
+
+# models and whole commands
+
+
+def test_a_whole_model_answers_as_transformers_does(tokenizer):
+    host = make_host(auto=AutoModelForQuestionAnswering, problem_type=None, vocab_size=len(tokenizer))
+    rows = encoded(tokenizer, [row(answer("York")), row(answer("Leeds"), "who")], 20)
+    (batch,) = make_batches(list(rows), "longest", 2, kind().collator(tokenizer), "cpu")
+    with torch.no_grad():
+        expected, found = host(**batch), ShortenedModel(host, described(None, 20)).eval()(**batch).logits
+    real = batch["attention_mask"].bool()
+    for which, name in enumerate(("start_logits", "end_logits")):
+        assert torch.allclose(found[..., which][real], expected[name][real], atol=1e-5)
+
+
+def test_a_protected_question_goes_through_all_layers(tokenizer):
+    host = make_host(auto=AutoModelForQuestionAnswering, problem_type=None, vocab_size=len(tokenizer))
+    rows = encoded(tokenizer, [row(answer("York")), row(answer("Leeds"), "who")], 20)
+    (batch,) = make_batches(list(rows), "longest", 2, kind().collator(tokenizer), "cpu")
+    questions = [set(range(at - 1)) for at in rows["at"]]  # with [CLS], without the separator
+    separator = tokenizer.sep_token_id
+
+    def left(**how):
+        model = ShortenedModel(host, described((10, 8, 6), 20, **how)).eval()
+        layers = model.kept_positions(**batch)
+        return [[set(kept[i].tolist()) - {-1} for kept in layers] for i in range(2)]
+
+    protected = left(protected_until=separator)
+    assert all(question <= kept for question, layers in zip(questions, protected, strict=True) for kept in layers)
+    assert [len(kept) for kept in protected[0]] == [10, 8, 6]
+    assert any(not question <= layers[-1] for question, layers in zip(questions, left(), strict=True))
+
+
+def test_a_plain_model_of_others_is_asked(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    host = make_host(auto=AutoModelForQuestionAnswering, problem_type=None, vocab_size=len(tokenizer))
+    host.save_pretrained("model")
+    tokenizer.save_pretrained("model")
+    Path("in.jsonl").write_text(json.dumps({"id": 1, "context": CONTEXT, "question": "where does Anna live"}) + "\n")
+    assert dispatch(["predict", "model_dir=model", "input=in.jsonl", "output=out.jsonl"]) == 0
+    (found,) = (json.loads(line) for line in Path("out.jsonl").read_text().splitlines())
+    batch = tokenizer(["where does Anna live"], [CONTEXT], return_tensors="pt", return_offsets_mapping=True)
+    offsets, at = batch.pop("offset_mapping")[0].tolist(), batch.sequence_ids(0).index(1)
+    with torch.no_grad():
+        output = host(**batch)
+    start, end = output.start_logits[0].tolist(), output.end_logits[0].tolist()
+    places = [(i, j) for i in range(at, len(start) - 1) for j in range(i, len(start) - 1)]
+    best = max(places, key=lambda place: start[place[0]] + end[place[1]])
+    assert (found["start"], found["end"]) == (offsets[best[0]][0], offsets[best[1]][1])
+
+
+TINY = ["epochs=2", "batch_size=8", "model.config.num_hidden_layers=2", "seq_len=24", "runtime.log_seconds=60"]
+
+
+def story(i):
+    towns = ["York", "Leeds", "Bath", "Hull"]
+    context = f"Anna lives in {towns[i % 4]}. Bob works in {towns[(i + 1) % 4]}, and it rains there all day long. "
+    context += "The wind is cold."
+    text = towns[i % 4] if i % 3 else None
+    asked = "where does Anna live" if text else "who is Carl"
+    return row(answer(text, context) if text else NONE, asked, context)
+
+
+@pytest.fixture
+def stories(here):
+    Path("data").mkdir()
+    for name, count in (("train", 24), ("dev", 9), ("test", 6)):
+        rows = [story(i) for i in range(count)]
+        if name == "test":
+            rows = [{column: one[column] for column in ("question", "context")} for one in rows]
+        Path(f"data/{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    return here
+
+
+def test_from_rows_to_answers(stories, capfd):
+    own = ["task=squad_v2", "task.data_dir=data", "task.stride=6", *TINY]
+    how = ["retention.lengths=[20,9]", "retrain.distill=0.5", "predict_test=true", "protect_first=true"]
+    assert dispatch(["retrain", *own, *how, "compress.heads=0.75", "compress.score=taylor"]) == 0
+    run = newest("retrain")
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["metric"] == "answer_f1" and metrics["n"] == 9 and 0 <= metrics["exact_match"] <= metrics["value"]
+    assert isinstance(json.loads((run / "retention.json").read_text())["protected_until"], int)
+    assert "24 training texts in" in capfd.readouterr().out
+    assert json.loads((run / "model/config.json").read_text())["architectures"] == ["BertForQuestionAnswering"]
+    answers = pd.read_csv(run / "test_predictions.tsv", sep="\t", keep_default_na=False)
+    contexts = [story(i)["context"] for i in range(6)]
+    assert all(text in context for text, context in zip(answers["prediction"], contexts, strict=True))
+
+    table = pd.DataFrame({"question": ["where"] * 6, "context": contexts, "score": range(6)})
+    table.to_csv("in.csv", index=False)
+    for output in ("out.jsonl", "out.parquet", "out.csv"):
+        assert dispatch(["predict", f"model_dir={run / 'model'}", "input=in.csv", f"output={output}"]) == 0
+    found = pd.read_json("out.jsonl", lines=True)
+    assert list(found) == ["question", "context", "input_score", "answer", "score", "start", "end", "n_best"]
+    for one in found.itertuples():
+        assert one.answer == (one.context[one.start : one.end] if one.start >= 0 else "")
+    assert pd.read_parquet("out.parquet")["answer"].tolist() == found["answer"].tolist()
+    Path("lines.txt").write_text("where\n")
+    assert dispatch(["predict", f"model_dir={run / 'model'}", "input=lines.txt", "output=o.csv"]) != 0
+    assert "the model answers pairs (question, context)" in capfd.readouterr().err
+
+    timed = [*QUICK, "bench.examples=8", "bench.engines=[eager]", f"model_dir={run / 'model'}"]
+    assert dispatch(["bench", *timed, "bench.accuracy=true"]) == 0
+    assert pd.read_csv(newest("bench") / "timing.csv")["value"].between(0, 1).any()
+
+
+def test_a_target_is_reached_without_training(stories):
+    own = ["task=squad_v2", "task.data_dir=data", *TINY, "epochs=1"]
+    assert dispatch(["retrain", *own, "searcher=calibrate", "target.flops=0.8", "retrain.epochs=0"]) == 0
+    assert json.loads((newest("retrain") / "metrics.json").read_text())["n"] == 9
+
+
+def test_a_soft_search_and_a_task_of_ones_own(stories, capfd):
+    own = ["task=custom", "task.kind=question_answering", "task.label_column=answers", "task.data_dir=data"]
+    own += ["task.no_answer=0", *TINY, "epochs=1"]
+    assert dispatch(["search", *own, "lambda=1e-2"]) == 0
+    assert "task.text_columns=auto: question, context" in capfd.readouterr().out
+    assert dispatch(["check", *own, "check.steps=2"]) == 0
+    assert "answerable 16, unanswerable 8" in " ".join(capfd.readouterr().out.split())
