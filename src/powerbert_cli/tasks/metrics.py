@@ -1,6 +1,5 @@
-"""Task metrics with intervals, by scikit-learn and scipy."""
+"""Task metrics with intervals."""
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from . import sums
 from .answer_scores import exact, overlap
 
 Array = np.ndarray
@@ -44,123 +44,19 @@ class Correlation:
         return float(self.function(labels, predictions).statistic)
 
 
-def _ratio(above: Array, below: Array) -> Array:
-    """0 where nothing is counted."""
-    return np.divide(above, below, out=np.zeros(np.shape(below)), where=np.asarray(below) > 0)
-
-
-def _mean(sums: Array) -> Array:
-    """Of what the first part adds up, over the second."""
-    return _ratio(sums[..., 0], sums[..., 1])
-
-
-def _right(labels: Array, predictions: Array) -> Array:
-    """1 for an example with all labels right, and 1 for each example."""
-    right = labels == predictions
-    right = right if right.ndim == 1 else right.all(axis=1)
-    return np.stack([right, np.ones(len(right))], axis=1).astype(float)
-
-
-def _both_true_guessed(labels: Array, predictions: Array) -> Array:
-    """Of the second class; with several labels per example over all of them (micro average)."""
-    true, guessed = labels == 1, predictions == 1
-    found = (true & guessed, true, guessed)
-    return np.stack([one.reshape(len(one), -1).sum(axis=1) for one in found], axis=1).astype(float)
-
-
-def _f1(sums: Array) -> Array:
-    return _ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
-
-
-def _by_class(labels: Array, predictions: Array) -> Array:
-    """Whether it is right, true and guessed, for each class."""
-    classes = np.unique(np.concatenate([labels, predictions]))
-    true, guessed = labels[:, None] == classes, predictions[:, None] == classes
-    return np.concatenate([true & guessed, true, guessed], axis=1).astype(float)
-
-
-def _matthews(sums: Array) -> Array:
-    """Of any number of classes (Gorodkin, 2004)."""
-    both, true, guessed = np.split(sums, 3, axis=-1)
-    n = true.sum(axis=-1)
-    spread = np.sqrt((n**2 - (true**2).sum(-1)) * (n**2 - (guessed**2).sum(-1)))
-    return _ratio(both.sum(axis=-1) * n - (true * guessed).sum(-1), spread)
-
-
-def _macro_f1(sums: Array) -> Array:
-    """The mean over the classes that are there."""
-    both, true, guessed = np.split(sums, 3, axis=-1)
-    counted = true + guessed
-    return _ratio(_ratio(2 * both, counted).sum(axis=-1), (counted > 0).sum(axis=-1).astype(float))
-
-
-def _words(labels: Array, predictions: Array) -> Array:
-    """Of rows with a class for each word, those that are right, and all."""
-    pairs = zip(labels, predictions, strict=True)
-    return np.array([(sum(map(operator.eq, one, other)), len(one)) for one, other in pairs], dtype=float)
-
-
-def _accurate(labels: Array, predictions: Array) -> Array:
-    return (_words if labels.dtype == object else _right)(labels, predictions)
-
-
-def _spans(labels: Array, predictions: Array) -> Array:
-    """Of the spans of each row those that are right, true and guessed."""
-    pairs = [(set(one), set(other)) for one, other in zip(labels, predictions, strict=True)]
-    return np.array([(len(one & other), len(one), len(other)) for one, other in pairs], dtype=float)
-
-
-def _precision(sums: Array) -> Array:
-    return _ratio(sums[..., 0], sums[..., 2])
-
-
-_AT = 10
-
-
-def _ranked(value: Callable[[dict[int, float], Sequence[int]], float]) -> Callable[[Array, Array], Array]:
-    """Parts of a mean over queries: labels are pairs (document, relevance), predictions documents, the best first."""
-
-    def parts(labels: Array, predictions: Array) -> Array:
-        return np.array([(value(dict(own), found), 1.0) for own, found in zip(labels, predictions, strict=True)])
-
-    return parts
-
-
-def _gained(relevances: Sequence[float]) -> float:
-    return float(sum(value / np.log2(place + 2) for place, value in enumerate(relevances[:_AT])))
-
-
-def _ndcg(relevant: dict[int, float], found: Sequence[int]) -> float:
-    """Discounted gain of the first ten over that of the best order (Järvelin and Kekäläinen, 2002), as trec_eval."""
-    best = _gained(sorted((value for value in relevant.values() if value > 0), reverse=True))
-    return _gained([max(0.0, relevant.get(one, 0.0)) for one in found]) / best if best else 0.0
-
-
-def _reciprocal(relevant: dict[int, float], found: Sequence[int]) -> float:
-    """One over the place of the first relevant of the first ten."""
-    return next((1 / place for place, one in enumerate(found[:_AT], 1) if relevant.get(one, 0.0) > 0), 0.0)
-
-
-def _precise(relevant: dict[int, float], found: Sequence[int]) -> float:
-    """Mean of the precisions at the places of the relevant documents that were found."""
-    wanted = sum(value > 0 for value in relevant.values())
-    right = [place for place, one in enumerate(found, 1) if relevant.get(one, 0.0) > 0]
-    return sum(number / place for number, place in enumerate(right, 1)) / wanted if wanted else 0.0
-
-
 METRICS: dict[str, Sums | Correlation] = {
-    "accuracy": Sums(_accurate, _mean),
-    "f1": Sums(_both_true_guessed, _f1),
-    "macro_f1": Sums(_by_class, _macro_f1),
-    "matthews": Sums(_by_class, _matthews),
-    "span_f1": Sums(_spans, _f1),
-    "span_precision": Sums(_spans, _precision),
-    "span_recall": Sums(_spans, _mean),
-    "ndcg_10": Sums(_ranked(_ndcg), _mean),
-    "mrr_10": Sums(_ranked(_reciprocal), _mean),
-    "map": Sums(_ranked(_precise), _mean),
-    "answer_f1": Sums(overlap, _mean),
-    "exact_match": Sums(exact, _mean),
+    "accuracy": Sums(sums.accurate, sums.mean),
+    "f1": Sums(sums.both_true_guessed, sums.f1),
+    "macro_f1": Sums(sums.by_class, sums.macro_f1),
+    "matthews": Sums(sums.by_class, sums.matthews),
+    "span_f1": Sums(sums.spans, sums.f1),
+    "span_precision": Sums(sums.spans, sums.precision),
+    "span_recall": Sums(sums.spans, sums.mean),
+    "ndcg_10": Sums(sums.ranked(sums.ndcg), sums.mean),
+    "mrr_10": Sums(sums.ranked(sums.reciprocal), sums.mean),
+    "map": Sums(sums.ranked(sums.precise), sums.mean),
+    "answer_f1": Sums(overlap, sums.mean),
+    "exact_match": Sums(exact, sums.mean),
     "pearson": Correlation(stats.pearsonr),
     "spearman": Correlation(stats.spearmanr),
 }
@@ -228,9 +124,9 @@ def _drawn(metric: str, labels: Array, predictions: Sequence[Array]) -> Array:
     if isinstance(of, Sums):
         parts = [of.parts(labels, one) for one in predictions]
         kinds, counts = np.unique(np.concatenate(parts, axis=1), axis=0, return_counts=True)
-        sums = np.stack([rng.multinomial(n, counts / n) @ kinds for _ in range(_RESAMPLES)])
+        added = np.stack([rng.multinomial(n, counts / n) @ kinds for _ in range(_RESAMPLES)])
         ends = np.cumsum([one.shape[1] for one in parts])[:-1]
-        return np.stack([of.value(own) for own in np.split(sums, ends, axis=1)])
+        return np.stack([of.value(own) for own in np.split(added, ends, axis=1)])
 
     def scores(drawn: Array) -> Array:
         return np.array([of(labels[drawn], one[drawn]) for one in predictions])
