@@ -1,6 +1,7 @@
 """The one small configuration of whole commands, whose fine-tune every test folder has from the beginning."""
 
 from pathlib import Path
+from typing import Any
 
 TASK = ["experiment=smoke", "task.synthetic.train=64", "task.synthetic.dev=32"]  # what verbs have that train nothing
 SMALL = [*TASK, "model.config.num_hidden_layers=2"]
@@ -10,3 +11,12 @@ QUICK = ["bench.rounds=3", "bench.examples=32", "bench.paddings=[sorted]", "benc
 def newest(verb: str, folder: Path = Path()) -> Path:
     """The latest run directory of a verb."""
     return max((folder / "outputs" / verb).glob("*/*"))
+
+
+def run_card(model: Path, monkeypatch: Any) -> dict[str, Any]:
+    """The names that the code of a model directory's README.md leaves, once it has run there."""
+    found: dict[str, Any] = {}
+    with monkeypatch.context() as patched:
+        patched.chdir(model)
+        exec(Path("README.md").read_text().split("```python\n")[1].split("```")[0], found)
+    return found

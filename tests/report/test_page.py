@@ -140,6 +140,24 @@ def test_the_card_of_a_model_says_how_good_and_how_fast(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "library", "is_for"),
+    [
+        ("classification", "transformers", "text-classification"),
+        ("token_classification", "transformers", "token-classification"),
+        ("question_answering", "transformers", "question-answering"),
+        ("embedding", "sentence-transformers", "feature-extraction"),
+        ("ranking", "sentence-transformers", "text-ranking"),
+    ],
+)
+def test_the_card_says_what_the_hub_finds_a_model_by(kind, library, is_for, tmp_path):
+    write_model_card(run := make_run(tmp_path / "a", task={"name": "a", "kind": kind}))
+    about = yaml.safe_load((run / "model" / "README.md").read_text().split("---\n")[1])
+    assert (about["library_name"], about["pipeline_tag"]) == (library, is_for)
+    assert about["model-index"][0]["results"][0]["task"]["type"] == is_for
+    assert ("sentence-similarity" in about["tags"]) == (kind == "embedding")
+
+
 def test_the_card_says_which_plain_model_the_loss_is_against(tmp_path):
     run = make_run(tmp_path / "a")
     lost = {"drop": 0.01, "baseline": 0.91, "drop_low": 0.0, "drop_high": 0.02}

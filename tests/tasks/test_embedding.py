@@ -13,7 +13,7 @@ from custom import task
 from hosts import described
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Normalize, Pooling, Transformer
-from small import QUICK, newest
+from small import QUICK, newest, run_card
 from transformers import BertConfig, BertModel
 
 from powerbert_cli import PowerBertForEmbedding, load_shortened
@@ -198,7 +198,7 @@ def test_a_folder_of_beir_that_breaks_a_rule(file, text, why, tmp_path):
 KIND = ["task=custom", "task.kind=embedding", "runtime.log_seconds=60"]
 
 
-def test_whole_commands(here, capfd):
+def test_whole_commands(here, monkeypatch, capfd):
     """Shortened by its own vectors, on texts without labels; measured on pairs and on a search, timed, answered."""
     folder = embedder(here)
     Path("data").mkdir()
@@ -222,6 +222,7 @@ def test_whole_commands(here, capfd):
     Path("in.txt").write_text("sun and rain\nfog\n")
     assert dispatch(["predict", model, "input=in.txt", "output=out.parquet"]) == 0
     vectors = np.stack(pd.read_parquet("out.parquet")["embedding"])
+    assert run_card(run / "model", monkeypatch)["vectors"].shape == (2, 32)
     expected = load_embedder(run / "model").encode(["sun and rain", "fog"])
     assert np.allclose(vectors, expected, atol=1e-5)
     assert dispatch(["predict", model, "input=in.txt", "output=out.npy"]) == 0

@@ -10,7 +10,7 @@ import torch
 from custom import task
 from datasets import Dataset
 from hosts import described, make_host
-from small import QUICK, newest
+from small import QUICK, newest, run_card
 from transformers import AutoModelForQuestionAnswering
 
 from powerbert_cli.cli import dispatch
@@ -442,7 +442,7 @@ def stories(here):
     return here
 
 
-def test_from_rows_to_answers(stories, capfd):
+def test_from_rows_to_answers(stories, monkeypatch, capfd):
     own = ["task=squad_v2", "task.data_dir=data", "task.stride=6", *TINY]
     how = ["retention.lengths=[20,9]", "retrain.distill=0.5", "predict_test=true", "protect_first=true"]
     assert dispatch(["retrain", *own, *how, "compress.heads=0.75", "compress.score=taylor"]) == 0
@@ -452,6 +452,7 @@ def test_from_rows_to_answers(stories, capfd):
     assert isinstance(json.loads((run / "retention.json").read_text())["protected_until"], int)
     assert "24 training texts in" in capfd.readouterr().out
     assert json.loads((run / "model/config.json").read_text())["architectures"] == ["BertForQuestionAnswering"]
+    assert isinstance(run_card(run / "model", monkeypatch)["answer"], str)
     answers = pd.read_csv(run / "test_predictions.tsv", sep="\t", keep_default_na=False)
     contexts = [story(i)["context"] for i in range(6)]
     assert all(text in context for text, context in zip(answers["prediction"], contexts, strict=True))

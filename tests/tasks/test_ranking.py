@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from hosts import described, make_host
-from small import QUICK, newest
+from small import QUICK, newest, run_card
 from transformers import AutoModel
 
 from powerbert_cli.cli import dispatch
@@ -54,7 +54,7 @@ def rows(*given):
         ({"query": "a", "documents": "b c"}, "has 'b c' as 'documents'; it must be a list of texts"),
         ({"query": "a", "documents": []}, "has an empty list as 'documents'"),
         ({"documents": ["b"]}, "has no 'query'"),
-        ({"query": "a", "documents": ["b", None]}, "has no 'documents'"),
+        ({"query": "a", "documents": ["b", None]}, "has no 'documents"),
         ({"query": "a", "documents": ["b", ["c"]]}, "of type list; it must be a text"),
     ],
 )
@@ -326,7 +326,7 @@ TINY = [*RANKS, "model=tiny", "model.config.num_hidden_layers=2", "batch_size=8"
 SHORTER = ["searcher=calibrate", "retention.kind=relative", "target.flops=0.6"]
 
 
-def test_whole_commands(data, capfd):
+def test_whole_commands(data, monkeypatch, capfd):
     """Trained with relevances; shortened by the scores of the plain model alone; timed, answered, checked."""
     assert dispatch(["finetune", *TINY, "predict_test=true"]) == 0
     run = newest("finetune")
@@ -339,6 +339,7 @@ def test_whole_commands(data, capfd):
     orders = pd.read_csv(run / "test_predictions.tsv", sep="\t")["prediction"]
     assert [sorted(order.split()) for order in orders] == [["0", "1", "2", "3"]] * 4
 
+    assert len(run_card(run / "model", monkeypatch)["ranking"]) == 2
     plain = f"model_dir={run / 'model'}"
     lines = [json.loads(line) for line in Path("train.jsonl").read_text().splitlines()]
     for line in lines:
@@ -347,6 +348,7 @@ def test_whole_commands(data, capfd):
     assert dispatch(["retrain", plain, *SHORTER, "retrain.epochs=1"]) == 0
     run = newest("retrain")
     assert json.loads((run / "model/modules.json").read_text())[0]["type"] == "powerbert_cli.sentence.Reranker"
+    assert len(run_card(run / "model", monkeypatch)["ranking"]) == 2
     model = f"model_dir={run / 'model'}"
     timed = [*QUICK, "bench.examples=8", "bench.engines=[eager]"]
     assert dispatch(["bench", model, *timed, "bench.accuracy=true"]) == 0
@@ -394,6 +396,7 @@ def test_a_folder_in_beirs_form_is_trained_on(folder, here):
     ("line", "why"),
     [
         ({"query": "a", "documents": []}, "train.jsonl: row 1 (line 1) has an empty list as 'documents'"),
+        ({"query": "a", "documents": ["b", None]}, "row 1 (line 1) has no 'documents[1]'"),
         ({"query": "a", "documents": ["b"], "relevance": [1, 2]}, "train.jsonl: row 1 (line 1) has 1 documents and 2"),
         ({"query": "a", "documents": ["b"], "relevance": ["x"]}, "row 1 (line 1) has 'x' in 'relevance', number 1"),
         ({"query": "a", "texts": ["b"]}, "set task.text_columns"),
@@ -411,6 +414,7 @@ def test_what_is_wrong_is_said_with_its_row(line, why, data, capfd):
         (["task.metric=spearman"], "task.metric=spearman is not for task.kind=ranking"),
         (["task.text_columns=[query]"], "must name two columns"),
         (["task.candidates=0"], "task.candidates"),
+        (["research.variant.best_by=ibm"], "set research.variant.best_by=metric"),
         (["task.label_names=[a,b]"], "has no classes; set task.label_names=null"),
     ],
 )

@@ -22,7 +22,7 @@ NAMES = ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
         ),
         ({"tokens": [], "tags": []}, r"row 2 .*has no words in 'tokens'"),
         ({"tokens": ["a", " "], "tags": ["O", "O"]}, "has an empty word in 'tokens', number 2"),
-        ({"tokens": ["a", None], "tags": ["O", "O"]}, "row 2 .*has no 'tokens'"),
+        ({"tokens": ["a", None], "tags": ["O", "O"]}, r"row 2 .*has no 'tokens\[1\]'"),
         ({"tokens": {"a": 1}, "tags": ["O"]}, "must be a list of words"),
         ({"tokens": ["a"], "tags": 3}, "has 3 as 'tags'; it must be a list of tags"),
         ({"tokens": ["a"], "tags": ["B-ORG"]}, "has label 'B-ORG'; it must be 0 to 4 or one of O, B-LOC"),

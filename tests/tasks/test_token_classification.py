@@ -11,7 +11,7 @@ import pytest
 import torch
 from hosts import make_host
 from seqeval import metrics as seqeval
-from small import QUICK, newest
+from small import QUICK, newest, run_card
 from trainings import plan
 from transformers import AutoModelForTokenClassification
 
@@ -199,7 +199,7 @@ TAGS = ["task=custom", "task.kind=token_classification", "task.data_dir=.", "tas
 TINY = [*TAGS, "model=tiny", "model.config.num_hidden_layers=2", "batch_size=8", "lr=1e-3", "epochs=4"]
 
 
-def test_whole_commands(data, capfd):
+def test_whole_commands(data, monkeypatch, capfd):
     """Searched, compressed, re-trained with a teacher, timed, answered; each row and word has its answer."""
     how = ["searcher=calibrate", "retention.kind=relative", "target.flops=0.55", "retrain.distill=0.5"]
     assert dispatch(["sweep", *TINY, *how, "grid=none", "compress.ffn=0.5", "compress.score=taylor", *QUICK]) == 0
@@ -209,6 +209,7 @@ def test_whole_commands(data, capfd):
     assert json.loads((run / "result.json").read_text())["metric"] == "span_f1"
     assert list(pd.read_csv(run / "classes.csv")["class"]) == ["LOC", "PER"]
     config = json.loads((run / "model/config.json").read_text())
+    assert isinstance(run_card(run / "model", monkeypatch)["tags"], list)
     assert config["architectures"] == ["BertForTokenClassification"] and config["id2label"]["0"] == "O"
     capfd.readouterr()
     model = f"model_dir={run / 'model'}"
@@ -231,6 +232,7 @@ def test_a_test_split_is_measured_and_answered(data):
     lengths = [len(json.loads(line)["tokens"]) for line in Path("test.jsonl").read_text().splitlines()]
     assert [len(answer.split()) for answer in answers] == lengths
     assert dispatch(["check", *TINY, "check.steps=2"]) == 0
+    assert json.loads((newest("check") / "check.json").read_text())["cut"] == 0
 
 
 @pytest.mark.parametrize(
@@ -238,8 +240,11 @@ def test_a_test_split_is_measured_and_answered(data):
     [
         (["task.metric=f1"], "task.metric=f1 is not for task.kind=token_classification"),
         (["task.text_columns=[tokens,tags]"], "must name one column"),
+        (["task.data_dir=odd"], "most tags mark spans, as B-PER does, and 'B-' not"),
         (["task.label_names=[NN,VB]", "task.metric=span_f1"], "are no tags of spans such as O, B-PER"),
         (["training.class_weights=balanced"], "training.class_weights"),
+        (["research.variant.best_by=ibm"], "set research.variant.best_by=metric"),
+        (["strategy=merge"], "set strategy=attention"),
         (
             ["model_dir=plain"],
             "architecture is BertForSequenceClassification, task.kind=token_classification needs one",
@@ -247,9 +252,15 @@ def test_a_test_split_is_measured_and_answered(data):
     ],
 )
 def test_what_does_not_go_together_is_said(given, why, data, capfd):
+    if given == ["task.data_dir=odd"]:
+        Path("odd").mkdir()
+        rows = [{"tokens": ["anna", "in", "york"], "tags": ["B-PER", "O", tag]} for tag in ("B-LOC", "I-PER", "B-")]
+        for name in ("train", "dev"):
+            Path(f"odd/{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     if given == ["model_dir=plain"]:
         host = make_host()
         host.save_pretrained("plain")
         TOKENIZER.save_pretrained("plain")
-    assert dispatch(["finetune" if "model_dir=plain" not in given else "bench", *TAGS, *given]) != 0
+    verb = {"model_dir=plain": "bench", "strategy=merge": "search"}.get(given[0], "finetune")
+    assert dispatch([verb, *TAGS, *given]) != 0
     assert why in capfd.readouterr().err

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
+from small import run_card
 
 from powerbert_cli import api
 from powerbert_cli.cli import dispatch
@@ -356,10 +357,7 @@ def test_other_folders_are_called_what_they_are(trained, here, capfd):
 
 @pytest.mark.parametrize("kind", ["plain", "short"])
 def test_the_code_of_a_model_card_loads_the_model(trained, kind, monkeypatch):
-    monkeypatch.chdir(trained / kind / "model")
-    code = Path("README.md").read_text().split("```python\n")[1].split("```")[0]
-    found: dict[str, object] = {}
-    exec(code, found)
+    found = run_card(trained / kind / "model", monkeypatch)
     assert found["model"](**found["tokenizer"]("a b c", return_tensors="pt")).logits.shape == (1, 2)
 
 

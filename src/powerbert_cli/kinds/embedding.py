@@ -23,6 +23,8 @@ class Embedding(Kind):
     NAME = "embedding"
     ABOUT = "a vector"
     HEAD = "ForEmbedding"
+    PIPELINE = "feature-extraction"
+    LIBRARY = "sentence-transformers"
     METRICS = ("spearman", "pearson", *RANKED)
     NAMED = False
     VALUES = True
@@ -37,6 +39,10 @@ class Embedding(Kind):
     def ranks(self) -> bool:
         """Whether documents are ranked for queries; else pairs have a number each."""
         return self.metric in RANKED
+
+    @property
+    def of_authors_code(self) -> bool:
+        return not self.ranks
 
     def features(self, texts: Sequence[str]) -> Row:
         own = super().features(texts)

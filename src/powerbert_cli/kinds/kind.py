@@ -26,6 +26,7 @@ class Kind:
         NAME: task.kind. ABOUT: what is predicted, for help.
         HEAD: transformers' name of the architecture, without the family.
         PROBLEM: transformers' problem_type, which says the loss; None where the head has one loss only.
+        PIPELINE: what the hub calls it. LIBRARY: that the hub loads such models with.
         METRICS: that it is measured by, the usual one first.
         TEXTS: how many text columns there may be.
         KNOWN: names that they go by, the first that is there before the next.
@@ -41,6 +42,7 @@ class Kind:
         LIKE: other problem types of models whose outputs mean the same.
         CANDIDATES: a row is a query with documents. INPUTS: that a row is taken to become, where memory is counted.
         WINDOWS: texts longer than ℓ become several inputs.
+        MERGES: its head does without single word-vectors, so that they may be put together (strategy=merge).
         MAY_REFUSE: no answer may be right, by task.no_answer.
         OPTIONS: further settings of a task that some kinds read; they are its attributes.
     """
@@ -49,6 +51,8 @@ class Kind:
     ABOUT: ClassVar[str]
     HEAD: ClassVar[str] = "ForSequenceClassification"
     PROBLEM: ClassVar[str | None] = None
+    PIPELINE: ClassVar[str] = "text-classification"
+    LIBRARY: ClassVar[str] = "transformers"
     METRICS: ClassVar[tuple[str, ...]]
     TEXTS: ClassVar[tuple[int, ...]] = (1, 2)
     KNOWN: ClassVar[tuple[list[str], ...]] = (
@@ -63,6 +67,7 @@ class Kind:
     BY_CLASS: ClassVar[bool] = False
     LABEL: ClassVar[Any] = "int64"
     WINDOWS: ClassVar[bool] = False
+    MERGES: ClassVar[bool] = True
     TAUGHT: ClassVar[bool] = False
     MAY_BE_TAUGHT: ClassVar[bool] = False
     LIKE: ClassVar[tuple[str, ...]] = ()
@@ -128,10 +133,20 @@ class Kind:
         """The same names in the order in which task.label_names=auto has them."""
         return sorted(names)
 
+    @classmethod
+    def odd(cls, names: Sequence[str]) -> str | None:
+        """What makes names that were read from rows look like a mistake, with the way out; None if nothing does."""
+        return None
+
     @property
     def decides(self) -> str:
         """What beside rows, ℓ and metric decides how good a model is."""
         return self.NAME
+
+    @property
+    def of_authors_code(self) -> bool:
+        """Whether each row has a class or a number, by which the authors' code chooses: accuracy, or Pearson."""
+        return not (self.WINDOWS or self.CANDIDATES)
 
     # model
 

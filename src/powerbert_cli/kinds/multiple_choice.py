@@ -13,6 +13,7 @@ class MultipleChoice(Classification):
     NAME = "multiple_choice"
     ABOUT = "the right one of several choices"
     HEAD = "ForMultipleChoice"
+    PIPELINE = "multiple-choice"
     PROBLEM: ClassVar[str | None] = None  # transformers' multiple-choice models know one loss only
     CHOOSES = True
     NAMES_FROM_ROWS = False

@@ -27,12 +27,14 @@ class QuestionAnswering(Kind):
     NAME = "question_answering"
     ABOUT = "the part of a text that answers a question"
     HEAD = "ForQuestionAnswering"
+    PIPELINE = "question-answering"
     METRICS = ("answer_f1", "exact_match")
     TEXTS = (2,)
     KNOWN = (["question", "context"],)
     NAMED = False
     LABEL: ClassVar[Any] = {"text": ["string"], "answer_start": ["int64"]}
     WINDOWS = True
+    MERGES = False
     MAY_REFUSE = True
 
     @property

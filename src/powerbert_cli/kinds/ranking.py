@@ -22,6 +22,8 @@ class Ranking(Kind):
 
     NAME = "ranking"
     ABOUT = "the order of documents for a query"
+    PIPELINE = "text-ranking"
+    LIBRARY = "sentence-transformers"
     PROBLEM = "multi_label_classification"  # of one label: the loss that CrossEncoder trains by
     LIKE = ("regression",)
     METRICS = ("ndcg_10", "mrr_10", "map")
@@ -60,7 +62,8 @@ class Ranking(Kind):
             raise RowError(f"has {shown(found)} as '{column}'; it must be a list of texts")
         if not found:
             raise RowError(f"has an empty list as '{column}'; give at least one document")
-        return {"query": text_of(row.get(query), query), "documents": [text_of(one, column) for one in found]}
+        documents = [text_of(one, f"{column}[{place}]") for place, one in enumerate(found)]
+        return {"query": text_of(row.get(query), query), "documents": documents}
 
     def label_reader(self, columns: Sequence[str], in_file: Sequence[str] | None) -> Callable[[Row, Row], Any]:
         """Relevances of the candidates, and after them those of documents that are not among them."""

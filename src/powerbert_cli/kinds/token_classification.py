@@ -26,6 +26,7 @@ class TokenClassification(Kind):
     NAME = "token_classification"
     ABOUT = "a tag for each word"
     HEAD = "ForTokenClassification"
+    PIPELINE = "token-classification"
     METRICS = (*_SPANS, "accuracy")
     TEXTS = (1,)
     KNOWN = (["tokens"], ["words"], ["sentence"], ["text"])
@@ -33,6 +34,7 @@ class TokenClassification(Kind):
     STAND_INS = (OUTSIDE, "B-0")
     LABEL: ClassVar[Any] = ("int64",)
     WINDOWS = True
+    MERGES = False
     BY_CLASS = True
 
     @classmethod
@@ -52,6 +54,16 @@ class TokenClassification(Kind):
     @classmethod
     def ordered(cls, names: Sequence[str]) -> list[str]:
         return in_order(names)
+
+    @classmethod
+    def odd(cls, names: Sequence[str]) -> str | None:
+        others = [name for name in names if name != OUTSIDE and not mark_spans([name])]
+        if not others or len(others) > len(names) / 2:
+            return None
+        return (
+            f"most tags mark spans, as B-PER does, and {', '.join(map(repr, others[:3]))} not; mend them, or name all "
+            "tags in task.label_names and set task.metric=accuracy"
+        )
 
     @classmethod
     def labels_in(cls, value: Any) -> Iterable[Any]:
@@ -79,7 +91,7 @@ class TokenClassification(Kind):
             raise RowError(f"has {shown(row.get(column))} as '{column}'; it must be a list of words, or a text of them")
         if not words:
             raise RowError(f"has no words in '{column}'")
-        found = [text_of(word, column) for word in words]
+        found = [text_of(word, f"{column}[{place}]") for place, word in enumerate(words)]
         empty = next((number for number, word in enumerate(found, 1) if not word.strip()), None)
         if empty is not None:
             raise RowError(f"has an empty word in '{column}', number {empty}; take it out, with its tag")

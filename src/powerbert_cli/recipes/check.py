@@ -38,7 +38,8 @@ def check(job: Run[Any]) -> dict[str, Any]:
 
     Returns:
         splits: of each its rows, labels, empty and repeated texts; overlap: dev rows whose text stands in train too;
-        lengths, seq_len and cut: word-pieces of training rows, their percentiles, ℓ and the share that it cuts;
+        lengths, seq_len and cut: word-pieces of training rows, their percentiles, ℓ and the share that it cuts (none
+        where texts become windows);
         search: how far a retention parameter can fall; pays: see `recipes.pays.pays`; seconds: of a step, and of each
         stage on this machine, with their 95% intervals in `ranges`; load: the load average while steps were timed,
         cores and threads.
@@ -57,7 +58,7 @@ def check(job: Run[Any]) -> dict[str, Any]:
         "lengths": {str(p): int(np.percentile(lengths, p, method="higher")) for p in PERCENTILES},
         "seq_len": settings.seq_len,
         "by_the_papers_rule": nearest_seq_len(lengths),
-        "cut": float(np.mean(lengths > settings.seq_len)),
+        "cut": 0.0 if settings.task.of_kind.WINDOWS else float(np.mean(lengths > settings.seq_len)),
         "search": _search(job),
         "device": job.context.device,
         "pays": pays(job, host, seconds["dev_row"]),

@@ -5,11 +5,27 @@ from typing import Any
 
 import yaml
 
-from ..kinds import KINDS
+from ..kinds import KINDS, Kind
 from ..store.artifacts import write_text
 from .facts import facts
 from .tables import with_interval
 from .words import ON_A_GPU
+
+_TAGS = {  # that the hub finds such models by, beside what they are for
+    "embedding": ("sentence-transformers", "sentence-similarity"),
+    "ranking": ("sentence-transformers", "cross-encoder", "reranker"),
+}
+_LOADED = {  # by sentence-transformers: its class, who loads a shortened model, and a use
+    "embedding": ("SentenceTransformer", "load_embedder", 'vectors = model.encode(["A text.", "Another one."])'),
+    "ranking": ("CrossEncoder", "load_reranker", 'ranking = model.rank("a query", ["A document.", "Another one."])'),
+}
+_USES = {
+    "token_classification": """tag = pipeline("token-classification", model=model, tokenizer=tokenizer)
+tags = tag("Words with spaces between .")""",
+    "question_answering": """inputs = tokenizer("A question?", "A text.", truncation="only_second", return_tensors="pt")
+start, end = (int(logits.argmax()) for logits in model(**inputs)[:2])
+answer = tokenizer.decode(inputs["input_ids"][0, start : end + 1], skip_special_tokens=True)""",
+}
 
 
 def write_model_card(run_dir: Path) -> None:
@@ -27,8 +43,7 @@ def model_card(run: dict[str, Any]) -> str:
     base = settings.get("model.name_or_path", "null")
     base = "a model with random weights" if base == "null" else base
     shortened = bool(run["retention"]) or run["thresholds"]
-    head = KINDS[settings.get("task.kind", "classification")].HEAD
-    package, name = ("powerbert_cli", f"PowerBert{head}") if shortened else ("transformers", f"AutoModel{head}")
+    kind = KINDS[settings.get("task.kind", "classification")]
     what = "It drops word-vectors from layer to layer (PoWER-BERT); needs the package powerbert."
     beyond = f"\n{ON_A_GPU}\n" if shortened else ""
     if not shortened:
@@ -36,7 +51,7 @@ def model_card(run: dict[str, Any]) -> str:
     rows = _rows(run, base, task)
     table = "\n".join(f"| {head} | {_cell(value)} |" for head, value in rows.items())
     return f"""---
-{yaml.safe_dump(_front_matter(base, task, metrics), sort_keys=False, allow_unicode=True).strip()}
+{yaml.safe_dump(_front_matter(base, task, kind, metrics), sort_keys=False, allow_unicode=True).strip()}
 ---
 
 # {task}, {"shortened" if shortened else "plain"}
@@ -48,15 +63,31 @@ def model_card(run: dict[str, Any]) -> str:
 {table}
 
 ```python
-from {package} import {name}
-from transformers import AutoTokenizer
-
-model = {name}.from_pretrained(".")
-tokenizer = AutoTokenizer.from_pretrained(".")
+{_code(kind, shortened, settings.get("seq_len", "512"))}
 ```
 
 Cut inputs to {settings.get("seq_len", "?")} word-pieces, as in training. Sort them by length before you batch them.
 {beyond}"""
+
+
+def _code(kind: type[Kind], shortened: bool, seq_len: str) -> str:
+    """Loads the model, and uses it where that differs from kind to kind."""
+    if kind.NAME in _LOADED:
+        whole, loads, use = _LOADED[kind.NAME]
+        package, name = ("powerbert_cli.sentence", loads) if shortened else ("sentence_transformers", whole)
+        return f'from {package} import {name}\n\nmodel = {name}(".")\n{use}'
+    package, name = (
+        ("powerbert_cli", f"PowerBert{kind.HEAD}") if shortened else ("transformers", f"AutoModel{kind.HEAD}")
+    )
+    use = _USES.get(kind.NAME, "")
+    tools = "AutoTokenizer, pipeline" if "pipeline(" in use else "AutoTokenizer"
+    at_most = f", model_max_length={seq_len}" if use else ""
+    return f"""from {package} import {name}
+from transformers import {tools}
+
+model = {name}.from_pretrained(".")
+tokenizer = AutoTokenizer.from_pretrained("."{at_most})
+{use}""".rstrip()
 
 
 def _rows(run: dict[str, Any], base: str, task: str) -> dict[str, str]:
@@ -98,18 +129,18 @@ def _rows(run: dict[str, Any], base: str, task: str) -> dict[str, str]:
     return rows
 
 
-def _front_matter(base: str, task: str, metrics: dict[str, Any]) -> dict[str, Any]:
+def _front_matter(base: str, task: str, kind: type[Kind], metrics: dict[str, Any]) -> dict[str, Any]:
     """What the hub shows and finds a model by; a folder of this machine is no base model there."""
     matter: dict[str, Any] = {
-        "library_name": "transformers",
-        "pipeline_tag": "text-classification",
-        "tags": ["powerbert"],
+        "library_name": kind.LIBRARY,
+        "pipeline_tag": kind.PIPELINE,
+        "tags": ["powerbert", *_TAGS.get(kind.NAME, ())],
     }
     if base.count("/") <= 1 and " " not in base and not Path(base).exists():
         matter["base_model"] = base
     if metrics:
         result = {
-            "task": {"type": "text-classification"},
+            "task": {"type": kind.PIPELINE},
             "dataset": {"name": task, "type": task, "split": metrics["split"]},
             "metrics": [{"type": metrics["metric"], "value": metrics["value"]}],
         }

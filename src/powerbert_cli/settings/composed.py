@@ -35,6 +35,7 @@ class SearchedSettings(Searching, CompressedSettings):
 
     def verify(self) -> None:
         self.check_stack(self.compress)
+        self.check_merging(self.task)
 
 
 @dataclass(kw_only=True)

@@ -8,6 +8,7 @@ from ..method.names import BY_ATTENTION, KINDS
 from ..method.names import STRATEGIES as ALL
 from .compress import CompressOptions, FlopsTarget
 from .rules import Part, SettingsError, at_least_one, fraction, key, one_of, positive
+from .task import TaskSettings
 from .training import StageSettings
 
 STRATEGIES = tuple(name for name in ALL if name != "none")  # which is retention=full
@@ -249,6 +250,14 @@ class Searching(Part):
     @property
     def share_to_reach(self) -> float | None:
         return self.target.flops if self.keeps_word_vectors else None
+
+    def check_merging(self, task: TaskSettings) -> None:
+        """Raises a SettingsError where word-vectors would be put together whose states are all asked for."""
+        if self.strategy == "merge" and not self.keeps_word_vectors and not task.of_kind.MERGES:
+            raise SettingsError(
+                f"strategy=merge puts dropped word-vectors into others, task.kind={task.kind} reads each by itself; "
+                "set strategy=attention"
+            )
 
     def check_stack(self, compress: CompressOptions) -> None:
         """Raises a SettingsError where the target is meant for what is removed, and word-vectors would reach it."""

@@ -93,6 +93,11 @@ class Training(Part):
                 f"training.class_weights={self.training.class_weights} is for task.kind=classification, not "
                 f"{task.kind}; leave it out"
             )
+        if self.variant.best_by == "ibm" and not task.of_kind.of_authors_code:
+            raise SettingsError(
+                f"research.variant.best_by=ibm compares a class or a number of each row; task.kind={task.kind} with "
+                f"task.metric={task.metric} has none; set research.variant.best_by=metric"
+            )
         if batch_size % (self.training.accumulation * processes.count()):
             together = f" times {processes.count()} processes" if processes.count() > 1 else ""
             raise SettingsError(

@@ -89,6 +89,8 @@ def _in_rows(task: TaskSettings, source: Source) -> list[str]:
         if len(found) > _MOST:
             break
     _check_classes(list(found), count, source, task)
+    if odd := kind.odd(list(found)):
+        raise DataError(f"{source.name}: column '{task.label_column}': {odd}")
     numbers = [number_of(name) for name in found]
     if all(number is not None for number in numbers):
         return sorted(found, key=lambda name: (number_of(name) or 0.0, name))
