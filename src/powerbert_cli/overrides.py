@@ -209,8 +209,24 @@ def _of_model(value: str, given: dict[str, str], conf: Path) -> list[str]:
             implied = []  # it is told apart
         implied = ["task=custom", *implied, "seq_len=auto"]
     else:
+        _check_kind(value, str(found.task.get("kind")), given.get("task.kind"))
         implied = [*_as_overrides(found.task, conf), f"seq_len={found.seq_len}"]
     return implied[:-1] if {"seq_len", "experiment"} & set(given) else implied
+
+
+def _check_kind(model: str, own: str, wanted: str | None) -> None:
+    """
+    Raises:
+        PowerbertError: a model is asked for a kind of task that its head does not answer.
+    """
+    from .kinds import KINDS
+
+    heads = [KINDS[kind].HEAD for kind in (own, wanted) if kind in KINDS]
+    if len(set(heads)) > 1:
+        raise PowerbertError(
+            f"model_dir={model}: is for task.kind={own}, not task.kind={wanted}; give a model of that kind, or leave "
+            "task.kind out"
+        )
 
 
 def _kind_of(folder: Path) -> list[str]:

@@ -225,9 +225,12 @@ def test_whole_commands(data, monkeypatch, capfd):
     assert {word["word"] for word in answers[0]["words"]} == {"anna", "in", "the", "old", "york"}
 
 
-def test_a_test_split_is_measured_and_answered(data):
+def test_a_test_split_is_measured_and_answered(data, capfd):
     assert dispatch(["finetune", *TINY, "predict_test=true"]) == 0
     run = newest("finetune")
+    asked = ["bench", f"model_dir={run / 'model'}", "task.kind=question_answering"]
+    assert dispatch(asked) == 2
+    assert "is for task.kind=token_classification, not task.kind=question_answering" in capfd.readouterr().err
     answers = pd.read_csv(run / "test_predictions.tsv", sep="\t")["prediction"]
     lengths = [len(json.loads(line)["tokens"]) for line in Path("test.jsonl").read_text().splitlines()]
     assert [len(answer.split()) for answer in answers] == lengths
