@@ -19,6 +19,7 @@ from powerbert_cli.bench.engines import runner
 from powerbert_cli.bench.place import Place, Unavailable
 from powerbert_cli.encoder.families import layers_of
 from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.kinds import Kind
 from powerbert_cli.method.elimination import plain
 from powerbert_cli.models.kinds import load_shortened
 from powerbert_cli.models.model_dir import RETENTION, load_plain
@@ -30,7 +31,7 @@ from powerbert_cli.settings import TaskSettings
 from powerbert_cli.store.environment import cpu_flags
 from powerbert_cli.store.task_file import read_task
 from powerbert_cli.tasks.batches import answers, choose_rows, make_batches
-from powerbert_cli.tasks.metrics import METRICS, predictions_of
+from powerbert_cli.tasks.metrics import METRICS
 from powerbert_cli.tasks.sources import load_task
 from powerbert_cli.tasks.tokenizing import tokenize
 
@@ -72,27 +73,23 @@ def main(folder: Path) -> None:
     else:
         host = load_plain(folder)
         model = ShortenedModel(host, plain(task.seq_len, layers_of(host.config))).eval()
-    settings = TaskSettings(**{"data_dir": None, **task.task})
+    settings = TaskSettings(**{"data_dir": None, **Kind.OPTIONS, **task.task})
+    kind = settings.of_kind
     data, tokenizer = load_task(settings), own_tokenizer(str(folder), "")
     pad = DataCollatorWithPadding(tokenizer, padding="max_length", max_length=task.seq_len)
     few = data.train.rows.select(choose_rows(len(data.train), COUNT, 1, 0))
-    labels = np.asarray(data.dev.rows["label"])
-    train, dev = (tokenize(rows.remove_columns("label"), tokenizer, task.seq_len) for rows in (few, data.dev.rows))
-    train = train.remove_columns("length")
+    train, dev = (tokenize(rows, kind, tokenizer, task.seq_len) for rows in (few, data.dev.rows))
     inputs = make_batches(list(train), "longest", 1, pad, "cpu", task.seq_len)
 
     def said(run: Any) -> np.ndarray:
         return answers(run, dev, pad, 32, seq_len=task.seq_len).logits
 
-    exact = said(model)
+    exact, labels = said(model), kind.labels(dev)
 
     def row(name: str, logits: np.ndarray) -> None:
-        found, wanted = (predictions_of(one, settings.kind) for one in (logits, exact))
+        found, wanted = (kind.predictions(one, dev) for one in (logits, exact))
         value = METRICS[settings.metric](labels, found)
-        if settings.kind == "regression":
-            differ = f"r {np.corrcoef(found, wanted)[0, 1]:.5f}"
-        else:
-            differ = f"{np.mean(found != wanted):.2%}"
+        differ = f"r {np.corrcoef(found, wanted)[0, 1]:.5f}" if kind.VALUES else f"{np.mean(found != wanted):.2%}"
         error = float(np.sqrt(np.mean((logits - exact) ** 2)) / exact.std())
         print(f"| {folder.parent.name} | {name} | {value:.4f} | {differ} | {error:.3f} |", flush=True)
 

@@ -18,6 +18,7 @@ from powerbert_cli.bench.contenders import batch_cost
 from powerbert_cli.cli import conf_dir
 from powerbert_cli.encoder.families import layers_of
 from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.kinds.classification import Classification
 from powerbert_cli.method.elimination import Elimination, plain
 from powerbert_cli.method.retention import Fractions
 from powerbert_cli.models.tokenizers import own_tokenizer
@@ -43,6 +44,9 @@ PARTS = ("products", "attend", "add_norm", "activate", "rest")
 RUNS = 7
 
 
+KIND = Classification(None, "accuracy")  # what is measured asks no labels
+
+
 def main(name: str, data: Path) -> None:
     tokenizer = own_tokenizer(name, "")
     host = AutoModelForSequenceClassification.from_pretrained(name).eval()
@@ -57,7 +61,7 @@ def main(name: str, data: Path) -> None:
     print("| --- " * (len(PARTS) + 6) + "|")
     for task, (folder, size, seq_len, fractions) in TASKS.items():
         rows = rows_of(task.lower(), data / folder)
-        tokens = list(tokenize(rows.select(range(size)).remove_columns("label"), tokenizer, seq_len))
+        tokens = list(tokenize(rows.select(range(size)), KIND, tokenizer, seq_len))
         tokens = [{k: v for k, v in row.items() if k != "length"} for row in tokens]
         pad = DataCollatorWithPadding(tokenizer, padding="max_length", max_length=seq_len)
         batch = make_batches(tokens[:size], "longest", size, pad, "cpu", seq_len)[0]
