@@ -3,6 +3,7 @@
 Everything else asks the kind: `TaskSettings.of_kind` is the one of a task.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ Array = np.ndarray
 Row = dict[str, Any]
 
 
-class Kind:
+class Kind(ABC):
     """What the tasks of a kind have in common; this much holds of texts that one label belongs to.
 
     Args:
@@ -187,6 +188,7 @@ class Kind:
         """Type of the column of labels of rows in one form."""
         return self.LABEL
 
+    @abstractmethod
     def label_reader(self, columns: Sequence[str], in_file: Sequence[str] | None) -> Callable[[Row, Row], Any]:
         """(row of a file, its inputs) → label.
 
@@ -197,7 +199,6 @@ class Kind:
         Raises:
             LabelError: the file's names are others than the task's; by what is returned: a value is no label.
         """
-        raise NotImplementedError
 
     def undefined(self, labels: Array) -> str | None:
         """Why the metric means nothing on a split's labels (n, …), where its kind alone knows; else None."""
