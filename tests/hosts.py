@@ -3,6 +3,9 @@
 import torch
 from transformers import (
     AutoConfig,
+    AutoModelForAudioClassification,
+    AutoModelForCTC,
+    AutoModelForImageClassification,
     AutoModelForMultipleChoice,
     AutoModelForSequenceClassification,
     PreTrainedModel,
@@ -38,12 +41,47 @@ FAMILIES = {
 }
 
 
+# models of pictures (17 or 18 patches and tokens) and of sound
+PATCHED = {**SIZES, "image_size": 16, "patch_size": 4}
+HEARD = {
+    **SIZES,
+    "conv_dim": (16, 16),
+    "conv_stride": (5, 4),
+    "conv_kernel": (10, 8),
+    "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 4,
+    "feat_extract_norm": "layer",
+    "classifier_proj_size": 8,
+    "pad_token_id": 0,
+    "mask_time_prob": 0.0,
+}
+SIGNALS = {
+    "vit": ("vit", PATCHED, AutoModelForImageClassification),
+    "deit": ("deit", {**PATCHED, "architectures": ["DeiTForImageClassification"]}, AutoModelForImageClassification),
+    "wav2vec2": ("wav2vec2", HEARD, AutoModelForAudioClassification),
+    "wav2vec2, norms lead": ("wav2vec2", {**HEARD, "do_stable_layer_norm": True}, AutoModelForAudioClassification),
+    "wav2vec2, letters": ("wav2vec2", {**HEARD, "do_stable_layer_norm": True}, AutoModelForCTC),
+    "hubert, letters": ("hubert", HEARD, AutoModelForCTC),
+}
+
+
+def make_signal_host(name: str, **changes: object) -> PreTrainedModel:
+    """A small model of pictures or of sound."""
+    family, sizes, auto = SIGNALS[name]
+    host = make_host(family, auto=auto, **{**sizes, "max_position_embeddings": None, "problem_type": None, **changes})
+    if family in ("vit", "deit"):
+        with torch.no_grad():
+            torch.nn.init.normal_(host.base_model.embeddings.position_embeddings)
+    return host
+
+
 def make_host(
     family: str = "bert", attention: str = "sdpa", choice: bool = False, auto: type | None = None, **changes: object
 ) -> PreTrainedModel:
     """A small classifier of a family with random weights, or another model that `auto` makes; in evaluation mode."""
     torch.manual_seed(0)
-    options = {"max_position_embeddings": 32, **SMALL, **FAMILIES[family], **changes}
+    options = {"max_position_embeddings": 32, **SMALL, **FAMILIES.get(family, {}), **changes}
     auto = auto or (AutoModelForMultipleChoice if choice else AutoModelForSequenceClassification)
     config = AutoConfig.for_model(family, **options)
     if family == "mpnet":

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from ..encoder.families import sizes_in
 from ..encoder.shortened import ShortenedModel
 from ..tasks.batches import MODEL_INPUTS, Batch
 
@@ -12,7 +13,8 @@ from ..tasks.batches import MODEL_INPUTS, Batch
 @torch.inference_mode()
 def layers_left(model: ShortenedModel, batch: Batch) -> list[list[int]]:
     """How many layers each word-piece of each input left, 0 … L."""
-    reached = torch.zeros(batch["input_ids"].shape, dtype=torch.long)
+    sizes = sizes_in(model.config, batch)
+    reached = torch.zeros(len(sizes), int(sizes.max()), dtype=torch.long)
     for positions in model.kept_positions(**batch):
         kept = positions.cpu().clamp(min=0)
         ones = (positions.cpu() >= 0).long()

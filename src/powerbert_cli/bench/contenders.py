@@ -1,7 +1,6 @@
 """From a shortened model and tokenised rows to contenders."""
 
 import copy
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import nn
 
-from ..encoder.families import layers_of
+from ..encoder.families import layers_of, sizes_in
+from ..encoder.inputs import flat
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import plain
 from ..method.retention import Thresholds
@@ -152,20 +152,17 @@ def prepared(models: dict[str, nn.Module], engine: str, precision: str, device: 
 def batch_cost(batch: Batch, model: nn.Module, engine: str = "eager") -> list[dict[str, Cost]]:
     """Of each layer on a batch, at the length that it is padded to; where rows are packed, each input at its own."""
     shape = shape_of(model.host if isinstance(model, ShortenedModel) else model)
-    ids = batch["input_ids"]
-    n, inputs = ids.shape[-1], math.prod(ids.shape[:-1])
+    real = sizes_in(model.config, batch).tolist()
     packs = engine in PACK_BY_THEMSELVES
     if isinstance(model, ShortenedModel):
         packs = packs or (engine in PACKING_ENGINES and not model.elimination.pad_queries)
-    sizes = (
-        batch["attention_mask"].sum(dim=-1).flatten().tolist() if packs and "attention_mask" in batch else [n] * inputs
-    )
+    sizes = real if packs else [batch["input_ids"].shape[-1] if "input_ids" in batch else max(real)] * len(real)
     if not isinstance(model, ShortenedModel):
         return together([encoder_cost(shape, count, size) for size, count in Counter(sizes).items()])
     if isinstance(model.elimination.retention, Thresholds):
         device = next(model.parameters()).device
-        flat = {name: tensor.flatten(0, -2).to(device) for name, tensor in batch.items()}
-        left = [(positions >= 0).sum(dim=-1).tolist() for positions in model.kept_positions(**flat)]
+        inputs = {name: flat(tensor).to(device) for name, tensor in batch.items()}
+        left = [(positions >= 0).sum(dim=-1).tolist() for positions in model.kept_positions(**inputs)]
         each = list(zip(sizes, zip(*left, strict=True), strict=True))
     else:
         each = [(size, model.elimination.kept(size)) for size in sizes]

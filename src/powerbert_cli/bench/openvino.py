@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..encoder.inputs import main_input
 from ..errors import brings
 from ..settings import ENGINE_PRECISIONS
 from .int8 import static_int8, without_telemetry
@@ -55,7 +56,7 @@ class OpenVinoRunner:
 
     def by_shape(self, **batch: torch.Tensor) -> np.ndarray:
         """Compiles at the first batch of a shape, with that shape as a constant; all of them stay in memory."""
-        arrays, shape = arrays_of(batch, self._config), tuple(batch["input_ids"].shape)
+        arrays, shape = arrays_of(batch, self._config), tuple(main_input(batch).shape)
         if shape not in self._static:
             model = self._core.read_model(str(self._path))
             model.reshape({name: list(shape) for name in arrays})

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..encoder.inputs import main_input
 from ..errors import PowerbertError, brings
 from ..models.onnx_file import export_onnx, input_names
 from ..settings.folders import Exported
@@ -83,6 +84,9 @@ def exported_onnx(name: str, model: nn.Module, folder: Path) -> Path:
 
 def arrays_of(batch: Batch, config: Any) -> dict[str, np.ndarray]:
     """All inputs of the file: those that a batch leaves out have one value only."""
-    ids = batch["input_ids"]
-    missing = {"attention_mask": torch.ones_like, "token_type_ids": torch.zeros_like}
-    return {name: (batch[name] if name in batch else missing[name](ids)).numpy() for name in input_names(config)}
+    given = main_input(batch)
+    missing = {"attention_mask": torch.ones, "token_type_ids": torch.zeros}
+    return {
+        name: (batch[name] if name in batch else missing[name](given.shape, dtype=torch.long)).numpy()
+        for name in input_names(config)
+    }

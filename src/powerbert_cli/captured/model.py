@@ -16,6 +16,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..encoder.arranged import NotArranged
 from ..encoder.families import counted_from
+from ..encoder.family import WORDS
 from ..encoder.inputs import flat, real_mask
 from ..encoder.plan import bounds_of_layers
 from ..encoder.shortened import ShortenedModel
@@ -84,6 +85,8 @@ class CapturedModel:
     def _check(self) -> None:
         if self.model.training:
             raise NotCaptured("it is in training mode; call its eval() first")
+        if self.model.takes != WORDS:
+            raise NotCaptured(f"its passes take word-pieces, the model {self.model.takes}")
         retention, layers = self.model.elimination.retention, self._forward.layers
         if self.seq_len > _LONGEST and any(retention.drops(j, self.seq_len) for j in range(len(layers))):
             raise NotCaptured(f"its inputs have up to {self.seq_len} word-vectors, more than {_LONGEST}")
@@ -109,7 +112,7 @@ class CapturedModel:
         """
         ids = flat(input_ids).cpu()
         mask, types = (None if one is None else flat(one).cpu() for one in (attention_mask, token_type_ids))
-        self.model.check_length(ids)
+        self.model.check_length(ids.shape[1])
         mask = real_mask(None if mask is None else mask.expand(ids.shape))
         logits = self.logits(ids, mask, None if types is None else types.expand(ids.shape))
         return SequenceClassifierOutput(logits=logits.view(input_ids.shape[:2]) if input_ids.dim() == 3 else logits)

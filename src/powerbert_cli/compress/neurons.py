@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..encoder.attention import attend
-from ..encoder.removing import keep_neurons, neurons_of, open_blocks, set_width
+from ..encoder.inputs import flat
+from ..encoder.removing import keep_neurons, open_blocks, set_width
 from ..encoder.rows import keep_all
 from ..encoder.shortened import ShortenedModel
 from ..method import pruning
@@ -45,10 +46,10 @@ class _Stream:
 
     def __init__(self, host: PreTrainedModel, batches: Sequence[Batch], seq_len: int) -> None:
         self.model = ShortenedModel(host, plain(seq_len, len(open_blocks(host)))).eval()
-        flat: list[dict[str, Any]] = [
-            {name: tensor.flatten(0, -2) for name, tensor in batch.items() if name != "labels"} for batch in batches
+        inputs: list[dict[str, Any]] = [
+            {name: flat(tensor) for name, tensor in batch.items() if name != "labels"} for batch in batches
         ]
-        self.rows = [self.model.start(**given) for given in flat]
+        self.rows = [self.model.start(**given) for given in inputs]
         self.blocks = open_blocks(host)
 
     def attended(self, j: int) -> list[Tensor]:
@@ -122,7 +123,7 @@ def _moments(host: PreTrainedModel, batches: Sequence[Batch], seq_len: int) -> l
     for j, block in enumerate(stream.blocks):
         own = pruning.Moments.none(block.up.out_features)
         for vectors in stream.attended(j):
-            own.add(neurons_of(block, vectors))
+            own.add(block.active(vectors))
         stream.advance(j)
         found.append(own)
     return found
@@ -150,8 +151,8 @@ def _tune(host: PreTrainedModel, teacher: PreTrainedModel, batches: Sequence[Bat
         w2 = block.down.weight.T
         gram, cross = torch.zeros(len(w2), len(w2)).to(w2), torch.zeros_like(w2)
         for x, t in zip(ours.read(j, given), theirs.read(j, wanted), strict=True):
-            h = neurons_of(block, x)
-            target = t + other.down(neurons_of(other, t)) - x - block.down.bias
+            h = block.active(x)
+            target = t + other.down(other.active(t)) - x - block.down.bias
             gram += h.T @ h
             cross += h.T @ target
         if tune == "refit":

@@ -8,6 +8,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..encoder.answered import examples_in
+from ..encoder.families import sizes_in
+from ..encoder.inputs import main_input
 from ..encoder.removing import open_blocks
 from ..encoder.shortened import ShortenedModel
 from ..method import pruning
@@ -59,7 +61,8 @@ def by_loss(
     try:
         with torch.enable_grad():
             for batch in batches:
-                sizes = _sizes(batch)
+                # in the order in which the encoder packs inputs: the longest first
+                sizes = sizes_in(host.config, batch).sort(descending=True).values.to(main_input(batch).device)
                 owner[:] = [torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)]
                 output = model(**batch)
                 torch.autograd.grad(output.loss * examples_in(batch["labels"], output.logits), below)
@@ -67,12 +70,3 @@ def by_loss(
         for hook in hooks:
             hook.remove()
     return found
-
-
-def _sizes(batch: Batch) -> Tensor:
-    """Of the inputs, in the order in which the encoder packs them: the longest first."""
-    ids = batch["input_ids"].flatten(0, -2)
-    mask = batch.get("attention_mask")
-    if mask is None:
-        return torch.full((len(ids),), ids.shape[1], device=ids.device)
-    return mask.flatten(0, -2).sum(dim=-1).sort(descending=True).values

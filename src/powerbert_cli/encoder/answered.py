@@ -16,12 +16,13 @@ def logits_of(output: Any) -> Any:
     return getattr(output, "logits", output) if start is None else torch.stack((start, output.end_logits), dim=-1)
 
 
-def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
-    """The loss that transformers' classifiers compute for the same problem type.
+def classification_loss(logits: Tensor, labels: Tensor, config: Any) -> Tensor:
+    """The loss that transformers' classifiers compute for the same problem_type.
 
     Args:
         logits: (B, C). labels: (B,), or (B, C) of a multi-label problem.
     """
+    problem_type = config.problem_type
     if problem_type == "regression":
         return F.mse_loss(logits.squeeze(-1).float(), labels.float())
     if problem_type == "multi_label_classification":
@@ -29,7 +30,7 @@ def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None
     return F.cross_entropy(logits.float(), labels)
 
 
-def tag_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
+def tag_loss(logits: Tensor, labels: Tensor, config: Any) -> Tensor:
     """The mean over the word-pieces with a tag, of which there may be none.
 
     Args:
@@ -39,7 +40,7 @@ def tag_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor
     return total / examples_in(labels, logits).clamp(min=1)
 
 
-def answer_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
+def answer_loss(logits: Tensor, labels: Tensor, config: Any) -> Tensor:
     """The mean over inputs of the losses of start and end; a place beyond the input has no part in it.
 
     Args:
@@ -49,9 +50,39 @@ def answer_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Ten
     return F.cross_entropy(logits.float(), labels.clamp(0, n), ignore_index=n)
 
 
-def no_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
+def no_loss(logits: Tensor, labels: Tensor, config: Any) -> Tensor:
     """Of vectors, which learn from a teacher alone."""
     return logits.sum() * 0.0
+
+
+def ctc_loss(logits: Tensor, labels: Tensor, config: Any) -> Tensor:
+    """Connectionist temporal classification, as transformers' models of speech compute it.
+
+    Frames of padding say blank for certain (`as_blank`), which no alignment pays for: all inputs count as full.
+
+    Args:
+        logits: (B, N, C). labels: (B, M), -100 behind the last.
+    """
+    real = labels >= 0
+    lengths = torch.full((len(logits),), logits.shape[1], dtype=torch.long)
+    return F.ctc_loss(
+        F.log_softmax(logits.float(), dim=-1).transpose(0, 1),
+        labels[real],
+        lengths,
+        real.sum(dim=-1),
+        blank=config.pad_token_id,
+        reduction=config.ctc_loss_reduction,
+        zero_infinity=config.ctc_zero_infinity,
+    )
+
+
+def as_blank(logits: Tensor, mask: Tensor | None, config: Any) -> Tensor:
+    """Logits (B, N, C) of frames, of which those that are padding, by the mask (B, N), say blank and nothing else."""
+    if mask is None:
+        return logits
+    blank = torch.full_like(logits[:1, :1], _NOWHERE)
+    blank[..., config.pad_token_id] = 0
+    return torch.where(mask.bool().unsqueeze(-1), logits, blank)
 
 
 def examples_in(labels: Tensor, logits: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import PowerbertError
-from .block import Block, PostNormBlock
+from .block import Block, PlainBlock, PreNormBlock
 from .families import is_choice_model
 from .linear import is_linear, joined
 from .modern_block import ModernBlock
@@ -96,14 +96,14 @@ def arranged(block: Block, seq_len: int) -> Arranged:
     Raises:
         NotArranged
     """
-    if isinstance(block, PostNormBlock):
-        return _post_norm(block, seq_len)
+    if isinstance(block, PlainBlock):
+        return _plain(block, seq_len)
     if isinstance(block, ModernBlock):
         return _modern(block, seq_len)
     raise NotArranged(f"a block of {type(block).__name__} is none that it knows")
 
 
-def _post_norm(block: PostNormBlock, seq_len: int) -> Arranged:
+def _plain(block: PlainBlock, seq_len: int) -> Arranged:
     _check_linear(block.query, block.key, block.value, block.output, block.up, block.down)
     if not block.heads:
         raise NotArranged("a layer has no heads")
@@ -117,7 +117,7 @@ def _post_norm(block: PostNormBlock, seq_len: int) -> Arranged:
     output, up, down = map(_weights, (block.output, block.up, block.down))
     return Arranged(
         heads=block.heads, size=block.head_size, qkv=joined(block.query, block.key, block.value), output=output, up=up,
-        down=down, leads=False, norm1=_norm(block.norm1), norm2=_norm(block.norm2),
+        down=down, leads=isinstance(block, PreNormBlock), norm1=_norm(block.norm1), norm2=_norm(block.norm2),
         activation=_activation(block.activation), neurons=block.neurons, tables=tables, span=span, window=0,
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from ..method.kernels import significance_by_triton, uses_triton
 from ..method.merge import merge_dropped
 from ..method.selection import rows_of_heads
 from ..method.significance import attention_weights, significance
-from .block import Block, PostNormBlock
+from .block import Block, PlainBlock
 from .exported import attend_exported, export_serves
 from .packing import Group, joined
 from .parts import part
@@ -175,7 +175,7 @@ def attend_for_first(block: Block, rows: Rows, dropout: float, training: bool) -
     """Self-attention for the first word-vector ([CLS]) of each input alone, over all: exact where only it is read."""
     packing = rows.packing
     firsts = [group.firsts(packing.sizes, rows.vectors.device) for group in packing.groups]
-    if not isinstance(block, PostNormBlock) or block.joined_kv is None:  # rotary positions, or a gradient
+    if not isinstance(block, PlainBlock) or block.joined_kv is None:  # rotary positions, or a gradient
         return attend_for(block, rows, firsts, dropout, training)
     with part("project"):
         vectors, contexts = packing.pad(rows.vectors), []

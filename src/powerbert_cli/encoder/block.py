@@ -1,7 +1,7 @@
 """The parts of one encoder block that the shortened encoder calls, whatever the model family.
 
-Legend: T rows, Q those with queries, B inputs, N word-vectors, H heads, D hidden, A numbers of all heads together (D
-where none was removed).
+Legend: T rows, Q those with queries, B inputs, N word-vectors, H heads, D hidden, F neurons, A numbers of all heads
+together (D where none was removed).
 """
 
 from abc import ABC, abstractmethod
@@ -98,8 +98,8 @@ class Block(ABC):
 
 
 @dataclass(frozen=True)
-class PostNormBlock(Block):
-    """The block of BERT and its relatives: each norm follows the residual.
+class PlainBlock(Block):
+    """A block whose query, key and value have a matrix each, and its feed-forward part two.
 
     Attributes:
         joined: query, key and value of all word-vectors in one product; in inference only.
@@ -121,12 +121,9 @@ class PostNormBlock(Block):
     joined: Joined | None = None
     joined_kv: Joined | None = None
 
-    def host_parts(self) -> dict[str, tuple[Any, ...]]:
-        return {
-            "project": (self.query, self.key, self.value),
-            "output": (self.output, self.norm1),
-            "feed-forward": (self.up, self.down, self.norm2),
-        }
+    def led(self, x: Tensor) -> Tensor:
+        """What attention is given of the block's input: (T, D) or (B, N, D) → the same."""
+        return x
 
     def sources(self) -> tuple[Tensor, ...]:
         layers: list[Any] = [self.query, self.key, self.value, self.output, self.up, self.down]
@@ -146,15 +143,17 @@ class PostNormBlock(Block):
         )
 
     def project(self, x: Tensor, positions: Tensor | None) -> Tensor:
+        x = self.led(x)
         if self.joined is not None:
             return heads_of(self.joined(x), 3, self.head_size)
         return heads_of(torch.cat((self.query(x), self.key(x), self.value(x)), dim=-1), 3, self.head_size)
 
     def project_apart(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, ...]:
-        layers = (self.query, self.key, self.value)
+        x, layers = self.led(x), (self.query, self.key, self.value)
         return tuple(as_batch(layer, x).unflatten(-1, (-1, self.head_size)) for layer in layers)
 
     def project_for(self, x: Tensor, positions: Tensor | None, queries: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.led(x)
         kv = torch.cat((self.key(x), self.value(x)), dim=-1) if self.joined_kv is None else self.joined_kv(x)
         return heads_of(self.query(x.index_select(0, queries)), 1, self.head_size), heads_of(kv, 2, self.head_size)
 
@@ -173,6 +172,7 @@ class PostNormBlock(Block):
         Returns:
             (B, A).
         """
+        x = self.led(x)
         w_k, w_v = kv.weight.unflatten(0, (2, self.heads, -1)).unbind()  # (H, A/H, D)
         q = self.query(x[:, 0]).unflatten(-1, (self.heads, -1)).transpose(0, 1)  # (H, B, A/H)
         scores = torch.matmul(torch.bmm(q, w_k).transpose(0, 1), x.mT) * w_k.shape[1] ** -0.5  # (B, H, N)
@@ -184,24 +184,23 @@ class PostNormBlock(Block):
         context = torch.bmm(mean, w_v.mT).transpose(0, 1).flatten(1)
         return context if kv.bias is None else context + kv.bias[len(context[0]) :]
 
-    def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
-        def add_and_norm(context: Tensor, residual: Tensor) -> Tensor:
-            # without heads the product is over nothing, which some engines do not take
-            attended = self.output(context) if self.heads else self.output.bias.expand_as(residual)  # type: ignore[attr-defined]
-            return self.norm1(residual + F.dropout(attended, self.output_dropout, training))
+    def attended(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
+        """Output projection and residual: (Q, A) and (Q, D) → (Q, D)."""
+        # without heads the product is over nothing, which some engines do not take
+        out = self.output(context) if self.heads else self.output.bias.expand_as(residual)  # type: ignore[attr-defined]
+        return residual + F.dropout(out, self.output_dropout, training)
 
-        return as_batch(add_and_norm, context, residual)
+    def active(self, x: Tensor) -> Tensor:
+        """The activations of the neurons for what the feed-forward half is given: (Q, D) → (Q, F)."""
+        return self.activation(self.up(x))
+
+    def fed(self, x: Tensor, training: bool) -> Tensor:
+        """The feed-forward part without residual and norm: (Q, D) → (Q, D)."""
+        return F.dropout(self.down(self.active(x)), self.hidden_dropout, training)
 
     @property
     def neurons(self) -> int:
         return int(self.up.out_features)  # type: ignore[attr-defined]
-
-    def feed_forward(self, x: Tensor, training: bool) -> Tensor:
-        def fed(x: Tensor) -> Tensor:
-            down = self.down(self.activation(self.up(x)))
-            return self.norm2(x + F.dropout(down, self.hidden_dropout, training))
-
-        return as_batch(fed, x)
 
     @property
     def positional(self) -> bool:
@@ -211,6 +210,48 @@ class PostNormBlock(Block):
 
     def bias(self, positions: Tensor) -> Tensor | None:
         return None if self.relative_bias is None else self.relative_bias(positions)
+
+
+@dataclass(frozen=True)
+class PostNormBlock(PlainBlock):
+    """The block of BERT and its relatives: each norm follows the residual."""
+
+    def host_parts(self) -> dict[str, tuple[Any, ...]]:
+        return {
+            "project": (self.query, self.key, self.value),
+            "output": (self.output, self.norm1),
+            "feed-forward": (self.up, self.down, self.norm2),
+        }
+
+    def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
+        return as_batch(lambda a, x: self.norm1(self.attended(a, x, training)), context, residual)
+
+    def feed_forward(self, x: Tensor, training: bool) -> Tensor:
+        return as_batch(lambda x: self.norm2(x + self.fed(x, training)), x)
+
+
+@dataclass(frozen=True)
+class PreNormBlock(PlainBlock):
+    """The block of ViT and of other models whose norms lead: what goes on is never normed."""
+
+    def led(self, x: Tensor) -> Tensor:
+        return self.norm1(x)
+
+    def active(self, x: Tensor) -> Tensor:
+        return self.activation(self.up(self.norm2(x)))
+
+    def host_parts(self) -> dict[str, tuple[Any, ...]]:
+        return {
+            "project": (self.norm1, self.query, self.key, self.value),
+            "output": (self.output,),
+            "feed-forward": (self.norm2, self.up, self.down),
+        }
+
+    def join(self, context: Tensor, residual: Tensor, training: bool) -> Tensor:
+        return as_batch(lambda a, x: self.attended(a, x, training), context, residual)
+
+    def feed_forward(self, x: Tensor, training: bool) -> Tensor:
+        return as_batch(lambda x: x + self.fed(x, training), x)
 
 
 def kept_heads(query: Any) -> tuple[int, ...] | None:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from ..method.elimination import ByAttention, ByPosition, Elimination, Sizes
+from ..method.elimination import ByAttention, ByPosition, Elimination
 from .attention import attend, attend_for_first
+from .beginning import begin
 from .block import Block
 from .families import family_of, head_of
-from .inputs import flat, real_mask
-from .packing import Group, Packing, packed, padded, sent
+from .family import WORDS
+from .inputs import flat, input_of
+from .packing import Group
 from .parts import part
 from .restoring import Restoring
 from .rows import Rows
@@ -67,17 +69,35 @@ class EliminationModel(nn.Module, ABC):
         """Of the host's blocks, as they are."""
         return self._views.blocks()
 
-    def check_length(self, input_ids: Tensor) -> None:
+    @property
+    def takes(self) -> str:
+        """What it calls its input: input_ids, pixel_values or input_values."""
+        return self._family.takes
+
+    def check_length(self, n: Any) -> None:
         """
+        Args:
+            n: word-vectors of the longest input.
+
         Raises:
-            ValueError: inputs longer than ℓ.
+            ValueError: more than ℓ.
         """
-        n = input_ids.shape[1]
-        if not isinstance(n, torch.SymInt) and n > self.seq_len:
-            raise ValueError(
-                f"input_ids: {n} word-pieces exceed ℓ={self.seq_len} of this model; cut inputs with truncation=True, "
-                f"max_length={self.seq_len}, or load the tokenizer with model_max_length={self.seq_len}"
-            )
+        if isinstance(n, torch.SymInt) or n <= self.seq_len:
+            return
+        if self._family.signal is not None:
+            raise ValueError(f"{self.takes}: {n} {self._family.signal.unit} exceed ℓ={self.seq_len} of this model")
+        raise ValueError(
+            f"input_ids: {n} word-pieces exceed ℓ={self.seq_len} of this model; cut inputs with truncation=True, "
+            f"max_length={self.seq_len}, or load the tokenizer with model_max_length={self.seq_len}"
+        )
+
+    def signalled(self, given: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Of pictures or sound (B, …) the word-vectors (B, N, D), before any layer, and their mask (B, N) or None.
+
+        Of word-pieces None, and their mask as it is.
+        """
+        signal = self._family.signal
+        return (None, mask) if signal is None else signal.embed(self.host, given, mask)
 
     def embedded(self, input_ids: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None = None) -> Tensor:
         """(B, N) → (B, N, D).
@@ -85,6 +105,7 @@ class EliminationModel(nn.Module, ABC):
         Args:
             position_ids: rows of the position embeddings; None for those of inputs that begin at the first place.
         """
+        assert self._family.embed is not None
         return self._family.embed(self.host, input_ids, token_type_ids, position_ids)
 
     def logits_of(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
@@ -145,59 +166,32 @@ class EliminationModel(nn.Module, ABC):
 
     def start(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         track: bool = False,
+        **signal: Tensor | None,
     ) -> Rows:
-        """The embedded word-vectors as rows."""
-        self.check_length(input_ids)
-        n, device, compiling = input_ids.shape[1], input_ids.device, torch.compiler.is_compiling()
-        # a traced graph is told that both have one shape
-        mask = None if attention_mask is None else attention_mask.expand(input_ids.shape)
-        # the one wait for a GPU: all that follows from lengths is worked out on the CPU
-        mask = real_mask(mask if mask is None or compiling else mask.cpu())
-        padding_counts = self.elimination.pad_queries and mask is not None
-        if compiling or padding_counts:
-            mask = None if mask is None else mask.to(device)
-            inputs = input_ids.shape[0]
-            sizes = torch.full((inputs,), n, device=device) if mask is None else mask.sum(dim=-1)
-            packs = torch.compiler.is_exporting() and not padding_counts
-            packing = padded(mask, n, Sizes(sizes, sizes, bound=n), self.heads, packs)
+        """The embedded word-vectors of word-pieces (B, N), pictures or sound as rows."""
+        given = input_of(self.takes, input_ids, signal)
+        table, attention_mask = self.signalled(given, attention_mask)
+        shape = given.shape if table is None else table.shape[:2]
+        self.check_length(shape[1])
+        begun = begin(shape, given.device, attention_mask, self.heads, self.elimination.pad_queries)
+        shield = None
+        if table is None:
+            ids = begun.cut(given)
+            assert ids is not None
+            table, shield = self.embedded(ids, begun.cut(token_type_ids)), self.elimination.shield(ids)
         else:
-            packing, longest = self._packed(input_ids, mask)
-            if mask is not None:
-                order = packing.order
-                taken = slice(None) if order is None else sent(order, device)
-                input_ids = input_ids[taken, :longest]
-                mask = mask[slice(None) if order is None else order, :longest]
-                token_type_ids = None if token_type_ids is None else token_type_ids[taken, :longest]
-        vectors = self.embedded(input_ids, token_type_ids)
+            table = begun.cut(table)
+        vectors, shield = begun.rows(table), begun.rows(shield)
+        assert table is not None and vectors is not None
         positions = None
         if track or self._tracks:
-            positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
-        shield = self.elimination.shield(input_ids)
-        real = None
-        if mask is not None and not packing.padding_is_rows:
-            real = mask.flatten().nonzero().squeeze(1).to(device, non_blocking=True)
-
-        def rows(table: Tensor) -> Tensor:
-            return table.flatten(0, 1) if real is None else table.flatten(0, 1).index_select(0, real)
-
-        positions, shield = (None if one is None else rows(one) for one in (positions, shield))
-        restoring = Restoring(packing=packing) if self.reads == "all" else None
-        return Rows(rows(vectors), packing, positions, shield, restoring=restoring)
-
-    def _packed(self, input_ids: Tensor, mask: Tensor | None) -> tuple[Packing, int]:
-        """The packing of inputs (B, N), of which the mask is on the CPU, and the longest one's word-pieces."""
-        inputs, n = input_ids.shape
-        sizes = torch.full((inputs,), n) if mask is None else mask.sum(dim=-1)
-        order: Tensor | None = None
-        if bool((sizes[1:] > sizes[:-1]).any()):
-            order = sizes.argsort(descending=True, stable=True)
-            sizes = sizes[order]
-        longest = n if mask is None else int(mask.any(dim=0).nonzero().max()) + 1
-        return packed(Sizes(sizes, sizes), order, self.heads, input_ids.device), longest
+            positions = begun.rows(torch.arange(table.shape[1], device=given.device).expand(table.shape[:2]))
+        restoring = Restoring(packing=begun.packing) if self.reads == "all" else None
+        return Rows(vectors, begun.packing, positions, shield, restoring=restoring)
 
     def _encode(self, rows: Rows, seen: Callable[[Rows], None] | None = None, whole: bool = False) -> Rows:
         """All layers.
@@ -241,48 +235,56 @@ class EliminationModel(nn.Module, ABC):
 
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
+        **signal: Tensor | None,
     ) -> SequenceClassifierOutput:
         """Logits (B, C), or of a head that reads all (B, N, C), and the loss if labels are given.
 
-        Inputs are (B, N), N ≤ ℓ, padded on the right; of a multiple-choice model (B, C, N), one text for each choice.
+        Inputs are (B, N), N ≤ ℓ, padded on the right; of a multiple-choice model (B, C, N), one text for each choice;
+        pictures are pixel_values (B, channels, height, width), sound is input_values (B, samples).
         Labels of tags are (B, N), -100 where there is none, those of an answer's start and end
         (B, 2). What stands at padding has no meaning.
 
         Args:
             output_hidden_states: also the L + 1 hidden states, of the embeddings and of each layer, (B, K, D) with
                 what is left there, padded to the largest K; of the last layer [CLS] alone if `ends_in_first`.
+            signal: pixel_values or input_values.
 
         Raises:
-            ValueError: inputs longer than ℓ, or padded on the left.
+            ValueError: inputs longer than ℓ, padded on the left, or of another kind than the model's.
         """
         states: list[Tensor] = []
+        given = input_of(self.takes, input_ids, signal)
 
         def see(rows: Rows) -> None:
             states.append(rows.packing.whole(rows.vectors)[0])
 
         with part("embed"):
-            start = self.start(*(flat(given) for given in (input_ids, attention_mask, token_type_ids)))
+            start = self.start(*(flat(one) for one in (given, attention_mask, token_type_ids)))
         if output_hidden_states:
             see(start)
         rows = self._encode(start, see if output_hidden_states else None)
         with part("head"):
             logits = self._logits(rows)
-        if self.reads == "all" and logits.dim() == 3:  # padded to the longest so far
-            logits = F.pad(logits, (0, 0, 0, input_ids.shape[1] - logits.shape[1]))
-        if input_ids.dim() == 3:
-            logits = logits.view(input_ids.shape[:2])
-        loss = None if labels is None else self.head.loss(logits, labels, self.config.problem_type)
+        if self.reads == "all" and logits.dim() == 3 and self.takes == WORDS:  # padded to the longest so far
+            logits = F.pad(logits, (0, 0, 0, given.shape[1] - logits.shape[1]))
+        if given.dim() == 3:
+            logits = logits.view(given.shape[:2])
+        loss = None if labels is None else self.head.loss(logits, labels, self.config)
         hidden = tuple(states) if output_hidden_states else None
         return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden)
 
     @torch.no_grad()
     def restored(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        **signal: Tensor | None,
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         """What a head that reads all is given: the last state of each word-vector.
 
@@ -295,7 +297,7 @@ class EliminationModel(nn.Module, ABC):
         def see(rows: Rows) -> None:
             left.append(_positions(rows))
 
-        rows = self._encode(self.start(input_ids, attention_mask, token_type_ids, track=True), see)
+        rows = self._encode(self.start(input_ids, attention_mask, token_type_ids, True, **signal), see)
         states, mask = self._whole(rows)
         count = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
         for positions in left:
@@ -304,7 +306,11 @@ class EliminationModel(nn.Module, ABC):
 
     @torch.no_grad()
     def kept_positions(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        **signal: Tensor | None,
     ) -> list[Tensor]:
         """Positions in the input of the word-vectors that leave each layer.
 
@@ -316,7 +322,7 @@ class EliminationModel(nn.Module, ABC):
         def see(rows: Rows) -> None:
             trace.append(_positions(rows))
 
-        self._encode(self.start(input_ids, attention_mask, token_type_ids, track=True), see, whole=True)
+        self._encode(self.start(input_ids, attention_mask, token_type_ids, True, **signal), see, whole=True)
         return trace
 
 

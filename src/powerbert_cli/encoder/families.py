@@ -1,34 +1,56 @@
 """The model families that the shortened encoder drives.
 
-`bert_hosts.py` and `other_hosts.py` alone know the insides of transformers' models: how a family embeds, what its
-blocks are, how its heads read the last hidden states.
+The files named `…_hosts.py` alone know the insides of transformers' models: how a family embeds, what its blocks are,
+how its heads read the last hidden states.
 
 DeBERTa has no entry: its scores have terms of content against relative position that the fused
 attention of this encoder cannot take as a bias, because they depend on query and key.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from .bert_hosts import ALBERT, BERT, ELECTRA, ROBERTA
-from .family import ANSWERS, CHOOSES, CLASSIFIES, EMBEDS, PURPOSES, TAGS, Family, Head, after_padding
+from .family import (
+    ANSWERS,
+    CHOOSES,
+    CLASSIFIES,
+    EMBEDS,
+    HEARS,
+    PICTURES,
+    PURPOSES,
+    SEES,
+    SOUND,
+    SPELLS,
+    TAGS,
+    WORDS,
+    Family,
+    Head,
+    UnsupportedModelError,
+    after_padding,
+)
+from .inputs import flat, main_input
 from .other_hosts import DISTILBERT, MODERNBERT, MPNET, after_first_two
+from .picture_hosts import DEIT, VIT
+from .sound_hosts import HUBERT, WAV2VEC2
 
 FAMILIES: dict[str, Family] = {
     "albert": ALBERT,
     "bert": BERT,
+    "deit": DEIT,
     "distilbert": DISTILBERT,
     "electra": ELECTRA,
+    "hubert": HUBERT,
     "modernbert": MODERNBERT,
     "mpnet": MPNET,
     "roberta": ROBERTA,
+    "vit": VIT,
+    "wav2vec2": WAV2VEC2,
     "xlm-roberta": ROBERTA,
 }
-
-
-class UnsupportedModelError(ValueError):
-    """The model's family has no entry here."""
 
 
 def check_supported(model_type: str) -> None:
@@ -55,21 +77,26 @@ def family_of_config(config: Any) -> Family:
 
 
 def head_of(host: nn.Module) -> Head:
-    """How a loaded model answers; of one without a head, or of another kind, as a classifier does."""
+    """How a loaded model answers; of one without a head, or of another kind, as its family's classifiers do."""
     name = type(host).__name__
     known = family_of(host).heads
-    return next((head for kind, head in known.items() if name.endswith(kind)), known[CLASSIFIES])
+    return next((head for kind, head in known.items() if name.endswith(kind)), next(iter(known.values())))
 
 
 def known_purpose(config: Any) -> str | None:
-    """What a config's architecture is for, by transformers' name; None if it names none of `PURPOSES`."""
-    named = config.architectures or ()
-    return next((kind for kind in PURPOSES if any(name.endswith(kind) for name in named)), None)
+    """What a config's architecture is for, by transformers' name; None if it names none of `PURPOSES`.
+
+    Classifiers of sound are …ForSequenceClassification too; their Auto class calls them ForAudioClassification.
+    """
+    named, family = config.architectures or (), FAMILIES.get(config.model_type)
+    found = next((kind for kind in PURPOSES if any(name.endswith(kind) for name in named)), None)
+    return HEARS if found == CLASSIFIES and family is not None and family.takes == SOUND else found
 
 
 def purpose_of(config: Any) -> str:
-    """The same; that of a classifier if there is none."""
-    return known_purpose(config) or CLASSIFIES
+    """The same; if there is none that of the classifiers of its family."""
+    takes = FAMILIES[config.model_type].takes if config.model_type in FAMILIES else WORDS
+    return known_purpose(config) or {WORDS: CLASSIFIES, PICTURES: SEES, SOUND: HEARS}[takes]
 
 
 def known_problem(config: Any) -> str | None:
@@ -94,13 +121,26 @@ def is_multiple_choice(config: Any) -> bool:
 
 
 def reads_all_words(config: Any) -> bool:
-    """Whether a model with this config tags words, or finds answers in a text."""
-    return purpose_of(config) in (TAGS, ANSWERS)
+    """Whether a model with this config says something of each word-vector: tags, answers in a text, letters."""
+    return purpose_of(config) in (TAGS, ANSWERS, SPELLS)
 
 
 def layers_of(config: Any) -> int:
     """L: encoder layers, each of which can eliminate."""
     return family_of_config(config).layers(config)
+
+
+def sizes_in(config: Any, batch: Mapping[str, Any]) -> Tensor:
+    """Word-vectors of each input of a batch, without padding: (B,) int64; of a multiple choice (B · C,)."""
+    given, mask, signal = flat(main_input(batch)), flat(batch.get("attention_mask")), family_of_config(config).signal
+    if signal is not None:
+        return signal.sizes(config, given, mask)
+    return torch.full((len(given),), given.shape[1]) if mask is None else mask.expand(given.shape).sum(dim=-1)
+
+
+def takes_of(config: Any) -> str:
+    """What a model with this config calls its input: input_ids, pixel_values or input_values."""
+    return family_of_config(config).takes
 
 
 def counts_from_padding(config: Any) -> bool:
@@ -115,4 +155,5 @@ def counted_from(config: Any) -> int | None:
 
 def usable_positions(config: Any) -> int:
     """Longest input that the position embeddings serve."""
-    return int(config.max_position_embeddings) - family_of_config(config).position_offset(config)
+    family = family_of_config(config)
+    return family.positions(config) - family.position_offset(config)

@@ -6,18 +6,32 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from .answered import answer_choices, answer_loss, class_choices, classification_loss, no_loss, tag_choices, tag_loss
+from .answered import (
+    answer_choices,
+    answer_loss,
+    class_choices,
+    classification_loss,
+    no_loss,
+    tag_choices,
+    tag_loss,
+)
 from .block import Block
 from .pooling import pooling_of
 
 Embed = Callable[[Any, Tensor, Tensor | None, Tensor | None], Tensor]
 Logits = Callable[[Any, Tensor, Tensor | None], Tensor]
-Loss = Callable[[Tensor, Tensor, str | None], Tensor]
+Loss = Callable[[Tensor, Tensor, Any], Tensor]
 Choices = Callable[[Tensor, Tensor | None], Tensor]
 Reads = Literal["first", "mean", "all"]
 CLASSIFIES, CHOOSES = "ForSequenceClassification", "ForMultipleChoice"
 TAGS, ANSWERS, EMBEDS = "ForTokenClassification", "ForQuestionAnswering", "ForEmbedding"
-PURPOSES = (CLASSIFIES, CHOOSES, TAGS, ANSWERS, EMBEDS)
+SEES, HEARS, SPELLS = "ForImageClassification", "ForAudioClassification", "ForCTC"
+PURPOSES = (CLASSIFIES, CHOOSES, TAGS, ANSWERS, EMBEDS, SEES, HEARS, SPELLS)
+WORDS, PICTURES, SOUND = "input_ids", "pixel_values", "input_values"  # what models are called with
+
+
+class UnsupportedModelError(ValueError):
+    """A model of a family that is not known here, or that does more than its family's layers in a row."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,7 @@ class Head:
             all (B, K, C); of a multiple choice (B, 1).
         reads: config → what it reads: the `first` word-vector ([CLS]), the `mean` of those that are left, or `all`: of
             the dropped ones their states when they were dropped.
-        loss: (logits, labels, problem_type) → the mean over examples.
+        loss: (logits, labels, config) → the mean over examples.
         averages: of all it takes the mean, so that word-vectors may also be put together.
         choices: (logits, which word-pieces count (B, N) or None) → (M, C), the choices between classes that it makes.
     """
@@ -39,6 +53,26 @@ class Head:
     loss: Loss = classification_loss
     choices: Choices = class_choices
     averages: bool = False
+
+
+@dataclass(frozen=True)
+class Signal:
+    """How a family takes inputs that are no word-pieces: pictures, sound.
+
+    Attributes:
+        name: what its models call them.
+        embed: (host, values (B, …), which of them are no padding, or None) → word-vectors (B, N, D), and which of those
+            are none (B, N), bool or None.
+        sizes: (config, values, mask) → (B,) int64, the word-vectors of each input.
+        unit: what a word-vector stands for, in words.
+        leading: how many word-vectors come before the first of these.
+    """
+
+    name: str
+    embed: Callable[[Any, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
+    sizes: Callable[[Any, Tensor, Tensor | None], Tensor]
+    unit: str
+    leading: int = 0
 
 
 def reads_first(config: Any) -> Reads:
@@ -55,7 +89,7 @@ class Family:
 
     Attributes:
         embed: (host, input_ids (B, N), token_type_ids or None, rows (B, N) of the position embeddings or None for those
-            that the host takes) → (B, N, D).
+            that the host takes) → (B, N, D). None of models of other inputs.
         blocks: host → one view for each encoder layer.
         heads: by transformers' name of what a host is for.
         layers: config → L.
@@ -66,9 +100,11 @@ class Family:
         cuts: config → whether layers can be removed.
         rotary: keys are turned by position, so that none can do without.
         position_offset: config → rows of the position embeddings that no input uses.
+        positions: config → rows of the position embeddings.
+        signal: how it takes pictures or sound; None of models of texts.
     """
 
-    embed: Embed
+    embed: Embed | None
     blocks: Callable[[Any], tuple[Block, ...]]
     heads: Mapping[str, Head]
     layers: Callable[[Any], int] = lambda config: config.num_hidden_layers
@@ -79,6 +115,13 @@ class Family:
     stack: Callable[[Any], nn.ModuleList] | None = None
     cuts: Callable[[Any], bool] = lambda config: True
     rotary: bool = False
+    positions: Callable[[Any], int] = lambda config: int(config.max_position_embeddings)
+    signal: Signal | None = None
+
+    @property
+    def takes(self) -> str:
+        """What its models call their input."""
+        return WORDS if self.signal is None else self.signal.name
 
     def feed_forward(self, config: Any) -> float:
         """F of a block with two feed-forward matrices of the same cost."""

@@ -3,6 +3,7 @@
 Legend: B inputs, C choices of each, N word-pieces.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -30,6 +31,32 @@ def real_mask(attention_mask: Tensor | None) -> Tensor | None:
     if not bool(mask[:, 0].all()):
         raise ValueError("attention_mask: an input begins with padding; pad on the right (padding_side='right')")
     return mask
+
+
+NAMES = ("input_ids", "pixel_values", "input_values")  # of which a batch has one
+
+
+def main_input(batch: Mapping[str, Any]) -> Any:
+    """Of a batch what is no mask and no type: word-pieces, pictures or sound."""
+    return next(batch[name] for name in NAMES if name in batch)
+
+
+def input_of(takes: str, input_ids: Tensor | None, signals: Mapping[str, Tensor | None]) -> Tensor:
+    """The one input of a call: the first argument, or the one that is called as the model calls it.
+
+    Args:
+        takes: what the model calls it.
+
+    Raises:
+        ValueError: none or several are given, or one of another kind.
+    """
+    named = {name: value for name, value in signals.items() if value is not None}
+    if input_ids is not None and not named:
+        return input_ids
+    if input_ids is None and set(named) == {takes}:
+        return named[takes]
+    found = ", ".join([*(() if input_ids is None else ("input_ids",)), *named]) or "nothing"
+    raise ValueError(f"this model is called with {takes}, and was given {found}")
 
 
 def flat(given: Any) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from .block import Block, PostNormBlock, kept_heads
+from .block import Block, PlainBlock, kept_heads
 from .families import family_of, family_of_config
 
 
@@ -59,13 +59,8 @@ def sizes_of(host: PreTrainedModel) -> tuple[LayerSizes, ...]:
 
 
 def _heads_of(block: Block, config: Any) -> tuple[int, ...]:
-    left = kept_heads(block.query) if isinstance(block, PostNormBlock) else None
+    left = kept_heads(block.query) if isinstance(block, PlainBlock) else None
     return tuple(range(config.num_attention_heads)) if left is None else left
-
-
-def neurons_of(block: Any, x: Tensor) -> Tensor:
-    """The activations of a block's neurons for what its feed-forward part receives: (T, D) → (T, N)."""
-    return block.activation(block.up(x))
 
 
 def keep_neurons(block: Any, index: Tensor) -> None:

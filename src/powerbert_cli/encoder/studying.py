@@ -54,16 +54,17 @@ class StudiedModel(EliminationModel):
     def ranked(
         self,
         ranks: int,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        **signal: Tensor | None,
     ) -> Tensor:
         """Positions of the most significant word-vectors beside [CLS] in each layer: (L, B, ranks).
 
         Inputs have more word-vectors than `ranks`.
         """
         found: list[Tensor] = []
-        rows = self.start(input_ids, attention_mask, token_type_ids)
+        rows = self.start(input_ids, attention_mask, token_type_ids, False, **signal)
         for block in self.blocks():
             own: list[Tensor] = []
 
@@ -77,7 +78,11 @@ class StudiedModel(EliminationModel):
 
     @torch.no_grad()
     def similarity(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        **signal: Tensor | None,
     ) -> Tensor:
         """Mean cosine of the pairs of word-vectors of each input, of the embeddings and of each layer: (L + 1, B)."""
         found: list[Tensor] = []
@@ -85,7 +90,7 @@ class StudiedModel(EliminationModel):
         def see(rows: Rows) -> None:
             found.append(mean_cosine(*rows.packing.whole(rows.vectors)))
 
-        start = self.start(input_ids, attention_mask, token_type_ids)
+        start = self.start(input_ids, attention_mask, token_type_ids, False, **signal)
         see(start)
         self._encode(start, see, whole=True)
         return torch.stack(found)

@@ -91,9 +91,9 @@ def select_counts(
 def _order(scores: Tensor, keep: int, mask: Tensor | None, protected: int, shield: Tensor | None) -> Tensor:
     """The first `keep` of `significance_order`."""
     n = scores.shape[-1]
-    if isinstance(n, torch.SymInt):  # traced for inputs of any length; of equal scores TopK takes the first too
+    if torch.compiler.is_exporting() or isinstance(n, torch.SymInt):  # of equal scores TopK takes the first too
         ranked = _with_protected(scores, mask, protected, shield)
-        return ranked.topk(torch.sym_min(keep, n), dim=-1).indices
+        return ranked.topk(torch.sym_min(keep, n), dim=-1).indices  # n may be any
     if not 1 <= keep <= n:
         raise ValueError(f"keep={keep} must be between 1 and the {n} word-vectors there are")
     return significance_order(scores, mask, protected, shield)[:, :keep]

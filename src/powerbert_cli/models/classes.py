@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transformers import (
+    AutoModelForAudioClassification,
+    AutoModelForCTC,
+    AutoModelForImageClassification,
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
@@ -11,7 +14,7 @@ from transformers import (
 )
 
 from ..encoder.families import purpose_of
-from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, EMBEDS, TAGS
+from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, EMBEDS, HEARS, SEES, SPELLS, TAGS
 from ..kinds import KINDS, Kind, kind_name
 from .embedders import AutoModelForEmbedding
 from .weights import ModelError
@@ -22,6 +25,9 @@ AUTO: dict[str, Any] = {
     TAGS: AutoModelForTokenClassification,
     ANSWERS: AutoModelForQuestionAnswering,
     EMBEDS: AutoModelForEmbedding,
+    SEES: AutoModelForImageClassification,
+    HEARS: AutoModelForAudioClassification,
+    SPELLS: AutoModelForCTC,
 }
 
 

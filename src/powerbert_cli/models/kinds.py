@@ -9,7 +9,7 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput
 from transformers.models.auto import modeling_auto
 
 from ..captured.model import NotCaptured, tried
-from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, EMBEDS, TAGS
+from ..encoder.family import ANSWERS, CHOOSES, CLASSIFIES, EMBEDS, HEARS, SEES, SPELLS, TAGS
 from ..native.saved import native_of
 from ..store.retention_file import read as read_retention
 from .model_dir import RETENTION, load_host
@@ -82,9 +82,49 @@ class PowerBertForEmbedding(ShippedModel):
     _purpose = EMBEDS
 
 
+class PowerBertForImageClassification(ShippedModel):
+    """A shortened classifier of pictures, e.g. for pipeline("image-classification", model=…, image_processor=…)."""
+
+    _purpose = SEES
+
+    def forward(self, pixel_values: Any = None, labels: Any = None, **others: Any) -> Any:  # type: ignore[override]
+        """Logits (B, C) of pictures (B, channels, height, width), as the directory's image processor makes them."""
+        return super().forward(pixel_values=pixel_values, labels=labels, **others)
+
+
+class _HearingModel(ShippedModel):
+    def forward(  # type: ignore[override]
+        self, input_values: Any = None, attention_mask: Any = None, labels: Any = None, **others: Any
+    ) -> Any:
+        """Logits of sound (B, samples), as the processor of the directory makes it.
+
+        Args:
+            attention_mask: (B, samples), of padding on the right.
+        """
+        return super().forward(input_values=input_values, attention_mask=attention_mask, labels=labels, **others)
+
+
+class PowerBertForAudioClassification(_HearingModel):
+    """A shortened classifier of sound, with logits (B, C)."""
+
+    _purpose = HEARS
+
+
+class PowerBertForCTC(_HearingModel):
+    """A shortened model that spells what is said, with logits (B, frames, letters); frames of padding say blank.
+
+    A frame that was dropped says what its state then says, see `encoder.restoring`.
+    """
+
+    _purpose = SPELLS
+
+
 # A pipeline looks a model's class up by name in these tables, and has no other way to be told of one.
 modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES["powerbert"] = PowerBertForSequenceClassification.__name__
 modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES["powerbert"] = PowerBertForTokenClassification.__name__
+modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES["powerbert"] = PowerBertForImageClassification.__name__
+modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES["powerbert"] = PowerBertForAudioClassification.__name__
+modeling_auto.MODEL_FOR_CTC_MAPPING_NAMES["powerbert"] = PowerBertForCTC.__name__
 
 
 def load_shortened(folder: str | Path, engine: str = "eager") -> Any:

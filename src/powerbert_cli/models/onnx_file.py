@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from ..encoder.answered import logits_of
 from ..encoder.driven import EliminationModel
-from ..encoder.families import is_choice_model
+from ..encoder.families import is_choice_model, takes_of
+from ..encoder.family import PICTURES, SOUND
+from ..encoder.sound_hosts import samples_for
 from ..errors import PowerbertError, brings
 from ..store.artifacts import whole_file
 
@@ -37,8 +39,35 @@ class _Logits(nn.Module):
 
 def input_names(config: Any) -> tuple[str, ...]:
     """What a classifier with this config is called with."""
+    takes = takes_of(config)
+    if takes == PICTURES:
+        return (takes,)
+    if takes == SOUND:
+        return (takes, "attention_mask")
     types = getattr(config, "type_vocab_size", 0) > 1
     return ("input_ids", "attention_mask", "token_type_ids") if types else ("input_ids", "attention_mask")
+
+
+def made_inputs(config: Any, batch: int, length: int) -> dict[str, Tensor]:
+    """Drawn inputs of a file, the longest of `length` word-vectors and each one word-vector shorter; always the same.
+
+    Pictures are of the one size that there is.
+    """
+    generator, takes = torch.Generator().manual_seed(0), takes_of(config)
+    if takes == PICTURES:
+        size = config.image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return {takes: torch.randn(batch, config.num_channels, height, width, generator=generator)}
+    less = torch.arange(batch).clamp(max=length - 1)
+    ends = length - less
+    if takes == SOUND:
+        ends = torch.tensor([samples_for(config, int(frames)) for frames in ends])
+        values = torch.randn(batch, int(ends.max()), generator=generator)
+    else:
+        values = torch.randint(config.vocab_size, (batch, length), generator=generator)
+    mask = (torch.arange(values.shape[1]) < ends[:, None]).long()
+    made = {takes: values, "attention_mask": mask, "token_type_ids": torch.zeros_like(mask)}
+    return {name: made[name] for name in input_names(config)}
 
 
 def export_onnx(model: nn.Module, path: Path) -> None:
@@ -60,8 +89,9 @@ def export_onnx(model: nn.Module, path: Path) -> None:
     # Both are free in the file. Where a layer keeps one word-vector of the example, a graph may believe that it always
     # does: of the longest input that is true.
     batch, length = 2, model.seq_len if isinstance(model, EliminationModel) else 7
-    example = [torch.ones(batch, length, dtype=torch.long) for _ in names]
-    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    example = list(made_inputs(model.config, batch, length).values())
+    dynamic, takes = torch.export.Dim.DYNAMIC, takes_of(model.config)
+    free = {0: dynamic} if takes == PICTURES else {0: dynamic, 1: dynamic}
     was_training = model.training
     model.eval()
     try:
@@ -132,13 +162,9 @@ def compare_onnx(path: Path, model: EliminationModel, exact: bool = True) -> flo
     except ImportError as error:
         raise OnnxError(f"comparing needs the package onnxruntime: {brings('onnx')}") from error
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    generator = torch.Generator().manual_seed(0)
     largest = scale = 0.0
     for batch, length in ((1, 2), (1, model.seq_len), (3, model.seq_len // 2), (2, model.seq_len)):
-        ids = torch.randint(model.config.vocab_size, (batch, length), generator=generator)
-        mask = (torch.arange(length) < length - torch.arange(batch)[:, None]).long()
-        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
-        inputs = {name: inputs[name] for name in input_names(model.config)}
+        inputs = made_inputs(model.config, batch, length)
         with torch.no_grad():
             expected = logits_of(model.eval()(**inputs))
         found = torch.from_numpy(session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})[0])

@@ -13,7 +13,8 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..captured.model import CapturedModel, NotCaptured, tried
 from ..encoder.families import known_purpose, purpose_of, usable_positions
-from ..encoder.family import EMBEDS
+from ..encoder.family import EMBEDS, PICTURES, SOUND
+from ..encoder.inputs import input_of
 from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 from ..method.retention import RetentionError
@@ -66,6 +67,7 @@ class ShippedModel(ShortenedModel, PreTrainedModel):
     def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
         PreTrainedModel.__init__(self, host.config)
         ShortenedModel.__init__(self, host, elimination)
+        self.main_input_name = self.takes
         self.retention = RetentionFile(self.elimination)
         self._faster: tuple[Any, ...] | None = None
 
@@ -110,8 +112,8 @@ class ShippedModel(ShortenedModel, PreTrainedModel):
         config = AutoConfig.from_pretrained(name, **where)
         if config.architectures and not known_purpose(config):
             raise ModelError(
-                f"{name}: its architecture is {config.architectures[0]}; it must be a classifier, a multiple-choice "
-                "model, a tagger or a model that finds answers"
+                f"{name}: its architecture is {config.architectures[0]}; it must be a classifier of texts, pictures or "
+                "sound, a multiple-choice model, a tagger, or one that finds answers or spells what is said"
             )
         other = cls.for_config(config)
         if other._purpose != cls._purpose:
@@ -204,6 +206,8 @@ class ShippedModel(ShortenedModel, PreTrainedModel):
         Raises:
             ValueError: as there, and for an argument that this encoder does not have.
         """
+        signal = {name: others.pop(name) for name in (PICTURES, SOUND) if name in others}
+        given = input_of(self.takes, input_ids, signal)
         for name, value in others.items():
             if value is not None and value is not False:
                 raise ValueError(f"{name} is not available in a shortened model; leave it out")
@@ -211,10 +215,10 @@ class ShippedModel(ShortenedModel, PreTrainedModel):
             output_hidden_states = self.config.output_hidden_states
         faster = None if labels is not None or output_hidden_states else self._answers_faster()
         if faster is not None:
-            found: Any = faster(input_ids, attention_mask, token_type_ids).logits
+            found: Any = faster(given, attention_mask, token_type_ids).logits
             output = SequenceClassifierOutput(logits=found.clone())  # a tensor that other modules can train on
         else:
-            output = super().forward(input_ids, attention_mask, token_type_ids, labels, output_hidden_states)
+            output = super().forward(given, attention_mask, token_type_ids, labels, output_hidden_states)
         as_dict = self.config.return_dict if return_dict is None else return_dict
         return output if as_dict else output.to_tuple()
 

@@ -40,12 +40,15 @@ class Layer:
     def first_context(self, x: Tensor, starts: Tensor, positions: Tensor | None) -> Tensor:
         """A·V for the first word-vector of each input (B, A), without keys and values of the others.
 
-        As in `PostNormBlock.first_context`. Not of blocks that turn keys by position.
+        As in `PlainBlock.first_context`. Not of blocks that turn keys by position.
 
         Args:
-            x: (T, D) float32, packed; starts: (B + 1,) int32.
+            x: (T, D) float32, packed, as the layer is given it; starts: (B + 1,) int32.
         """
         heads, size = self.of.heads, self.of.size
+        if self.of.leads and self.of.norm1 is not None:
+            scale, shift, eps = self.of.norm1
+            x = F.layer_norm(x, scale.shape, scale, shift, eps)
         w_q, w_k, w_v = self.exact.weight.unflatten(0, (3, heads, size)).unbind()  # (H, A/H, D)
         first = x.index_select(0, starts[:-1])
         bias = self.exact.bias

@@ -14,7 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..encoder.arranged import Norm
-from ..encoder.inputs import flat, real_mask
+from ..encoder.family import WORDS
+from ..encoder.inputs import flat, input_of, real_mask
 from ..encoder.plan import Step, steps
 from ..encoder.restoring import Restoring
 from ..encoder.shortened import ShortenedModel
@@ -83,17 +84,26 @@ class NativeModel:
 
     @torch.inference_mode()
     def __call__(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        **signal: Tensor | None,
     ) -> SequenceClassifierOutput:
         """Logits (B, C); see `EliminationModel.forward`."""
-        ids, mask, types = (flat(given) for given in (input_ids, attention_mask, token_type_ids))
-        self.model.check_length(ids)
-        mask = real_mask(None if mask is None else mask.expand(ids.shape))
-        sizes = torch.full((len(ids),), ids.shape[1]) if mask is None else mask.sum(dim=-1)
+        given = input_of(self.model.takes, input_ids, signal)
+        ids, mask, types = (flat(one) for one in (given, attention_mask, token_type_ids))
+        table, mask = self.model.signalled(ids, mask)
+        shape = ids.shape if table is None else table.shape[:2]
+        self.model.check_length(shape[1])
+        mask = real_mask(None if mask is None else mask.expand(shape))
+        sizes = torch.full((shape[0],), shape[1]) if mask is None else mask.sum(dim=-1)
         plan = steps(self.model.elimination, sizes, len(self._layers), self.model.ends_in_first)
-        vectors = self.model.embedded(ids, types).flatten(0, 1).to(self.dtype)
-        shield = self.model.elimination.shield(ids)
-        places = torch.arange(ids.shape[1], dtype=torch.int32).expand(ids.shape) if self._placed else None
+        shield = None
+        if table is None:
+            table, shield = self.model.embedded(ids, types), self.model.elimination.shield(ids)
+        vectors = table.flatten(0, 1).to(self.dtype)
+        places = torch.arange(shape[1], dtype=torch.int32).expand(shape) if self._placed else None
         real = None if mask is None else mask.flatten().nonzero().squeeze(1)
 
         def rows(table: Tensor | None) -> Tensor | None:
@@ -109,9 +119,9 @@ class NativeModel:
         else:
             torch.index_select(vectors, 0, real, out=x[:count])
         logits = self.model.logits_of(*self._read(*self._encode(x, plan, about)))
-        if logits.dim() == 3:
-            logits = F.pad(logits, (0, 0, 0, input_ids.shape[1] - logits.shape[1]))
-        return SequenceClassifierOutput(logits=logits.view(input_ids.shape[:2]) if input_ids.dim() == 3 else logits)
+        if logits.dim() == 3 and self.model.takes == WORDS:
+            logits = F.pad(logits, (0, 0, 0, shape[1] - logits.shape[1]))
+        return SequenceClassifierOutput(logits=logits.view(given.shape[:2]) if given.dim() == 3 else logits)
 
     def _encode(self, x: Tensor, plan: list[Step], about: dict[str, Tensor | None]) -> tuple[Tensor, Tensor]:
         """What the head reads of, and where each input's rows begin there."""

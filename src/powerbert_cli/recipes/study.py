@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..encoder.inputs import flat
 from ..encoder.studying import StudiedModel
 from ..errors import PowerbertError
 from ..kinds.classification import Classification
@@ -43,8 +44,8 @@ def similarity(job: Run[Any]) -> pd.DataFrame:
     model, pad = _studied(job), job.context.material.collator("max")
     batches = in_length_order(rows, job.settings.batch_size, pad, job.context.device)
     with torch.inference_mode():
-        flat = ({name: tensor.flatten(0, -2) for name, tensor in batch.items()} for batch in batches)
-        found = torch.cat([model.similarity(**batch) for batch in flat], dim=1).cpu().numpy()
+        inputs = ({name: flat(tensor) for name, tensor in batch.items()} for batch in batches)
+        found = torch.cat([model.similarity(**batch) for batch in inputs], dim=1).cpu().numpy()
     mean, half = found.mean(axis=1), 1.96 * found.std(axis=1, ddof=1) / np.sqrt(found.shape[1])
     return pd.DataFrame(
         {"layer": range(len(mean)), "cosine": mean, "low": mean - half, "high": mean + half, "inputs": found.shape[1]}
@@ -95,10 +96,10 @@ def _most_often(job: Run[Any], model: StudiedModel, rows: datasets.Dataset) -> l
     pad, given = job.context.material.collator("max"), job.settings
     with torch.inference_mode():
         for batch in in_length_order(rows, given.batch_size, pad, job.context.device):
-            flat = {name: tensor.flatten(0, -2) for name, tensor in batch.items()}
-            places = model.ranked(given.study.ranks, **flat)
+            inputs = {name: flat(tensor) for name, tensor in batch.items()}
+            places = model.ranked(given.study.ranks, **inputs)
             for own, at in zip(counts, places, strict=True):
-                for count, ids in zip(own, flat["input_ids"].gather(1, at).T.tolist(), strict=True):
+                for count, ids in zip(own, inputs["input_ids"].gather(1, at).T.tolist(), strict=True):
                     count.update(ids)
 
     def said(count: Counter[int]) -> tuple[str, float]:

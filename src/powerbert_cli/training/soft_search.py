@@ -10,6 +10,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, set_seed
 
 from ..encoder.driven import EliminationModel
+from ..encoder.inputs import flat, main_input
 from ..encoder.searching import SearchModel, SoftThresholdModel
 from ..encoder.shortened import ShortenedModel
 from ..method import soft_extract
@@ -222,7 +223,7 @@ def mean_survivors(model: SoftThresholdModel, material: Material, batch_size: in
 
     def survivors(batch: Batch) -> list[float]:
         model(**batch)
-        return [float(count) * len(batch["input_ids"]) for count in model.counts]
+        return [float(count) * len(main_input(batch)) for count in model.counts]
 
     return _over_dev(model, material, batch_size, survivors)
 
@@ -235,7 +236,7 @@ def _over_dev(
     model.eval()
     device, totals, inputs = next(model.parameters()).device, [0.0] * model.layers, 0
     for batch in in_length_order(material.dev, batch_size, material.collator("longest"), device):
-        flat = {name: tensor.flatten(0, -2) for name, tensor in batch.items()}
-        totals = [total + own for total, own in zip(totals, count(flat), strict=True)]
-        inputs += len(flat["input_ids"])
+        inputs_of = {name: flat(tensor) for name, tensor in batch.items()}
+        totals = [total + own for total, own in zip(totals, count(inputs_of), strict=True)]
+        inputs += len(main_input(inputs_of))
     return [total / inputs for total in totals]
