@@ -38,7 +38,7 @@ def by_loss(
     parts = [block.heads if of == "heads" else block.neurons for block in blocks]
     found = [torch.zeros(count, dtype=torch.float64) for count in parts]
     owner: list[Tensor] = []  # of this batch
-    below: Any = host.get_input_embeddings().weight  # so that the gradient goes through all layers
+    below: list[Any] = [blocks[0].query.weight, blocks[0].up.weight]  # so that the gradient goes through all layers
 
     def watch(j: int) -> Callable[[Any, tuple[Tensor, ...]], None]:
         def see(layer: Any, given: tuple[Tensor, ...]) -> None:
@@ -65,7 +65,7 @@ def by_loss(
                 sizes = sizes_in(host.config, batch).sort(descending=True).values.to(main_input(batch).device)
                 owner[:] = [torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)]
                 output = model(**batch)
-                torch.autograd.grad(output.loss * examples_in(batch["labels"], output.logits), below)
+                torch.autograd.grad(output.loss * examples_in(batch["labels"], output.logits), below, allow_unused=True)
     finally:
         for hook in hooks:
             hook.remove()
