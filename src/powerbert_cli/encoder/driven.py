@@ -2,11 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
@@ -16,6 +15,7 @@ from .beginning import begin
 from .block import Block
 from .families import family_of, head_of
 from .family import WORDS
+from .hosted import HostedModel
 from .inputs import flat, input_of
 from .packing import Group
 from .parts import part
@@ -24,7 +24,7 @@ from .rows import Rows
 from .views import Views
 
 
-class EliminationModel(nn.Module, ABC):
+class EliminationModel(HostedModel, ABC):
     """A classifier whose encoder eliminates, or softly scales, word-vectors.
 
     The host keeps its own modules and state-dict keys; this module only runs them in its own
@@ -41,7 +41,7 @@ class EliminationModel(nn.Module, ABC):
     _priority: Tensor | None
 
     def __init__(self, host: PreTrainedModel, elimination: Elimination) -> None:
-        nn.Module.__init__(self)
+        torch.nn.Module.__init__(self)
         self.host = host
         self.config = host.config
         self.elimination = elimination
@@ -60,75 +60,6 @@ class EliminationModel(nn.Module, ABC):
         blocks = self.blocks()
         self.layers, self.heads = len(blocks), blocks[0].heads
         self._tracks = elimination.chosen_beforehand or any(block.positional for block in blocks)
-
-    @property
-    def seq_len(self) -> int:
-        return self.elimination.seq_len
-
-    def views(self) -> tuple[Block, ...]:
-        """Of the host's blocks, as they are."""
-        return self._views.blocks()
-
-    @property
-    def takes(self) -> str:
-        """What it calls its input: input_ids, pixel_values or input_values."""
-        return self._family.takes
-
-    def check_length(self, n: Any) -> None:
-        """
-        Args:
-            n: word-vectors of the longest input.
-
-        Raises:
-            ValueError: more than ℓ.
-        """
-        if isinstance(n, torch.SymInt) or n <= self.seq_len:
-            return
-        if self._family.signal is not None:
-            raise ValueError(f"{self.takes}: {n} {self._family.signal.unit} exceed ℓ={self.seq_len} of this model")
-        raise ValueError(
-            f"input_ids: {n} word-pieces exceed ℓ={self.seq_len} of this model; cut inputs with truncation=True, "
-            f"max_length={self.seq_len}, or load the tokenizer with model_max_length={self.seq_len}"
-        )
-
-    def signalled(self, given: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """Of pictures or sound (B, …) the word-vectors (B, N, D), before any layer, and their mask (B, N) or None.
-
-        Of word-pieces None, and their mask as it is.
-        """
-        signal = self._family.signal
-        return (None, mask) if signal is None else signal.embed(self.host, given, mask)
-
-    def embedded(self, input_ids: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None = None) -> Tensor:
-        """(B, N) → (B, N, D).
-
-        Args:
-            position_ids: rows of the position embeddings; None for those of inputs that begin at the first place.
-        """
-        assert self._family.embed is not None
-        return self._family.embed(self.host, input_ids, token_type_ids, position_ids)
-
-    def logits_of(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """What the head says of the last hidden states (B, K, D), of which the mask (B, K) says how far each counts."""
-        return self.head.logits(self.host, hidden, mask)
-
-    def refresh(self) -> None:
-        """Has the next answer read all weights anew.
-
-        To be called after a write that PyTorch does not count, through `weight.data` or a NumPy array, in evaluation
-        mode; whatever else changes weights, and a change between training and evaluation mode, is seen without it.
-        """
-        self._views.refresh()
-
-    def train(self, mode: bool = True) -> Self:
-        if mode != self.training:
-            self.refresh()
-        return super().train(mode)
-
-    def blocks(self) -> tuple[Block, ...]:
-        """Views of the host's blocks; arranged for inference where there is no gradient."""
-        fast = not self.training and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
-        return self._views.for_inference() if fast else self._views.blocks()
 
     @abstractmethod
     def attention_half(self, j: int, block: Block, rows: Rows) -> Rows:
