@@ -180,6 +180,11 @@ def searching(folder, **changes):
     [
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq9\td1\t1\n", "names 'q9', which queries.jsonl has not"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\tx\t1\n", "names 'x', which corpus.jsonl has not"),
+        (
+            "qrels/test.tsv",
+            "q1\td1\t1\nq1\td2\t1\n",
+            "has no column query-id, corpus-id, score; its first line has to name",
+        ),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\thigh\n", "row 1 .* has score 'high'"),
         ("qrels/test.tsv", None, "has no qrels/dev.tsv or qrels/test.tsv"),
         ("queries.jsonl", None, "has no queries.jsonl"),

@@ -12,6 +12,7 @@ from powerbert_cli.tasks.metrics import (
     all_scores,
     interval,
     paired_drop,
+    range_of,
     score_of_authors_code,
     spread,
 )
@@ -99,6 +100,8 @@ def test_spread_over_seeds_by_hand():
     found = spread(np.array([1.0, 2.0, 3.0]))
     assert (found.mean, found.std) == (2.0, 1.0)
     assert abs(found.high - 2.0 - 4.303 / 3**0.5) < 1e-3
+    two = spread(np.array([0.2, 0.4]), range_of("ndcg_10"))  # t(0.975, 1) = 12.7
+    assert (two.low, two.high) == (0.0, 1.0) and two.mean == pytest.approx(0.3)
 
 
 def test_metrics_of_classes_are_those_of_scikit_learn():

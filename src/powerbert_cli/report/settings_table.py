@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..bench.ratio import mean_of_ratios
 from ..settings.bench import PADDINGS
-from ..tasks.metrics import spread, within
+from ..tasks.metrics import range_of, spread, within
 from .front import mean_speed, speed_of
 
 _OF_ALL = ("status", "setting", "curve", "task", "metric", "max_drop", "lambda", "target", "point")
@@ -51,7 +51,8 @@ def _together(jobs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _spread(jobs: list[dict[str, Any]], name: str) -> dict[str, float]:
-    over = spread(np.asarray([job[name] for job in jobs], dtype=float))
+    ends = (-np.inf, np.inf) if name == "drop" else range_of(jobs[0]["metric"])
+    over = spread(np.asarray([job[name] for job in jobs], dtype=float), ends)
     return {name: over.mean, **{f"{name}_{what}": value for what, value in asdict(over).items() if what != "mean"}}
 
 

@@ -102,6 +102,11 @@ def judgements(judged: Path, queries: dict[str, int], documents: dict[str, int])
     """
     relevant: dict[str, dict[int, float]] = {}
     for place, row in rows_of(judged, "tsv", ["query-id", "corpus-id", "score"]):
+        if missing := [name for name in ("query-id", "corpus-id", "score") if name not in row]:
+            raise DataError(
+                f"{judged}: has no column {', '.join(missing)}; its first line has to name the columns query-id, "
+                "corpus-id and score, with tabs between them"
+            )
         query, document, score = (row.get(name) for name in ("query-id", "corpus-id", "score"))
         if score is None or (value := number_of(score)) is None:
             raise DataError(

@@ -194,8 +194,12 @@ class Spread:
     high: float
 
 
-def spread(values: Array) -> Spread:
-    """Of at least two values, one for each seed."""
+def spread(values: Array, ends: tuple[float, float] = (-np.inf, np.inf)) -> Spread:
+    """Of at least two values, one for each seed.
+
+    Args:
+        ends: the least and the greatest value that there can be, beyond which no interval goes; see `range_of`.
+    """
     mean, std = float(np.mean(values)), float(np.std(values, ddof=1))
     half = float(stats.t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1)) * std / len(values) ** 0.5
-    return Spread(mean, std, mean - half, mean + half)
+    return Spread(mean, std, max(ends[0], mean - half), min(ends[1], mean + half))

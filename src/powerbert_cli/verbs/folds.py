@@ -16,7 +16,7 @@ from ..stages.run import Run
 from ..stages.tested import write_test_metrics, write_test_predictions
 from ..store.artifacts import read_json, write_csv, write_json
 from ..store.stages import Stage
-from ..tasks.metrics import spread
+from ..tasks.metrics import range_of, spread
 from .classes_file import write_classes
 from .prepare import begin, leave
 
@@ -84,7 +84,7 @@ def write_folds(run_dir: Path, folds: int) -> None:
     (Bengio and Grandvalet, 2004), and the interval is somewhat too narrow.
     """
     found = [read_json(run_dir / f"fold-{fold}" / "metrics.json") for fold in range(folds)]
-    over = spread(np.array([metrics["value"] for metrics in found]))
+    over = spread(np.array([metrics["value"] for metrics in found]), range_of(found[0]["metric"]))
     metrics = {
         **{name: found[0][name] for name in ("task", "metric", "seed")},
         "best_of_epochs": _epochs([metrics["best_of_epochs"] for metrics in found]),
