@@ -74,7 +74,7 @@ def test_a_student_of_soft_labels_alone_comes_nearer_to_its_teacher(elimination,
 
     before, wrong = distance(), material.train.map(lambda row: {"labels": 1 - row["labels"]})
     given = plan(batch_size=2)
-    changed = type(material)(wrong, material.dev, material.tokenizer, material.seq_len, material.kind)
+    changed = type(material)(wrong, material.dev, material.processor, material.seq_len, material.kind)
     train_classifier(student, changed, given, tmp_path, options=options(distill=1.0, distill_cls=0.1), teacher=answers)
     assert distance() < 0.7 * before
 

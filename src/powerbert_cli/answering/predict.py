@@ -17,7 +17,7 @@ from ..bench.engines import lengths_an_octave, runner
 from ..bench.int8 import CALIBRATED_ON
 from ..bench.place import DTYPES, Place, Runner, Unavailable
 from ..encoder.answered import logits_of
-from ..encoder.families import is_multiple_choice, layers_of, usable_positions
+from ..encoder.families import is_multiple_choice, layers_of
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..kinds import Kind
@@ -26,7 +26,7 @@ from ..models.classes import kind_of
 from ..models.kinds import load_shortened
 from ..models.loading import check_fits
 from ..models.model_dir import RETENTION, load_plain
-from ..models.tokenizers import fit_tokenizer, own_tokenizer
+from ..models.processors import processing_of
 from ..models.weights import ModelError
 from ..settings import CALIBRATED, STANDARD, PredictSettings, TaskSettings
 from ..settings.folders import exported
@@ -180,33 +180,38 @@ class Predictor:
         folder = settings.folder
         self.settings, self.files = settings, files
         self.task = read_task(folder)
-        self.tokenizer = own_tokenizer(str(folder), "copy those files beside the model")
         self.exported = exported(folder)
+        found = self._found(folder)
+        self.kind = _kind_of(found.config, self.task, str(folder))
+        processing = processing_of(self.kind)
+        self.processor = processing.load(str(folder), "copy those files beside the model")
+        self.processor = processing.fit(self.processor, found.config, str(folder))
         self.model: ShortenedModel | NoWeights
-        if self.exported is not None and not self.exported.weights:
-            if settings.predict.survivors:
-                raise PowerbertError(
-                    f"predict.survivors=true needs the weights, and model_dir={folder} was exported for "
-                    f"{self.exported}; give the model directory that it was made of"
-                )
-            self.model = NoWeights(AutoConfig.from_pretrained(folder), self.exported.seq_len)
-        elif (folder / RETENTION).is_file():
-            self.model = load_shortened(folder)
+        if isinstance(found, ShortenedModel | NoWeights):
+            self.model = found
         else:
-            host, trained = load_plain(folder), None if self.task is None else self.task.seq_len
-            self.model = _whole(host, self.tokenizer, settings.seq_len or trained)
-        config: Any = self.model.config
-        fit_tokenizer(self.tokenizer, config, str(folder))
+            trained = None if self.task is None else self.task.seq_len
+            most = settings.seq_len or trained or processing.most(self.processor, found.config)
+            self.model = _whole(found, most)
         self.seq_len = min(settings.seq_len or self.model.seq_len, self.model.seq_len)
-        self.kind = _kind_of(config, self.task, str(folder))
         self.together = self.kind.at_once(settings.predict.together)
         self.engine, self.precision = settings.runs
         self.buckets = lengths_an_octave(self.engine, "longest")
         how = {"padding": "max_length", "max_length": self.seq_len} if self.buckets else {"padding": "longest"}
-        self.pad = self.kind.collator(self.tokenizer, **how)
+        self.pad = self.kind.collator(self.processor, **how)
         in_torch = self.engine in TORCH_ENGINES and self.precision in DTYPES
         self.device = resolve_device(settings.device) if in_torch else "cpu"
         self._run: Runner | None = None
+
+    def _found(self, folder: Path) -> ShortenedModel | PreTrainedModel | NoWeights:
+        if self.exported is not None and not self.exported.weights:
+            if self.settings.predict.survivors:
+                raise PowerbertError(
+                    f"predict.survivors=true needs the weights, and model_dir={folder} was exported for "
+                    f"{self.exported}; give the model directory that it was made of"
+                )
+            return NoWeights(AutoConfig.from_pretrained(folder), self.exported.seq_len)
+        return load_shortened(folder) if (folder / RETENTION).is_file() else load_plain(folder)
 
     def _runner(self) -> Runner:
         if self._run is None:
@@ -235,7 +240,7 @@ class Predictor:
             )
         train = load_task(TaskSettings(**{"data_dir": None, **Kind.OPTIONS, **task})).train.rows
         few = train.select(choose_rows(len(train), CALIBRATED_ON, 1, 0))
-        tokens = tokenize(few, self.kind, self.tokenizer, self.seq_len).select(range(CALIBRATED_ON))
+        tokens = tokenize(few, self.kind, self.processor, self.seq_len).select(range(CALIBRATED_ON))
         return [self._batch([row]) for row in tokens]
 
     def _batch(self, rows: list[dict[str, Any]]) -> Batch:
@@ -248,7 +253,7 @@ class Predictor:
         if not chunk.inputs:
             return chunk
         columns = {name: [row[name] for row in chunk.inputs] for name in chunk.inputs[0]}
-        encoded = self.kind.encode(columns, self.tokenizer, self.seq_len)
+        encoded = self.kind.encode(columns, self.processor, self.seq_len)
         chunk.tokens = [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
         return chunk
 
@@ -262,7 +267,7 @@ class Predictor:
         if not chunk.tokens:
             return []
         run, tokens, size = self._runner(), chunk.tokens, self.settings.batch_size
-        order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]["input_ids"]))
+        order = sorted(range(len(tokens)), key=lambda i: -tokens[i]["length"])
         logits: list[Any] = [None] * len(tokens)
         start = time.perf_counter()
         for begin in range(0, len(order), size):
@@ -286,7 +291,7 @@ class Predictor:
     def _survivors(self, chunk: _Chunk) -> list[dict[str, Any]]:
         assert isinstance(self.model, ShortenedModel)
         texts = [self.kind.texts(row) or () for row in chunk.inputs]
-        found = words_left(self.model, self.tokenizer, texts, self.settings.batch_size, self.device)
+        found = words_left(self.model, self.processor, texts, self.settings.batch_size, self.device)
         return [{"words": words} for words in found]
 
 
@@ -304,8 +309,7 @@ def _kind_of(config: Any, task: TaskFile | None, folder: str) -> Kind:
         raise PowerbertError(f"model_dir={folder}: {error}") from error
 
 
-def _whole(host: PreTrainedModel, tokenizer: Any, seq_len: int | None) -> ShortenedModel:
+def _whole(host: PreTrainedModel, seq_len: int) -> ShortenedModel:
     """This encoder around a plain model, with everything kept: its rows are packed."""
-    most = seq_len or min(usable_positions(host.config), int(min(tokenizer.model_max_length, 1 << 20)))
-    check_fits(host.config, most)
-    return ShortenedModel(host, plain(most, layers_of(host.config))).eval()
+    check_fits(host.config, seq_len)
+    return ShortenedModel(host, plain(seq_len, layers_of(host.config))).eval()

@@ -67,11 +67,11 @@ class Embedding(Kind):
             return {"queries": sum(len(one) > 0 for one in labels), "judgements": sum(map(len, labels))}
         return {"least": float(labels.min()), "mean": float(labels.mean()), "most": float(labels.max())}
 
-    def encode(self, batch: dict[str, list[Any]], tokenizer: Any, seq_len: int | None) -> dict[str, list[Any]]:
+    def encode(self, batch: dict[str, list[Any]], processor: Any, seq_len: int | None) -> dict[str, list[Any]]:
         """Each text by itself: a pair becomes two rows, one after the other."""
         names = [name for name in ("text", "text_pair") if name in batch]
         texts = [batch[name][row] for row in range(len(batch["text"])) for name in names]
-        found = dict(tokenizer(texts, **cut(seq_len)))
+        found = dict(processor(texts, **cut(seq_len)))
         found["length"] = [len(ids) for ids in found["input_ids"]]
         found["row"] = [row for row in range(len(batch["text"])) for _ in names]
         found["labels"] = [0.0] * len(texts)  # a teacher says what is right

@@ -29,6 +29,7 @@ class Kind(ABC):
         PROBLEM: transformers' problem_type, which says the loss; None where the head has one loss only.
         PIPELINE: what the hub calls it. LIBRARY: that the hub loads such models with.
         METRICS: that it is measured by, the usual one first.
+        PROCESSOR: the sort of what turns its rows into inputs, in `models.processors`.
         TEXTS: how many text columns there may be.
         KNOWN: names that they go by, the first that is there before the next.
         NAMED: it has classes (or choices) with names.
@@ -55,6 +56,7 @@ class Kind(ABC):
     PIPELINE: ClassVar[str] = "text-classification"
     LIBRARY: ClassVar[str] = "transformers"
     METRICS: ClassVar[tuple[str, ...]]
+    PROCESSOR: ClassVar[str] = "tokenizer"
     TEXTS: ClassVar[tuple[int, ...]] = (1, 2)
     KNOWN: ClassVar[tuple[list[str], ...]] = (
         *(["sentence1", "sentence2"], ["text", "text_pair"], ["question", "sentence"], ["sentence"], ["text"]),
@@ -214,12 +216,12 @@ class Kind(ABC):
 
     # word-pieces
 
-    def encode(self, batch: dict[str, list[Any]], tokenizer: Any, seq_len: int | None) -> dict[str, list[Any]]:
+    def encode(self, batch: dict[str, list[Any]], processor: Any, seq_len: int | None) -> dict[str, list[Any]]:
         """Rows to what a model takes, of at most ℓ word-pieces (None for all), each with its `length`.
 
         A row may become several, whose `row` says of which they are.
         """
-        encoded = dict(tokenizer(*(batch[name] for name in ("text", "text_pair") if name in batch), **cut(seq_len)))
+        encoded = dict(processor(*(batch[name] for name in ("text", "text_pair") if name in batch), **cut(seq_len)))
         encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
         if "label" in batch:
             encoded["labels"] = batch["label"]
@@ -230,11 +232,11 @@ class Kind(ABC):
         """As many rows as take the memory of so many of one input each."""
         return max(1, rows // cls.INPUTS)
 
-    def collator(self, tokenizer: Any, **padding: Any) -> Callable[[list[Row]], Any]:
+    def collator(self, processor: Any, **padding: Any) -> Callable[[list[Row]], Any]:
         """A collator of transformers: encoded rows → tensors."""
         from transformers import DataCollatorWithPadding
 
-        return DataCollatorWithPadding(tokenizer, **padding)
+        return DataCollatorWithPadding(processor, **padding)
 
     def batched(self, labels: list[Any], length: int) -> list[Any]:
         """Labels of rows as those of a batch of inputs padded to a length."""

@@ -43,7 +43,7 @@ class MultipleChoice(Classification):
     def counts(self, labels: Array) -> dict[str, Any]:
         return {}
 
-    def encode(self, batch: dict[str, list[Any]], tokenizer: Any, seq_len: int | None) -> dict[str, list[Any]]:
+    def encode(self, batch: dict[str, list[Any]], processor: Any, seq_len: int | None) -> dict[str, list[Any]]:
         """(context, question and choice) for each choice; a cloze question has the choice in its gap.
 
         Each column has a list with one entry for each choice, and length is that of the longest.
@@ -55,7 +55,7 @@ class MultipleChoice(Classification):
             questions += [
                 question.replace("_", choice, 1) if "_" in question else f"{question} {choice}" for choice in choices
             ]
-        flat = tokenizer(contexts, questions, **cut(seq_len))
+        flat = processor(contexts, questions, **cut(seq_len))
         nested: dict[str, list[Any]] = {name: [] for name in flat}
         start = 0
         for count in counts:
@@ -65,10 +65,10 @@ class MultipleChoice(Classification):
         nested["length"] = [max(map(len, ids)) for ids in nested["input_ids"]]
         return nested | ({"labels": batch["label"]} if "label" in batch else {})
 
-    def collator(self, tokenizer: Any, **padding: Any) -> Callable[[list[Row]], Any]:
+    def collator(self, processor: Any, **padding: Any) -> Callable[[list[Row]], Any]:
         from transformers import DataCollatorForMultipleChoice
 
-        collate = DataCollatorForMultipleChoice(tokenizer, **padding)
+        collate = DataCollatorForMultipleChoice(processor, **padding)
         # it insists on labels
         return lambda rows: collate([{"labels": 0, **row} for row in rows])
 

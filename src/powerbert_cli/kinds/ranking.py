@@ -92,12 +92,12 @@ class Ranking(Kind):
 
     # word-pieces
 
-    def encode(self, batch: dict[str, list[Any]], tokenizer: Any, seq_len: int | None) -> dict[str, list[Any]]:
+    def encode(self, batch: dict[str, list[Any]], processor: Any, seq_len: int | None) -> dict[str, list[Any]]:
         """A pair for each candidate, one after the other; of the two the longer text is cut first, as a CrossEncoder
         does: a query of at most half of ℓ stays whole."""
         pairs = [(row, text) for row, texts in enumerate(batch["documents"]) for text in texts]
         queries, documents = [batch["query"][row] for row, _ in pairs], [text for _, text in pairs]
-        found = dict(tokenizer(queries, documents, **cut(seq_len)))
+        found = dict(processor(queries, documents, **cut(seq_len)))
         found["length"] = [len(ids) for ids in found["input_ids"]]
         found["row"] = [row for row, _ in pairs]
         if "label" in batch:

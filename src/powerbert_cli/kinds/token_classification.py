@@ -127,9 +127,9 @@ class TokenClassification(Kind):
 
     # word-pieces
 
-    def encode(self, batch: dict[str, list[Any]], tokenizer: Any, seq_len: int | None) -> dict[str, list[Any]]:
+    def encode(self, batch: dict[str, list[Any]], processor: Any, seq_len: int | None) -> dict[str, list[Any]]:
         """Windows, each with the places of the first word-pieces of the `answers`, words that it answers for."""
-        found = windows_of([" ".join(words) for words in batch["words"]], tokenizer, seq_len, self.stride)
+        found = windows_of([" ".join(words) for words in batch["words"]], processor, seq_len, self.stride)
         offsets = found.pop("offset_mapping")
         places: list[list[int]] = [[] for _ in offsets]
         answers: list[list[int]] = [[] for _ in offsets]
@@ -149,10 +149,10 @@ class TokenClassification(Kind):
             ]
         return found
 
-    def collator(self, tokenizer: Any, **padding: Any) -> Callable[[list[Row]], Any]:
+    def collator(self, processor: Any, **padding: Any) -> Callable[[list[Row]], Any]:
         from transformers import DataCollatorForTokenClassification
 
-        return DataCollatorForTokenClassification(tokenizer, label_pad_token_id=_NONE, **padding)
+        return DataCollatorForTokenClassification(processor, label_pad_token_id=_NONE, **padding)
 
     def batched(self, labels: list[Any], length: int) -> list[Any]:
         return [[*row, *[_NONE] * (length - len(row))] for row in labels]

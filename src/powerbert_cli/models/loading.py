@@ -1,15 +1,11 @@
-"""Host models and their tokenizers: from the hub, a folder, or with random weights."""
+"""Host models and what reads their inputs: from the hub, a folder, or with random weights."""
 
 import logging
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging as hf_logging
 
 from ..encoder.families import check_supported, counts_from_padding, known_purpose, usable_positions
@@ -18,6 +14,8 @@ from ..kinds import Kind
 from ..settings import ModelSettings
 from .classes import AUTO, check_classes
 from .embedders import as_embedder, read_pooling
+from .origin import source_of, unreachable
+from .processors import processing_of
 from .weights import UNREADABLE, ModelError, check_config, load
 
 log = logging.getLogger(__name__)
@@ -25,25 +23,11 @@ hf_logging.set_verbosity_error()
 hf_logging.disable_progress_bar()
 
 
-def unreachable(name: str, what: str, error: Exception) -> ModelError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    if Path(name).expanduser().is_dir():
-        return ModelError(f"{name}: {what} cannot be loaded: {reason}")
-    return ModelError(
-        f"model.name_or_path={name}: {what} cannot be loaded ({reason}); download it where there is a network with "
-        f"'hf download {name} --local-dir FOLDER', put the folder on this machine and set model.name_or_path=FOLDER"
-    )
-
-
-def source_of(name: str) -> str:
-    """A local folder as it is; a hub name stays one. A path that isn't there is named as such."""
-    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
-        raise ModelError(f"model.name_or_path={name} is no folder on this machine")
-    return str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
-
-
-def host_config(model: ModelSettings, vocab_size: int | None = None) -> Any:
+def host_config(model: ModelSettings, **entries: Any) -> Any:
     """The transformers config of a model, without its weights.
+
+    Args:
+        entries: that a random model's has in place of its own.
 
     Raises:
         ModelError: if it cannot be had.
@@ -58,9 +42,7 @@ def host_config(model: ModelSettings, vocab_size: int | None = None) -> Any:
             raise unreachable(model.name_or_path, "its config", error) from error
     else:
         assert model.config is not None
-        options = dict(model.config)
-        if vocab_size is not None:
-            options["vocab_size"] = vocab_size
+        options = {**model.config, **entries}
         config = AutoConfig.for_model(options.pop("model_type"), **options)
     if model.name_or_path and read_pooling(source_of(model.name_or_path), config):
         as_embedder(config)
@@ -81,12 +63,31 @@ def check_fits(config: Any, seq_len: int) -> None:
         raise ModelError(f"seq_len={seq_len} exceeds the {positions} positions of the model; set seq_len ≤ {positions}")
 
 
-def build_host(model: ModelSettings, tokenizer: PreTrainedTokenizerBase, kind: Kind, seed: int) -> PreTrainedModel:
+def load_processor(model: ModelSettings, kind: Kind, rows: Callable[[], Any]) -> Any:
+    """What turns rows into the model's inputs: its own, the named one, or of random weights one that is made.
+
+    Args:
+        rows: the training rows, of which it may be made.
+
+    Raises:
+        ModelError
+    """
+    processing, name = processing_of(kind), model.tokenizer or model.name_or_path
+    if name is None:
+        return processing.made(rows(), model, host_config(model))
+    found = processing.load(name, "set model.tokenizer=FOLDER", model.trust_remote_code)
+    config = host_config(model)
+    if model.name_or_path:
+        processing.check(found, config, name)
+    return processing.fit(found, config, name)
+
+
+def build_host(model: ModelSettings, processor: Any, kind: Kind, seed: int) -> PreTrainedModel:
     """A classifier: pretrained where there is something to load, else random.
 
     Args:
         model: where the weights come from.
-        tokenizer: gives the vocabulary's size and the padding id of random models.
+        processor: what random models' configs follow, as a vocabulary's size.
         kind: of the task.
         seed: of the new head, and of all weights of a random model.
     """
@@ -99,8 +100,8 @@ def build_host(model: ModelSettings, tokenizer: PreTrainedTokenizerBase, kind: K
     }
     torch.manual_seed(seed)
     if model.name_or_path is None:
-        config = host_config(model, vocab_size=max(len(tokenizer), (model.config or {}).get("vocab_size", 0)))
-        config.update({**labels, "pad_token_id": tokenizer.pad_token_id})
+        config = host_config(model, **processing_of(kind).entries(processor, model))
+        config.update(labels)
         return auto.from_config(config)
     other = other_head(model, kind)
     try:

@@ -7,11 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import cached_file
 
 from ..encoder.families import purpose_of
@@ -37,15 +33,13 @@ WHERE = ("revision", "token", "cache_dir", "local_files_only", "subfolder", "pro
 _SAYS_ONLY = ("id2label", "label2id", "transformers_version", "_name_or_path")  # entries that decide no output
 
 
-def save_model_dir(
-    folder: Path, host: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, retention: RetentionFile | None = None
-) -> None:
-    """Writes safetensors, config and tokenizer; retention.json for a shortened model, compression.json as it was read.
+def save_model_dir(folder: Path, host: PreTrainedModel, processor: Any, retention: RetentionFile | None = None) -> None:
+    """Writes safetensors, config and processor; retention.json for a shortened model, compression.json as it was read.
 
     Layers whose heads or neurons are fewer than config.json says are filled up with zeros.
     """
     save_host(host, folder)
-    save_tokenizer(tokenizer, folder)
+    save_processor(processor, folder)
     if retention is not None:
         retention.write(folder / RETENTION)
     if purpose_of(host.config) == EMBEDS:
@@ -54,13 +48,13 @@ def save_model_dir(
         write_reranker(folder)
 
 
-def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Without what the last call cut and padded to, which is no part of the model."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
+def save_processor(processor: Any, folder: Path) -> None:
+    """What turns rows into inputs; of a tokenizer without what the last call cut and padded to."""
+    backend = getattr(processor, "backend_tokenizer", None)
     if backend is not None:
         backend.no_truncation()
         backend.no_padding()
-    tokenizer.save_pretrained(folder)
+    processor.save_pretrained(folder)
 
 
 def save_host(host: PreTrainedModel, folder: str | Path, **options: Any) -> None:

@@ -1,30 +1,52 @@
 """Tokenizers: of a model, or of a folder; made to fit, and known by their content."""
 
-import hashlib
 import json
 from typing import Any
 
+import datasets
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from ..encoder.families import usable_positions
 from ..settings import ModelSettings
-from .loading import host_config, source_of, unreachable
+from ..tasks.tokenizing import build_tokenizer, texts_of
+from .origin import source_of, unreachable
+from .processing import Processing
 from .weights import ModelError
 
 
-def load_tokenizer(model: ModelSettings) -> PreTrainedTokenizerBase | None:
-    """The model's own tokenizer, or None if one has to be built from the task."""
-    name = model.tokenizer or model.name_or_path
-    if name is None:
-        return None
-    tokenizer = own_tokenizer(name, "set model.tokenizer=FOLDER", model.trust_remote_code)
-    config = host_config(model)
-    if model.name_or_path and len(tokenizer) > config.vocab_size:
-        raise ModelError(
-            f"{name}: its tokenizer has {len(tokenizer)} word-pieces, the model {config.vocab_size}; "
-            "they do not belong together"
-        )
-    fit_tokenizer(tokenizer, config, name)
-    return tokenizer
+class Tokenizers(Processing):
+    def load(self, name: str, way_out: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+        return own_tokenizer(name, way_out, trust_remote_code)
+
+    def check(self, processor: PreTrainedTokenizerBase, config: Any, name: str) -> None:
+        if len(processor) > config.vocab_size:
+            raise ModelError(
+                f"{name}: its tokenizer has {len(processor)} word-pieces, the model {config.vocab_size}; "
+                "they do not belong together"
+            )
+
+    def fit(self, processor: PreTrainedTokenizerBase, config: Any, name: str) -> PreTrainedTokenizerBase:
+        fit_tokenizer(processor, config, name)
+        return processor
+
+    def made(self, rows: datasets.Dataset, model: ModelSettings, config: Any) -> PreTrainedTokenizerBase:
+        return build_tokenizer(texts_of(rows), model.vocab_size or 30000)
+
+    def entries(self, processor: PreTrainedTokenizerBase, model: ModelSettings) -> dict[str, Any]:
+        size = max(len(processor), (model.config or {}).get("vocab_size", 0))
+        return {"vocab_size": size, "pad_token_id": processor.pad_token_id}
+
+    def decides(self, processor: PreTrainedTokenizerBase) -> Any:
+        """What word-pieces a text becomes; padding and truncation are set anew by each call."""
+        backend = getattr(processor, "backend_tokenizer", None)
+        if backend is None:
+            content: Any = sorted(processor.get_vocab().items())
+        else:
+            content = {k: v for k, v in json.loads(backend.to_str()).items() if k not in ("padding", "truncation")}
+        return [content, sorted(processor.model_input_names), processor.truncation_side, processor.pad_token_id]
+
+    def most(self, processor: PreTrainedTokenizerBase, config: Any) -> int:
+        return min(usable_positions(config), int(min(processor.model_max_length, 1 << 20)))
 
 
 def own_tokenizer(name: str, way_out: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -64,14 +86,3 @@ def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, config: Any, name: str) ->
     if getattr(config, "type_vocab_size", 2) < 2:
         inputs = [given for given in tokenizer.model_input_names if given != "token_type_ids"]
         tokenizer.model_input_names = inputs
-
-
-def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Of all that decides what word-pieces a text becomes; padding and truncation are set anew by each call."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        content: Any = sorted(tokenizer.get_vocab().items())
-    else:
-        content = {k: v for k, v in json.loads(backend.to_str()).items() if k not in ("padding", "truncation")}
-    decides = [content, sorted(tokenizer.model_input_names), tokenizer.truncation_side, tokenizer.pad_token_id]
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]

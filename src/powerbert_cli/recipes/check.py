@@ -49,7 +49,7 @@ def check(job: Run[Any]) -> dict[str, Any]:
     splits = {"train": data.train, "dev": data.dev, **({"test": data.test} if data.test is not None else {})}
     texts = {name: _texts(split.rows) for name, split in splits.items()}
     log.info("check: tokenising %d training texts", len(data.train.rows))
-    lengths = np.asarray(tokenize(data.train.rows, settings.task.of_kind, job.context.tokenizer, None)["length"])
+    lengths = np.asarray(tokenize(data.train.rows, settings.task.of_kind, job.context.processor, None)["length"])
     seconds, load = _seconds(job)
     host = _host(job)
     return {

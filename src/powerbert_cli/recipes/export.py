@@ -18,7 +18,7 @@ from ..encoder.families import layers_of
 from ..encoder.shortened import ShortenedModel
 from ..errors import PowerbertError
 from ..method.elimination import plain
-from ..models.model_dir import RETENTION, save_host, save_tokenizer
+from ..models.model_dir import RETENTION, save_host, save_processor
 from ..models.onnx_file import compare_onnx
 from ..models.packed_file import NAME as PACKED
 from ..models.packed_file import load_packed, write_packed
@@ -72,7 +72,7 @@ def export(job: Run[Any], folder: Path) -> Exported:
     if (compression := getattr(model.host, "compression", None)) is not None:
         compression.write(folder)
     job.context.describe(folder)
-    save_tokenizer(job.context.tokenizer, folder)
+    save_processor(job.context.processor, folder)
     retention.write(folder / RETENTION)
     how = {"embeddings": settings.embeddings} if packed else {"precision": settings.precision}
     about = {

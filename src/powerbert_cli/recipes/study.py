@@ -104,7 +104,7 @@ def _most_often(job: Run[Any], model: StudiedModel, rows: datasets.Dataset) -> l
 
     def said(count: Counter[int]) -> tuple[str, float]:
         ((token, times),) = count.most_common(1)
-        return str(job.context.tokenizer.convert_ids_to_tokens(token)), times / count.total()
+        return str(job.context.processor.convert_ids_to_tokens(token)), times / count.total()
 
     return [[said(count) for count in own] for own in counts]
 

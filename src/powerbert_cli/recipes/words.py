@@ -15,5 +15,5 @@ def write_words(context: Context, model: ShortenedModel, run_dir: Path) -> None:
     rows, kind = context.data.dev.rows.select(range(min(COUNT, len(context.data.dev)))), context.material.kind
     texts = [found for row in rows if (found := kind.texts(dict(row))) is not None]
     if texts:
-        words = words_left(model, context.tokenizer, texts, COUNT, context.device)
+        words = words_left(model, context.processor, texts, COUNT, context.device)
         write_json(run_dir / NAME, {"layers": model.layers, "texts": words})

@@ -81,7 +81,7 @@ class Compress(Inputs):
             self._narrow(host, whole, sizes, neurons, batches, context.device)
         host = host.cpu()
         host.compression = self._done(host, sizes, neurons, before)  # type: ignore[assignment]
-        save_model_dir(making.result / "model", host, context.tokenizer)
+        save_model_dir(making.result / "model", host, context.processor)
 
     def _done(self, host: PreTrainedModel, sizes: Sizes, neurons: int, before: int) -> Compression:
         """

@@ -1,4 +1,4 @@
-"""What all stages of a task and a model work on: data, tokenizer and batches, each loaded once, on first use."""
+"""What all stages of a task and a model work on: data, processor and batches, each loaded once, on first use."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import datasets
 import numpy as np
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 
 from ..encoder.families import usable_positions
 from ..encoder.shortened import ShortenedModel
-from ..models.loading import build_host, host_config
+from ..models.loading import build_host, host_config, load_processor
 from ..models.model_dir import CONFIG, load_plain, name_classes
-from ..models.tokenizers import load_tokenizer, tokenizer_digest
+from ..models.processors import processing_of
 from ..settings import StageSettings
 from ..settings.common import Common
 from ..settings.composed import TrainedSettings
@@ -24,7 +24,7 @@ from ..store.environment import versions
 from ..store.task_file import of_settings
 from ..tasks.batches import Answers, Material, answers, lengths_of
 from ..tasks.sources import TaskData, load_task
-from ..tasks.tokenizing import build_tokenizer, texts_of, tokenize
+from ..tasks.tokenizing import tokenize
 from ..training.diverged import Diverged, check_finite
 from ..training.trainer import Plan, autocast, resolve_device
 from .events import Events, Silent
@@ -47,7 +47,7 @@ class Context:
     def of(self, settings: Common) -> "Context":
         """The context of other settings of the same task and model: what is loaded stays loaded."""
         other, same = Context(settings, self.events), settings.seq_len == self.settings.seq_len
-        kept = ("data", "tokenizer", *(["material"] if same else []))
+        kept = ("data", "processor", *(["material"] if same else []))
         vars(other).update({name: vars(self)[name] for name in kept if name in vars(self)})
         return other
 
@@ -60,19 +60,20 @@ class Context:
         return data
 
     @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        model = self.settings.start_model
-        return load_tokenizer(model) or build_tokenizer(texts_of(self.data.train.rows), model.vocab_size or 30000)
+    def processor(self) -> Any:
+        """What turns rows into inputs, as `models.processing` has it."""
+        settings = self.settings
+        return load_processor(settings.start_model, settings.task.of_kind, lambda: self.data.train.rows)
 
     @cached_property
     def material(self) -> Material:
         kind, seq_len = self.settings.task.of_kind, self.settings.seq_len
-        train, dev = (tokenize(split.rows, kind, self.tokenizer, seq_len) for split in (self.data.train, self.data.dev))
+        train, dev = (tokenize(split.rows, kind, self.processor, seq_len) for split in (self.data.train, self.data.dev))
         if not kind.WINDOWS:
             self._say_lengths(train)
         elif len(train) > len(self.data.train):
             log.info("seq_len=%d: %d training texts in %d windows", seq_len, len(self.data.train), len(train))
-        return Material(train, dev, self.tokenizer, seq_len, kind)
+        return Material(train, dev, self.processor, seq_len, kind)
 
     def _say_lengths(self, inputs: datasets.Dataset) -> None:
         """How long the training inputs are, and loudly how many of them ℓ cuts."""
@@ -81,7 +82,7 @@ class Context:
         own = at_end if "row" not in inputs.column_names else np.unique(np.asarray(inputs["row"][:])[at_end])
         few = rows.select(own[: max(1, _LOOKED_AT * len(rows) // len(inputs))])
         kind = self.settings.task.of_kind
-        whole = lengths_of(tokenize(few, kind, self.tokenizer, None)) if len(few) else np.zeros(0)
+        whole = lengths_of(tokenize(few, kind, self.processor, None)) if len(few) else np.zeros(0)
         whole = whole[whole >= seq_len]  # a row may have others too
         cut = float(np.mean(whole > seq_len)) * len(at_end) / len(lengths) if len(few) else 0.0
         after = " after the cut" if cut else ""
@@ -111,7 +112,7 @@ class Context:
     def new_host(self) -> PreTrainedModel:
         """The model before fine-tuning."""
         settings = self.settings
-        return build_host(settings.model, self.tokenizer, settings.task.of_kind, settings.seed)
+        return build_host(settings.model, self.processor, settings.task.of_kind, settings.seed)
 
     def host(self, model_dir: Path) -> PreTrainedModel:
         """A fine-tuned classifier, with the loss of this task: configs of others may not say which."""
@@ -145,7 +146,7 @@ class Context:
         return {
             "versions": versions(),
             "train": self.data.train.content + (f" stride {kind.stride}" if kind.WINDOWS else ""),
-            "tokenizer": tokenizer_digest(self.tokenizer),
+            "tokenizer": processing_of(kind).digest(self.processor),
             "seq_len": self.settings.seq_len,
         }
 

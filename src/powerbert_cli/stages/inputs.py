@@ -41,7 +41,7 @@ class Inputs(ABC):
     Attributes:
         versions: of torch, transformers and powerbert.
         train: content of the training rows.
-        tokenizer: its content.
+        tokenizer: content of what turns rows into inputs.
         seq_len: ℓ.
     """
 

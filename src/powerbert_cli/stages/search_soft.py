@@ -81,7 +81,7 @@ class SoftSearch(Search):
                 weights,
                 controller,
             )
-        save_model_dir(making.result / "model", model.host, context.tokenizer)
+        save_model_dir(making.result / "model", model.host, context.processor)
         parameters = {"retention_parameters": found.retention_parameters}
         save_file(parameters, making.result / "retention_parameters.safetensors")
         write_results(found.trained, context.settings.task, self.seed, making.result)

@@ -75,7 +75,7 @@ def _test_rows(context: Context) -> Rows:
 
 def _encoded(context: Context) -> datasets.Dataset:
     kind, seq_len = context.settings.task.of_kind, context.settings.seq_len
-    return tokenize(_test_rows(context).rows, kind, context.tokenizer, seq_len)
+    return tokenize(_test_rows(context).rows, kind, context.processor, seq_len)
 
 
 def _plain_or_shortened(context: Context, model_dir: Path) -> ShortenedModel:

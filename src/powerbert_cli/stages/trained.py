@@ -52,7 +52,7 @@ def train(
     with context.followed(name, making.checkpoints) as callbacks:
         trained = train_classifier(model, material, plan, making.checkpoints, callbacks, options, teacher, lr_clips)
     bake(model.host)
-    save_model_dir(result / "model", model.host, context.tokenizer, retention)
+    save_model_dir(result / "model", model.host, context.processor, retention)
     write_results(trained, context.settings.task, context.settings.seed, result, best_of=epochs_of(trained))
 
 

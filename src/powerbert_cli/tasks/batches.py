@@ -12,7 +12,6 @@ import datasets
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
-from transformers import PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from .. import processes
@@ -31,7 +30,7 @@ class Material:
 
     train: datasets.Dataset
     dev: datasets.Dataset
-    tokenizer: PreTrainedTokenizerBase
+    processor: Any
     seq_len: int
     kind: Kind
 
@@ -43,8 +42,8 @@ class Material:
     def collator(self, padding: str) -> Pad:
         """padding: longest (of the batch) or max (ℓ)."""
         if padding == "max":
-            return self.kind.collator(self.tokenizer, padding="max_length", max_length=self.seq_len)
-        return self.kind.collator(self.tokenizer, padding="longest")
+            return self.kind.collator(self.processor, padding="max_length", max_length=self.seq_len)
+        return self.kind.collator(self.processor, padding="longest")
 
 
 def lengths_of(rows: datasets.Dataset) -> np.ndarray:
@@ -212,7 +211,7 @@ def make_batches(
     """Batches on the device.
 
     Args:
-        rows: tokenised examples (input_ids and what else the tokenizer gives).
+        rows: tokenised examples (what a collator makes inputs of).
         padding: max (as `pad` pads), longest (of the batch, rows in given order), packed (the same, for an encoder
             that takes the padding out again), sorted (by length, then as longest), or buckets (sorted, for an engine
             that compiles for each length).

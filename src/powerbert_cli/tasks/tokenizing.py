@@ -45,13 +45,11 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     return BertTokenizer(vocab={token: i for i, token in enumerate(entries)})
 
 
-def tokenize(
-    rows: datasets.Dataset, kind: Kind, tokenizer: PreTrainedTokenizerBase, seq_len: int | None
-) -> datasets.Dataset:
+def tokenize(rows: datasets.Dataset, kind: Kind, processor: Any, seq_len: int | None) -> datasets.Dataset:
     """Rows as a model takes them, see `Kind.encode`: input_ids (at most ℓ, None for all), length, labels."""
 
     def encode(batch: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
-        found = kind.encode(batch, tokenizer, seq_len)
+        found = kind.encode(batch, processor, seq_len)
         if "row" in found:
             found["row"] = [numbers[row] for row in found["row"]]
         return found

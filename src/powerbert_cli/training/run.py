@@ -53,7 +53,7 @@ def shared(material: Material, plan: Plan, callbacks: Sequence[TrainerCallback])
         "train_dataset": material.train,
         "eval_dataset": material.dev,
         "data_collator": material.collator(plan.training.padding),
-        "processing_class": material.tokenizer,
+        "processing_class": material.processor,
         "compute_metrics": compute_metrics,
         "callbacks": list(callbacks),
         "examples": material.kind.examples,

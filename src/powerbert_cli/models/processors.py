@@ -1,0 +1,12 @@
+"""The sorts of processors by name; who adds one adds it here."""
+
+from ..kinds import Kind
+from .processing import Processing
+from .tokenizers import Tokenizers
+
+PROCESSING: dict[str, Processing] = {"tokenizer": Tokenizers()}
+
+
+def processing_of(kind: Kind) -> Processing:
+    """The sort that a kind of tasks needs."""
+    return PROCESSING[kind.PROCESSOR]
