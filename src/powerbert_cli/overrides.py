@@ -154,7 +154,7 @@ def with_task(verb: str, args: list[str], conf: Path, folders: list[str]) -> lis
             raise PowerbertError(f"model_dir={named}: these models have different tasks; set task=NAME, or give one")
         implied = each[0]
     if not named and given.get("task.data_dir") not in (None, "null", ""):
-        implied = ["task=custom"]
+        implied = [f"task={_own_task(given.get('task.kind'))}"]
     elif not named and given.get("model.name_or_path") not in (None, "null", ""):
         raise PowerbertError(
             f"model.name_or_path={given['model.name_or_path']}: no task is given; set task=NAME, or "
@@ -207,11 +207,19 @@ def _of_model(value: str, given: dict[str, str], conf: Path) -> list[str]:
         implied, kind = _kind_of(folder), given.get("task.kind")
         if kind is not None and f"task.kind={kind}" not in implied:
             implied = []  # it is told apart
-        implied = ["task=custom", *implied, "seq_len=auto"]
+        named = kind or next((one.partition("=")[2] for one in implied if one.startswith("task.kind=")), None)
+        implied = [f"task={_own_task(named)}", *implied, "seq_len=auto"]
     else:
         _check_kind(value, str(found.task.get("kind")), given.get("task.kind"))
         implied = [*_as_overrides(found.task, conf), f"seq_len={found.seq_len}"]
     return implied[:-1] if {"seq_len", "experiment"} & set(given) else implied
+
+
+def _own_task(kind: str | None) -> str:
+    """The config of a task of one's own of this kind."""
+    from .kinds import KINDS
+
+    return KINDS[kind].TASK if kind in KINDS else "custom"
 
 
 def _check_kind(model: str, own: str, wanted: str | None) -> None:
@@ -239,6 +247,8 @@ def _kind_of(folder: Path) -> list[str]:
         return []  # is refused where the model is loaded
     if any(str(name).endswith("ForQuestionAnswering") for name in config.get("architectures") or ()):
         return ["task.kind=question_answering", "task.label_names=null", "task.label_column=answers"]
+    if any(str(name).endswith("ForImageClassification") for name in config.get("architectures") or ()):
+        return ["task.kind=image_classification"]
     problem, names = config.get("problem_type"), config.get("id2label")
     names = names if isinstance(names, dict) else {}
     if problem == "regression" or (problem is None and len(names) == 1):

@@ -3,18 +3,24 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import pyarrow
 
 from ..errors import PowerbertError
 from ..kinds import Kind
+from ..kinds.pictures import ENDINGS, is_picture
 from ..kinds.values import RowError, check_unicode
 from ..settings import AUTO, STANDARD, PredictSettings
-from ..settings.predict import VECTORS
+from ..settings.predict import PICTURES, VECTORS
 from ..store.task_file import TaskFile
 from ..tasks.answer_rows import Fields
 from ..tasks.columns import KNOWN, chosen
-from ..tasks.rows import Table, check_once
+from ..tasks.files import beside
+from ..tasks.rows import Read, Table, check_once
 
+FILE = "file"  # what names a picture in the answers
 _OURS = {"words", "label", "value", "tags", "entities"}  # and those of the model's kind
 
 
@@ -61,6 +67,9 @@ def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None, k
     if trained is not None and kind.TAUGHT:  # pairs are there to be measured on
         trained = trained[:1]
     given = settings.text_columns
+    _check_medium(settings, kind, where)
+    if settings.input_format == PICTURES:
+        return Columns([FILE], {FILE: FILE})
     if settings.input_format == "lines":
         _check_no_header(settings, table, trained)
         pairs = trained or kind.KNOWN[0] if min(kind.TEXTS) == 2 else trained or []
@@ -69,7 +78,7 @@ def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None, k
                 f"{where}: lines hold one text each, and the model answers pairs ({', '.join(pairs)}); give a file "
                 "with columns, or set predict.input_format"
             )
-        return Columns(["text"], {})
+        return Columns(["text"], {} if kind.MEDIUM is None else {"text": FILE})
     if given is not None and trained is not None and len(given) != len(trained):
         raise PowerbertError(
             f"text_columns={given}: the model was trained on {' and '.join(trained)}; name {len(trained)} of them"
@@ -79,10 +88,13 @@ def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None, k
     if not table.columns:  # of JSON without rows
         return Columns(given or trained or ["text", "text_pair"][: min(kind.TEXTS)], {})
     uniform = task is not None and task.task.get("hub_path") is not None
-    texts = chosen(where, table.columns, given or trained, "text_columns", uniform, kind.KNOWN)
+    if kind.MEDIUM is not None and not set(trained or ()) <= set(table.columns):
+        trained = None  # what paths are called is not what the training rows call pictures
+    texts = chosen(where, table.columns, given or trained, "text_columns", uniform, kind.KNOWN, kind.ARE)
     wanted = settings.predict.keep
     if wanted is None:
         wanted = [] if settings.output == STANDARD or settings.output_format == VECTORS else table.columns
+        wanted = [column for column in wanted if kind.MEDIUM is None or not _holds_bytes(table, column)]
     missing = next((column for column in wanted if column not in table.columns), None)
     if missing is not None:
         raise PowerbertError(
@@ -98,6 +110,39 @@ def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None, k
             name = f"input_{name}"
         kept[column] = name
     return Columns(texts, kept)
+
+
+def _check_medium(settings: PredictSettings, kind: Kind, where: str) -> None:
+    """
+    Raises:
+        PowerbertError: pictures are given to a model of something else.
+    """
+    if settings.input_format == PICTURES and kind.MEDIUM != "image":
+        raise PowerbertError(f"input={where}: these are pictures, and the model answers {kind.ARE}")
+
+
+def _holds_bytes(table: Table, column: str) -> bool:
+    """Whether a column of a Parquet file holds files and not their paths."""
+    kind = None if table.schema is None else table.schema.field(column).type
+    return kind is not None and not (pyarrow.types.is_string(kind) or pyarrow.types.is_primitive(kind))
+
+
+def pictures_in(source: str) -> Table:
+    """A picture, or those of a folder and of all below it, by the ends of their names: a row for each, in order.
+
+    Raises:
+        PowerbertError: there is none.
+    """
+    found = [Path(source)]
+    if found[0].is_dir():
+        found = sorted(one for one in found[0].rglob("*") if is_picture(one.name) and not one.name.startswith("."))
+    if not found:
+        raise PowerbertError(f"input={source}: no pictures are in this folder ({', '.join(ENDINGS)})")
+
+    def reads(columns: list[str]) -> Iterator[Read]:
+        return (Read(str(one), {FILE: str(one)}) for one in found)
+
+    return Table([FILE], reads)
 
 
 def _check_no_header(settings: PredictSettings, table: Table, trained: list[str] | None) -> None:
@@ -128,14 +173,21 @@ def _is_ours(column: str, kind: Kind) -> bool:
     return column in _OURS or column in kind.answer_types() or column.startswith("probability_")
 
 
-def asked_of(table: Table, plan: Columns, kind: Kind) -> Iterator[Asked]:
-    """The rows of an input as they are asked."""
+def asked_of(table: Table, plan: Columns, kind: Kind, folder: Path) -> Iterator[Asked]:
+    """The rows of an input as they are asked.
+
+    Args:
+        folder: that relative paths of files begin at.
+    """
     for place, row, wrong in table.reads([*dict.fromkeys([*plan.texts, *plan.kept])]):
         if wrong is not None:
             yield Asked(place, wrong=wrong)
             continue
         try:
-            inputs = kind.inputs(row, plan.texts)
+            given = row
+            if kind.MEDIUM is not None:
+                given = row | {column: beside(row.get(column), folder) for column in plan.texts}
+            inputs = kind.inputs(given, plan.texts)
             for column in plan.kept:
                 check_unicode(row.get(column), f"'{column}'")
         except RowError as error:

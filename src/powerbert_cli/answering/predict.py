@@ -30,16 +30,17 @@ from ..models.processors import processing_of
 from ..models.weights import ModelError
 from ..settings import CALIBRATED, STANDARD, PredictSettings, TaskSettings
 from ..settings.folders import exported
-from ..settings.predict import VECTORS
+from ..settings.predict import PICTURES, VECTORS
 from ..store.task_file import TaskFile, read_task
 from ..tasks.answer_rows import answer_fields, writing_rows
 from ..tasks.batches import Batch, choose_rows, make_batches
 from ..tasks.reading import opened
+from ..tasks.rows import Table
 from ..tasks.sources import load_task
 from ..tasks.tokenizing import tokenize
 from ..training.diverged import check_finite
 from ..training.trainer import resolve_device
-from .asking import Asked, Columns, asked_of, columns_of
+from .asking import Asked, Columns, asked_of, columns_of, pictures_in
 from .feeding import Feed, check_somebody_reads, gathered
 from .survivors import words_left
 
@@ -89,7 +90,7 @@ def predict(settings: PredictSettings, progress: Progress = lambda rows: None) -
         torch.set_num_threads(settings.runtime.threads)
     with tempfile.TemporaryDirectory() as files:
         predictor = Predictor(settings, Path(files))
-        with opened(settings.input, settings.input_format) as table:
+        with _table(settings) as table:
             plan = columns_of(settings, table, predictor.task, predictor.kind)
             if settings.output_format == VECTORS and not predictor.kind.TAUGHT:
                 raise PowerbertError(
@@ -97,7 +98,7 @@ def predict(settings: PredictSettings, progress: Progress = lambda rows: None) -
                     f"{', '.join(predictor.kind.answer_types())}; take tsv, csv, jsonl or parquet"
                 )
             fields = plan.fields(table) | answer_fields(predictor.kind, settings.predict.survivors)
-            rows = Feed(asked_of(table, plan, predictor.kind), 2 * predictor.together)
+            rows = Feed(asked_of(table, plan, predictor.kind, _folder(settings)), 2 * predictor.together)
             answers = writing_rows(settings.output, settings.output_format, fields)
             try:
                 with answers as write, _side_file(settings) as skip:
@@ -142,6 +143,21 @@ def _answered(
     finally:
         ahead.stop()
     return done
+
+
+@contextmanager
+def _table(settings: PredictSettings) -> Iterator[Table]:
+    if settings.input_format == PICTURES:
+        yield pictures_in(settings.input)
+        return
+    with opened(settings.input, settings.input_format) as table:
+        yield table
+
+
+def _folder(settings: PredictSettings) -> Path:
+    """Where paths in the rows begin: beside a file with columns, else here."""
+    here = settings.input == STANDARD or settings.input_format in ("lines", PICTURES)
+    return Path() if here else Path(settings.input).parent
 
 
 @contextmanager
@@ -193,6 +209,12 @@ class Predictor:
             trained = None if self.task is None else self.task.seq_len
             most = settings.seq_len or trained or processing.most(self.processor, found.config)
             self.model = _whole(found, most)
+        whole = processing.most(self.processor, found.config)
+        if not self.kind.CUTS and settings.seq_len not in (None, whole):
+            raise PowerbertError(
+                f"seq_len={settings.seq_len}: the model makes {whole} word-vectors of each input, and {self.kind.ARE} "
+                "are not cut; leave seq_len out"
+            )
         self.seq_len = min(settings.seq_len or self.model.seq_len, self.model.seq_len)
         self.together = self.kind.at_once(settings.predict.together)
         self.engine, self.precision = settings.runs

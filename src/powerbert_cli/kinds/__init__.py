@@ -2,6 +2,7 @@
 
 from .classification import Classification
 from .embedding import Embedding
+from .image_classification import ImageClassification
 from .kind import Kind
 from .multi_label import MultiLabel
 from .multiple_choice import MultipleChoice
@@ -12,7 +13,7 @@ from .token_classification import TokenClassification
 
 _ALL = (
     *(Classification, Regression, MultipleChoice, MultiLabel),
-    *(TokenClassification, QuestionAnswering, Embedding, Ranking),
+    *(TokenClassification, QuestionAnswering, Embedding, Ranking, ImageClassification),
 )
 KINDS: dict[str, type[Kind]] = {kind.NAME: kind for kind in _ALL}
 METRICS = tuple(dict.fromkeys(metric for kind in KINDS.values() for metric in kind.METRICS))

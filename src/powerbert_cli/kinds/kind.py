@@ -29,6 +29,10 @@ class Kind(ABC):
         PROBLEM: transformers' problem_type, which says the loss; None where the head has one loss only.
         PIPELINE: what the hub calls it. LIBRARY: that the hub loads such models with.
         METRICS: that it is measured by, the usual one first.
+        MEDIUM: column of an encoded row that its collator makes inputs of; None where a row has the inputs themselves.
+        ARE: what is asked of a model, for messages.
+        CUTS: inputs are cut to ℓ; else they are as long as the model has it.
+        TASK: the config of a task of one's own. GENERATED: what `task.synthetic` has beside rows and seed.
         PROCESSOR: the sort of what turns its rows into inputs, in `models.processors`.
         TEXTS: how many text columns there may be.
         KNOWN: names that they go by, the first that is there before the next.
@@ -56,6 +60,11 @@ class Kind(ABC):
     PIPELINE: ClassVar[str] = "text-classification"
     LIBRARY: ClassVar[str] = "transformers"
     METRICS: ClassVar[tuple[str, ...]]
+    MEDIUM: ClassVar[str | None] = None
+    ARE: ClassVar[str] = "texts"
+    CUTS: ClassVar[bool] = True
+    TASK: ClassVar[str] = "custom"
+    GENERATED: ClassVar[tuple[str, ...]] = ("max_words",)
     PROCESSOR: ClassVar[str] = "tokenizer"
     TEXTS: ClassVar[tuple[int, ...]] = (1, 2)
     KNOWN: ClassVar[tuple[list[str], ...]] = (

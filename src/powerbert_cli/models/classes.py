@@ -91,7 +91,7 @@ def check_classes(config: Any, kind: Kind) -> None:
 
 def named_classes(config: Any) -> list[str] | None:
     """What a classifier calls its classes, in their order; None if it only counts them, or is no classifier."""
-    if not any("ForSequenceClassification" in name for name in config.architectures or ()):
+    if not any(name.endswith((CLASSIFIES, SEES)) for name in config.architectures or ()):
         return None
     names = [str(config.id2label.get(c, f"LABEL_{c}")) for c in range(config.num_labels)]
     return None if _say_nothing(names) else names

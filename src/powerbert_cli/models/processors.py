@@ -1,10 +1,11 @@
 """The sorts of processors by name; who adds one adds it here."""
 
 from ..kinds import Kind
+from .image_processors import ImageProcessors
 from .processing import Processing
 from .tokenizers import Tokenizers
 
-PROCESSING: dict[str, Processing] = {"tokenizer": Tokenizers()}
+PROCESSING: dict[str, Processing] = {"tokenizer": Tokenizers(), "image_processor": ImageProcessors()}
 
 
 def processing_of(kind: Kind) -> Processing:

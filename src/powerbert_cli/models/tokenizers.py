@@ -19,6 +19,8 @@ class Tokenizers(Processing):
         return own_tokenizer(name, way_out, trust_remote_code)
 
     def check(self, processor: PreTrainedTokenizerBase, config: Any, name: str) -> None:
+        if not hasattr(config, "vocab_size"):
+            raise ModelError(f"{name}: a model of type {config.model_type} takes no texts; set task.kind, or the model")
         if len(processor) > config.vocab_size:
             raise ModelError(
                 f"{name}: its tokenizer has {len(processor)} word-pieces, the model {config.vocab_size}; "

@@ -4,13 +4,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..kinds.pictures import is_picture
 from .bench import BENCH_PRECISIONS, ENGINES
 from .common import DEVICES, ThreadsSettings
 from .folders import exported, model_folder
 from .formats import FORMATS, PACKED, UNREAD, format_of, parts_of
 from .rules import SettingsError, at_least_one, key, one_of
 
-INPUTS = ("lines", *FORMATS)
+PICTURES = "pictures"
+INPUTS = ("lines", *FORMATS, PICTURES)
 VECTORS = "npy"  # a table of what an embedder answers, without columns
 OUTPUTS = ("tsv", "csv", "jsonl", "parquet", VECTORS)
 STANDARD = "-"  # standard input or output
@@ -49,13 +51,14 @@ class PredictOptions:
 class PredictSettings:
     model_dir: str | None = key("finished model directory, plain, shortened or exported: RUN/model", common=True)
     input: str = key(
-        "file of rows; - is standard input",
-        " (tsv, csv, json, jsonl, parquet, lines; also .gz, .bz2, .xz)",
+        "file of rows, or pictures; - is standard input",
+        " (tsv, csv, json, jsonl, parquet, lines; also .gz, .bz2, .xz; a picture, or a folder of them)",
         common=True,
     )
     output: str = key("file of answers (tsv, csv, jsonl, parquet, npy); - is standard output", common=True)
     text_columns: list[str] | None = key(
-        "one or two columns with the texts; null: those that the model was trained on", common=True
+        "one or two columns with the texts, or that with the pictures; null: those that the model was trained on",
+        common=True,
     )
     seq_len: int | None = key(
         "longer inputs are cut; null: the ℓ of the model", ", or all positions if it has none", common=True
@@ -79,15 +82,25 @@ class PredictSettings:
         at_least_one("seq_len", self.seq_len)
         self.runs  # noqa: B018  (checks it)
         one_of("device", self.device, DEVICES)
-        if self.input != STANDARD and not Path(self.input).is_file():
+        if self.input != STANDARD and not (Path(self.input).is_file() or Path(self.input).is_dir()):
             raise SettingsError(f"input={self.input} is no file; give one, or - for standard input")
+        if Path(self.input).is_dir() and self.input_format != PICTURES:
+            raise SettingsError(
+                f"input={self.input} is a folder, which is read as pictures and not as {self.input_format}; leave "
+                "predict.input_format out"
+            )
+        if self.input_format == PICTURES and self.input == STANDARD:
+            raise SettingsError(
+                "predict.input_format=pictures is for a file or a folder; set predict.input_format=lines, and give a "
+                "path a line"
+            )
         self._check_output()
         self.input_format, self.output_format  # noqa: B018  (checks them)
         for name, given in (("text_columns", self.text_columns), ("predict.keep", self.predict.keep)):
-            if not given or self.input_format != "lines":
+            if not given or self.input_format not in ("lines", PICTURES):
                 continue
             raise SettingsError(
-                f"{name}={given} is for files with columns, and input={self.input} is read as lines; "
+                f"{name}={given} is for files with columns, and input={self.input} is read as {self.input_format}; "
                 "set predict.input_format"
             )
         if self.output_format == VECTORS and (self.output == STANDARD or self.predict.keep or self.predict.survivors):
@@ -146,6 +159,8 @@ class PredictSettings:
     def input_format(self) -> str:
         if self.predict.input_format != AUTO:
             return self.predict.input_format
+        if Path(self.input).is_dir() or is_picture(self.input):
+            return PICTURES
         _, ending, _ = parts_of(self.input)
         if self.input == STANDARD or ending in ("txt", ""):
             return "lines"

@@ -91,7 +91,7 @@ class TaskSettings:
             self.metric = "macro_f1"
         for name, given, needed in (
             ("submission", self.submission, {"file", "labels"}),
-            ("synthetic", self.synthetic, {"train", "dev", "seed", "max_words"}),
+            ("synthetic", self.synthetic, {"train", "dev", "seed", *kind.GENERATED}),
         ):
             if given is not None and set(given) != needed:
                 raise SettingsError(f"task.{name}={dict(given)} must have {', '.join(sorted(needed))} and nothing else")

@@ -30,6 +30,8 @@ def typed(cfg: Any, cls: type[T]) -> tuple[T, list[str]]:
     standing_in["task.label_names"] = list(of.STAND_INS) if of.NAMED else None
     standing_in["task.text_columns"] = ["text", "text_pair"][: of.TEXTS[0]]
     auto = [name for name in standing_in if OmegaConf.select(cfg, name) == AUTO]
+    if not of.CUTS and "seq_len" not in auto and "seq_len" in cfg and cfg.seq_len is None:
+        auto.append("seq_len")
     if "compress.ffn" in auto:
         _check_auto_ffn(cfg)
     if auto:

@@ -69,7 +69,9 @@ class Context:
     def material(self) -> Material:
         kind, seq_len = self.settings.task.of_kind, self.settings.seq_len
         train, dev = (tokenize(split.rows, kind, self.processor, seq_len) for split in (self.data.train, self.data.dev))
-        if not kind.WINDOWS:
+        if not kind.CUTS:
+            log.info("ℓ=%d word-vectors of each input", seq_len)
+        elif not kind.WINDOWS:
             self._say_lengths(train)
         elif len(train) > len(self.data.train):
             log.info("seq_len=%d: %d training texts in %d windows", seq_len, len(self.data.train), len(train))

@@ -41,6 +41,8 @@ def answer_fields(kind: Kind, words: bool) -> Fields:
     Raises:
         DataError: that is not for this kind.
     """
+    if words and kind.MEDIUM is not None:
+        raise DataError(f"predict.survivors=true follows words, and {kind.ARE} have none; set predict.survivors=false")
     if words and kind.CANDIDATES:
         raise DataError(
             f"predict.survivors=true follows the words of one input for each row, and a row of task.kind={kind.NAME} "

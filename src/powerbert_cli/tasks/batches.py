@@ -19,14 +19,17 @@ from ..encoder.answered import logits_of
 from ..errors import PowerbertError
 from ..kinds import Kind
 
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+SIGNALS = ("pixel_values", "input_values")  # of pictures and sounds, which are not cut to ℓ
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", *SIGNALS)
+MEDIA = ("image", "audio")  # columns of encoded rows that a collator makes signals of
+_GIVEN = (*MODEL_INPUTS, *MEDIA)
 Batch = dict[str, torch.Tensor]
 Pad = Callable[[list[dict[str, Any]]], Any]  # a collator of transformers: rows → tensors padded on the right
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a training reads: tokenised rows (input_ids, labels, length) and how to batch them."""
+    """What a training reads: encoded rows (see `Kind.encode`) and how to batch them."""
 
     train: datasets.Dataset
     dev: datasets.Dataset
@@ -227,13 +230,15 @@ def make_batches(
         rows = sorted(rows, key=lambda row: row["length"], reverse=True)
     batches = []
     for start in range(0, len(rows), batch_size):
-        given = [{name: row[name] for name in MODEL_INPUTS if name in row} for row in rows[start : start + batch_size]]
-        batch = {name: tensor[..., :seq_len] for name, tensor in pad(given).items() if name in MODEL_INPUTS}
-        if padding != "max":
-            longest = int(batch["attention_mask"].sum(dim=-1).max())
-            length = bucket(longest, buckets) if buckets else longest
-            batch = {name: tensor[..., :length] for name, tensor in batch.items()}
-        if bool(batch["attention_mask"].all()):
+        given = [{name: row[name] for name in _GIVEN if name in row} for row in rows[start : start + batch_size]]
+        batch = {name: tensor for name, tensor in pad(given).items() if name in MODEL_INPUTS}
+        if not any(name in batch for name in SIGNALS):
+            batch = {name: tensor[..., :seq_len] for name, tensor in batch.items()}
+            if padding != "max":
+                longest = int(batch["attention_mask"].sum(dim=-1).max())
+                length = bucket(longest, buckets) if buckets else longest
+                batch = {name: tensor[..., :length] for name, tensor in batch.items()}
+        if "attention_mask" in batch and bool(batch["attention_mask"].all()):
             del batch["attention_mask"]
         batches.append({name: tensor.contiguous().to(device) for name, tensor in batch.items()})
     return batches
@@ -245,7 +250,7 @@ def in_length_order(rows: datasets.Dataset, batch_size: int, pad: Pad, device: A
     Args: as of `make_batches`; `how` are its others, padding is longest unless given.
     """
     order, padding = by_length(rows), how.pop("padding", "longest")
-    inputs = rows.select_columns([name for name in MODEL_INPUTS if name in rows.column_names])
+    inputs = rows.select_columns([name for name in _GIVEN if name in rows.column_names])
     for start in range(0, len(order), batch_size):
         columns = inputs[order[start : start + batch_size]]
         given = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -298,4 +303,4 @@ def _array(values: Any) -> np.ndarray:
 def firsts(output: Any, inputs: Batch, states: Sequence[int]) -> torch.Tensor:
     """[CLS] vectors of S hidden states of outputs that have them: (B, S, D), or (B, C, S, D) of a multiple choice."""
     found = torch.stack([output.hidden_states[i][:, 0] for i in states], dim=1)
-    return found.unflatten(0, inputs["input_ids"].shape[:-1])
+    return found.unflatten(0, inputs["input_ids"].shape[:-1]) if "input_ids" in inputs else found

@@ -17,7 +17,7 @@ import pyarrow
 
 from ..errors import PowerbertError
 
-_AT_ONCE = 1000  # rows in memory while they are written
+AT_ONCE = 1000  # rows in memory while they are written
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG)
 
 
@@ -52,14 +52,17 @@ def writing() -> Iterator[None]:
 
 
 def cached(
-    made_of: tuple[Any, ...], features: datasets.Features, rows: Callable[[], Iterator[dict[str, Any]]]
+    made_of: tuple[Any, ...],
+    features: datasets.Features,
+    rows: Callable[[], Iterator[dict[str, Any]]],
+    at_once: int = AT_ONCE,
 ) -> tuple[datasets.Dataset, str]:
     """Rows as a memory-mapped data set, and a digest of their content.
 
     Args:
         made_of: all that decides the rows: a digest of their source, and how it is read.
         features: of the columns.
-        rows: makes them, where they are not known yet.
+        rows: makes them, where they are not known yet. at_once: as many are in memory while they are written.
     """
     key = hashlib.sha256(repr((_code(), *made_of)).encode()).hexdigest()[:32]
     path = folder() / "powerbert" / f"{key}.arrow"
@@ -67,20 +70,20 @@ def cached(
     with writing():
         if not (path.is_file() and about.is_file()):
             path.parent.mkdir(parents=True, exist_ok=True)
-            content = _write(path, features, rows())
+            content = _write(path, features, rows(), at_once)
             _replace(about, lambda stream: stream.write(json.dumps({"content": content}).encode()))
         content = json.loads(about.read_text())["content"]
         table = datasets.table.MemoryMappedTable.from_file(str(path))
     return datasets.Dataset(table, fingerprint=key[:16]), content
 
 
-def _write(path: Path, features: datasets.Features, rows: Iterator[dict[str, Any]]) -> str:
+def _write(path: Path, features: datasets.Features, rows: Iterator[dict[str, Any]], at_once: int) -> str:
     """Returns the digest of the rows' content, whatever file they come from and however it names its columns."""
     schema, content = features.arrow_schema, hashlib.sha256()
 
     def write(stream: Any) -> None:
         with pyarrow.ipc.new_stream(stream, schema) as writer:
-            while few := list(itertools.islice(rows, _AT_ONCE)):
+            while few := list(itertools.islice(rows, at_once)):
                 for row in few:
                     content.update(repr([row[name] for name in schema.names]).encode("utf-8", "surrogatepass"))
                 writer.write_batch(pyarrow.RecordBatch.from_pylist(few, schema=schema))

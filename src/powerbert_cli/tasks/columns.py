@@ -6,7 +6,7 @@ from ..errors import nearest
 from ..kinds import Kind
 from .rows import DataError, no_column
 
-KNOWN = Kind.KNOWN
+KNOWN, TEXTS = Kind.KNOWN, Kind.ARE
 _NO_TEXTS = ("label", "labels", "idx", "index", "id")
 
 
@@ -20,6 +20,7 @@ def chosen(
     setting: str,
     uniform: bool,
     names: Sequence[list[str]] = KNOWN,
+    are: str = TEXTS,
 ) -> list[str]:
     """The columns with the texts.
 
@@ -27,13 +28,13 @@ def chosen(
         wanted: as they are called; None where nobody says it.
         setting: the key that says it.
         uniform: the names are those of the hub, for which local copies may have uniform ones.
-        names: that text columns go by.
+        names: that text columns go by. are: what they hold, for messages.
 
     Raises:
         DataError: they are not there, or cannot be told.
     """
     if wanted is None:
-        return guessed(where, columns, setting, names=names)
+        return guessed(where, columns, setting, names=names, are=are)
     if all(column in columns for column in wanted):
         return list(wanted)
     others = [column for column in columns if column not in UNIFORM[len(wanted)]]
@@ -46,7 +47,12 @@ def chosen(
 
 
 def guessed(
-    where: str, columns: Sequence[str], setting: str, label: str = "label", names: Sequence[list[str]] = KNOWN
+    where: str,
+    columns: Sequence[str],
+    setting: str,
+    label: str = "label",
+    names: Sequence[list[str]] = KNOWN,
+    are: str = TEXTS,
 ) -> list[str]:
     """The columns with the texts, where nobody says which: those of known names, or the only one beside the label.
 
@@ -54,7 +60,7 @@ def guessed(
 
     Args:
         setting: the key that says which.
-        label: column of the label. names: that text columns go by.
+        label: column of the label. names: that text columns go by. are: what they hold, for messages.
 
     Raises:
         DataError: it cannot be told.
@@ -66,10 +72,10 @@ def guessed(
         found = [rest]
     if len(found) == 1:
         return found[0]
-    why = "it cannot be told which of them hold the texts"
+    why = f"it cannot be told which of them hold the {are}"
     if found:
-        why = f"{' or '.join(' and '.join(known) for known in found)} could be the texts"
-    raise DataError(
-        f"{where}: its columns are {', '.join(columns)}; {why}{nearest('text', columns)}; set {setting}=[NAME], or "
-        f"{setting}=[FIRST,SECOND] for pairs"
-    )
+        why = f"{' or '.join(' and '.join(known) for known in found)} could be the {are}"
+    of_texts = are == TEXTS
+    pairs = f", or {setting}=[FIRST,SECOND] for pairs" if of_texts else ""
+    close = nearest("text" if of_texts else names[0][0], columns)
+    raise DataError(f"{where}: its columns are {', '.join(columns)}; {why}{close}; set {setting}=[NAME]{pairs}")

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import datasets
 
@@ -142,3 +143,22 @@ def rows_in(paths: list[Path], columns: list[str]) -> Iterator[tuple[str, Row]]:
     for path in paths:
         where = f"{path.name} " if len(paths) > 1 else ""
         yield from ((f"{where}{place}", row) for place, row in rows_of(path, kind_of(path), columns))
+
+
+def rows_beside(paths: list[Path], of_files: list[str], columns: list[str]) -> Iterator[tuple[str, Row]]:
+    """As `rows_in`; what columns of files name by a relative path is looked for beside the file of rows.
+
+    Args:
+        of_files: those columns.
+    """
+    for place, row in rows_in(paths, columns):
+        for column in of_files:
+            row[column] = beside(row.get(column), paths[0].parent)
+        yield place, row
+
+
+def beside(value: Any, folder: Path) -> Any:
+    """A path, or {bytes, path} as `datasets` has it, with the path from this folder on; all else as it is."""
+    if isinstance(value, dict) and value.get("bytes") is None:
+        value = value.get("path")
+    return str(folder / Path(value).expanduser()) if isinstance(value, str) and value else value

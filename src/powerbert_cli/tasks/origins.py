@@ -8,7 +8,7 @@ import datasets
 
 from ..kinds.labels import LabelError
 from ..settings import TaskSettings
-from . import beir, cache, candidates, files, synthetic
+from . import beir, cache, candidates, files, picture_folders, synthetic, synthetic_pictures
 from .rows import DataError, Row
 from .source import Source
 
@@ -21,7 +21,7 @@ def finder(task: TaskSettings) -> Callable[[str], Source | None]:
     if task.data_dir:
         return partial(_local, task, Path(task.data_dir))
     if task.synthetic:
-        return partial(_generated, task.synthetic)
+        return partial(_pictures if task.of_kind.MEDIUM == "image" else _generated, task.synthetic)
     return partial(_from_hub, task)
 
 
@@ -31,6 +31,9 @@ def _local(task: TaskSettings, folder: Path, split: str) -> Source | None:
     if beir.is_beir(folder):
         ranks = task.of_kind.CANDIDATES
         return candidates.source(folder, split, task.candidates) if ranks else beir.source(folder, split)
+    of_files = task.of_kind.MEDIUM is not None
+    if of_files and not files.find_files(folder, "train"):
+        return picture_folders.source(folder, split)
     paths = files.require_files(folder, split) if split == "train" else files.find_files(folder, split)
     if not paths:
         return None
@@ -39,7 +42,7 @@ def _local(task: TaskSettings, folder: Path, split: str) -> Source | None:
         f"{files.digest(paths)} {files.kind_of(paths[0])}",
         files.columns_in(paths),
         partial(files.class_names, paths),
-        partial(files.rows_in, paths),
+        partial(files.rows_beside, paths, task.text_columns) if of_files else partial(files.rows_in, paths),
     )
 
 
@@ -59,6 +62,10 @@ def _saved(folder: Path, split: str) -> Source | None:
 
 
 def _of_dataset(where: str, found: datasets.Dataset, digest: str) -> Source:
+    for name, feature in found.features.items():
+        if isinstance(feature, datasets.Image):
+            found = found.cast_column(name, datasets.Image(decode=False))
+
     def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
         for number, row in enumerate(found, 1):
             yield f"row {number}", row
@@ -79,6 +86,19 @@ def _generated(sizes: dict[str, int], split: str) -> Source | None:
 
     digest = repr(("generator", synthetic.VERSION, split, sorted(sizes.items())))
     return Source("generated", digest, ["text", "label"], lambda column: None, rows)
+
+
+def _pictures(sizes: dict[str, int], split: str) -> Source | None:
+    if split == "test":
+        return None
+
+    def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
+        seed = 2 * sizes["seed"] + (0 if split == "train" else 1)
+        for number, (picture, label) in enumerate(synthetic_pictures.generate(sizes[split], seed, sizes["size"]), 1):
+            yield f"row {number}", {"image": picture, "label": label}
+
+    digest = repr(("pictures", synthetic_pictures.VERSION, split, sorted(sizes.items())))
+    return Source("generated", digest, ["image", "label"], lambda column: None, rows)
 
 
 def _from_hub(task: TaskSettings, split: str) -> Source | None:

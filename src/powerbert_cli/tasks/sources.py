@@ -246,7 +246,8 @@ def _normalised(source: Source, task: TaskSettings, labelled: bool) -> Rows:
 
     decides = (source.digest, texts, labels, task.options_column, task.kind, task.label_names, names)
     types = kind.features(texts) | ({"label": kind.label_type} if labels else {})
-    return Rows(*cache.cached(decides, datasets.Features({name: _type(of) for name, of in types.items()}), rows))
+    features = datasets.Features({name: _type(of) for name, of in types.items()})
+    return Rows(*cache.cached(decides, features, rows, kind.at_once(cache.AT_ONCE)))
 
 
 def _type(of: Any) -> Any:

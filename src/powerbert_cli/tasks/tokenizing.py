@@ -46,17 +46,22 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
 
 
 def tokenize(rows: datasets.Dataset, kind: Kind, processor: Any, seq_len: int | None) -> datasets.Dataset:
-    """Rows as a model takes them, see `Kind.encode`: input_ids (at most ℓ, None for all), length, labels."""
+    """Rows as a model takes them, see `Kind.encode`: of texts input_ids (at most ℓ, None for all), length, labels."""
 
     def encode(batch: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
         found = kind.encode(batch, processor, seq_len)
         if "row" in found:
             found["row"] = [numbers[row] for row in found["row"]]
+        if kind.MEDIUM is not None:
+            del found[kind.MEDIUM]
         return found
 
     with writing():
         how: Any = {"batched": True, "batch_size": kind.at_once(1000), "with_indices": True}
-        return rows.map(encode, remove_columns=rows.column_names, **how)
+        found = rows.map(encode, remove_columns=rows.column_names, **how)
+        # what a row holds of its medium stays where it is: a copy could be large
+        media = [] if kind.MEDIUM is None else [rows.select_columns([kind.MEDIUM])]
+        return datasets.concatenate_datasets([found, *media], axis=1) if media else found
 
 
 def nearest_seq_len(lengths: Any) -> int:

@@ -142,7 +142,7 @@ class RetrainTrainer(ReproducibleTrainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        self._signature_columns: Any = list(dict.fromkeys([*(self._signature_columns or ()), *TEACHER]))
+        self._signature_columns = [*dict.fromkeys([*self._signature_columns, *TEACHER])]
 
     def apart(self) -> tuple[list[torch.nn.Parameter], float]:
         return clip_parameters(self.accelerator.unwrap_model(self.model)), self.lr_clips

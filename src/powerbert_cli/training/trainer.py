@@ -14,7 +14,7 @@ from transformers.trainer_utils import EvalLoopOutput, seed_worker
 
 from .. import processes
 from ..settings import TrainingSettings
-from ..tasks.batches import EpochBatches, EpochLoader, OrderSampler, by_length, lengths_of, restored
+from ..tasks.batches import MEDIA, EpochBatches, EpochLoader, OrderSampler, by_length, lengths_of, restored
 from .diverged import check_finite
 
 
@@ -168,6 +168,10 @@ class ReproducibleTrainer(Trainer):
         step = f"step {self.state.global_step + 1}/{self.state.max_steps}"
         check_finite(float(loss), f"the training diverged: the loss of {step}", self.way_out())
         return loss
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        self._signature_columns: Any = [*dict.fromkeys([*(self._signature_columns or ()), *MEDIA])]
 
     def get_train_dataloader(self) -> EpochLoader:
         rows, args = self.train_dataset, self.args

@@ -17,6 +17,7 @@ from ..models.classes import check_classes
 from ..models.loading import check_fits, host_config, other_head
 from ..models.model_dir import RETENTION
 from ..models.onnx_file import check_exportable
+from ..models.processors import processing_of
 from ..models.weights import ModelError
 from ..report.tracking import check_tracker
 from ..settings.composed import TrainedSettings
@@ -46,6 +47,7 @@ def check(job: Run) -> None:
         config = host_config(model)
     except UnsupportedModelError as error:
         raise PreflightError(f"model.name_or_path={model.name_or_path}: {error}") from error
+    _check_medium(job)
     check_fits(config, settings.seq_len)
     _check_bits(settings)
     _check_classes(settings, config)
@@ -62,6 +64,19 @@ def check(job: Run) -> None:
         _check_quantisable(settings, config)
     if settings.takes_retention:
         given_retention(settings, config)
+
+
+def _check_medium(job: Run) -> None:
+    """ℓ of inputs that are not cut is what the model makes of them."""
+    kind, seq_len = job.settings.task.of_kind, job.settings.seq_len
+    if kind.CUTS:
+        return
+    most = processing_of(kind).most(job.context.processor, host_config(job.settings.start_model))
+    if seq_len != most:
+        raise PreflightError(
+            f"seq_len={seq_len}: the model makes {most} word-vectors of each input, and {kind.ARE} are not cut; set "
+            "seq_len=auto"
+        )
 
 
 def _check_quantisable(settings: Any, config: Any) -> None:

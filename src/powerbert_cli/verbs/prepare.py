@@ -125,6 +125,8 @@ def _seq_len(context: Context) -> int:
     """ℓ by the paper's rule; prints the distribution that it rests on."""
     kind = context.settings.task.of_kind
     lengths = np.asarray(tokenize(context.data.train.rows, kind, context.processor, None)["length"])
+    if not kind.CUTS:
+        return int(lengths.max())
     points = [50, 75, 90, 95, 99, 100]
     log.info(
         "word-pieces of the training inputs: %s",

@@ -32,7 +32,12 @@ def settle_task(cfg: Any, settings: Any, names: list[str]) -> None:
         raise DataError(f"task={task.name} has no training rows")
     if "task.text_columns" in names:
         cfg.task.text_columns = guessed(
-            source.name, source.columns, "task.text_columns", task.label_column, KINDS[task.kind].KNOWN
+            source.name,
+            source.columns,
+            "task.text_columns",
+            task.label_column,
+            KINDS[task.kind].KNOWN,
+            KINDS[task.kind].ARE,
         )
         log.info("task.text_columns=auto: %s", ", ".join(cfg.task.text_columns))
     if "task.label_names" in names:

@@ -1,0 +1,150 @@
+"""Image processors: of a model, or of a folder; made for a random model, and known by their content."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+from torch import Tensor
+
+from ..kinds.pictures import decoded
+from ..settings import ModelSettings
+from .origin import source_of, unreachable
+from .processing import Processing
+from .weights import ModelError
+
+_MEAN = _STD = 0.5  # of a processor that is made, for each channel
+
+
+class Pictures:
+    """What makes the inputs of one model of pictures.
+
+    Args:
+        processor: transformers'.
+        channels: that the model takes: 3 or 1.
+        length: word-vectors of each picture.
+    """
+
+    model_input_names = ("pixel_values",)
+
+    def __init__(self, processor: Any, channels: int = 3, length: int = 0) -> None:
+        self.processor, self.channels, self.length = processor, channels, length
+
+    def __call__(self, pictures: Sequence[bytes]) -> Tensor:
+        """Pixel values (B, C, H, W), float32.
+
+        Args:
+            pictures: files, as `kinds.pictures` has them.
+
+        Raises:
+            RowError: one cannot be read.
+        """
+        found = [decoded(one, self.channels) for one in pictures]
+        return self.processor(images=found, return_tensors="pt")["pixel_values"]
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
+        self.processor.save_pretrained(folder, **options)
+
+
+class ImageProcessors(Processing):
+    def load(self, name: str, way_out: str, trust_remote_code: bool = False) -> Pictures:
+        from transformers import AutoImageProcessor
+
+        try:
+            found = AutoImageProcessor.from_pretrained(
+                source_of(name), backend="pil", trust_remote_code=trust_remote_code
+            )
+        except (OSError, ValueError) as error:
+            if Path(name).expanduser().is_dir():
+                raise ModelError(f"{name}: has no image processor (preprocessor_config.json); {way_out}") from error
+            raise unreachable(name, "its image processor", error) from error
+        return Pictures(found)
+
+    def fit(self, processor: Pictures, config: Any, name: str) -> Pictures:
+        """
+        Raises:
+            ModelError: the model takes no pictures, or pictures of another size.
+        """
+        size, patch = image_sizes(config, name)
+        made, wanted = _size_of(processor.processor), (size, size)
+        if made is not None and made != wanted:
+            raise ModelError(
+                f"{name}: its image processor makes pictures of {made[0]}×{made[1]} pixels, the model takes {size}×"
+                f"{size} (image_size); mend size or crop_size in preprocessor_config.json"
+            )
+        channels = config.num_channels
+        if channels not in (1, 3):
+            raise ModelError(f"{name}: a model of {channels} channels (num_channels); pictures have 1 or 3")
+        own = getattr(processor.processor, "image_mean", None)
+        if isinstance(own, Sequence) and len(own) != channels:
+            raise ModelError(
+                f"{name}: its image processor has {len(own)} means (image_mean), the model {channels} channels; mend "
+                "preprocessor_config.json"
+            )
+        return Pictures(processor.processor, channels, (size // patch) ** 2 + special_tokens(config))
+
+    def made(self, rows: datasets.Dataset, model: ModelSettings, config: Any) -> Pictures:
+        from transformers import ViTImageProcessorPil
+
+        name = f"model={model.name}"
+        size, _ = image_sizes(config, name)
+        each: Any = {
+            "image_mean": [_MEAN] * config.num_channels,
+            "image_std": [_STD] * config.num_channels,
+        }
+        made = ViTImageProcessorPil(size={"height": size, "width": size}, **each)
+        return self.fit(Pictures(made), config, name)
+
+    def entries(self, processor: Pictures, model: ModelSettings) -> dict[str, Any]:
+        return {}
+
+    def decides(self, processor: Pictures) -> Any:
+        content = processor.processor.to_dict()
+        names = ("_processor_class", "processor_class")
+        decides = {name: _plain(value) for name, value in content.items() if name not in names and value is not None}
+        return [decides, processor.channels, processor.length]
+
+    def most(self, processor: Pictures, config: Any) -> int:
+        return processor.length
+
+
+def image_sizes(config: Any, name: str) -> tuple[int, int]:
+    """Pixels of a side of the picture and of a patch.
+
+    Raises:
+        ModelError: the model takes no pictures, or not square ones.
+    """
+    size, patch = getattr(config, "image_size", None), getattr(config, "patch_size", None)
+    if size is None or patch is None:
+        raise ModelError(
+            f"{name}: a model of type {config.model_type} takes no pictures; set model=vit-tiny, or "
+            "model.name_or_path to a ViT or DeiT"
+        )
+    if not (isinstance(size, int) and isinstance(patch, int)):
+        raise ModelError(f"{name}: image_size={size} patch_size={patch}: pictures and patches must be square")
+    if size % patch:
+        raise ModelError(f"{name}: image_size={size} must be a multiple of patch_size={patch}")
+    return size, patch
+
+
+def special_tokens(config: Any) -> int:
+    """Word-vectors of an input that are of no patch: [CLS], and in DeiT that of distillation."""
+    return 2 if config.model_type == "deit" else 1
+
+
+def _size_of(processor: Any) -> tuple[int, int] | None:
+    """Height and width of what it makes; None if it does not say."""
+    crops = getattr(processor, "do_center_crop", None)
+    size = _plain(getattr(processor, "crop_size" if crops else "size", None))
+    if not isinstance(size, dict) or not {"height", "width"} <= set(size):
+        return None
+    return int(size["height"]), int(size["width"])
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it; of a size only what is said."""
+    if hasattr(value, "keys"):
+        return {key: _plain(value[key]) for key in value.keys() if value[key] is not None}  # noqa: SIM118
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, bool | int | float | str) or value is None else str(value)
