@@ -33,7 +33,8 @@ from ..settings.folders import exported
 from ..settings.predict import PICTURES, VECTORS
 from ..store.task_file import TaskFile, read_task
 from ..tasks.answer_rows import answer_fields, writing_rows
-from ..tasks.batches import Batch, choose_rows, make_batches
+from ..tasks.batch import Batch
+from ..tasks.batches import choose_rows, make_batches
 from ..tasks.reading import opened
 from ..tasks.rows import Table
 from ..tasks.sources import load_task

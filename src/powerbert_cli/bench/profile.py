@@ -14,7 +14,7 @@ from torch import nn
 from ..encoder.families import family_of
 from ..encoder.parts import timed_by
 from ..encoder.shortened import ShortenedModel
-from ..tasks.batches import Batch
+from ..tasks.batch import Batch
 from .contenders import batch_cost
 from .cost import Peaks
 from .timing import synchronize

@@ -12,7 +12,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch.profiler import ProfilerActivity, profile
 
 from ..captured.model import CapturedModel
-from ..tasks.batches import Batch
+from ..tasks.batch import Batch, lengths_in, padded_in
 from .energy import energy_counter
 from .memory import peak_mb, reset_peak
 
@@ -75,9 +75,8 @@ class Contender:
 
     @property
     def tokens(self) -> int:
-        """Word-pieces of one pass, without padding."""
-        counted = [(batch.get("attention_mask"), batch.get("input_ids")) for batch in self.batches]
-        return sum(int(mask.sum()) if mask is not None else 0 if ids is None else ids.numel() for mask, ids in counted)
+        """Word-vectors of one pass, without padding."""
+        return sum(sum(lengths_in(batch)) for batch in self.batches if batch)
 
     @property
     def on_cpu(self) -> bool:
@@ -138,7 +137,7 @@ def probe(contenders: Sequence[Contender], device: str, told: Told = silent) -> 
     def one(contender: Contender) -> None:
         first = replace(contender, batches=contender.batches[:1])
         cold, warm = sum(first.time(device)), sum(first.time(device))
-        sizes = [batch["input_ids"].numel() for batch in contender.batches]
+        sizes = [padded_in(batch) for batch in contender.batches]
         contender.expected_s = warm * sum(sizes) / sizes[0]
         contender.prepared_s = max(0.0, cold - warm)
 

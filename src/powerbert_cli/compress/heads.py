@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 from ..encoder.removing import keep_heads, open_blocks
 from ..method import pruning
-from ..tasks.batches import Batch
+from ..tasks.batch import Batch
 from .sensitivity import by_loss
 
 log = logging.getLogger(__name__)

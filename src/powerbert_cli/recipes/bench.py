@@ -34,7 +34,8 @@ from ..stages.run import Run
 from ..store.artifacts import write_csv, write_json
 from ..store.environment import capture, cpu_flags
 from ..store.retention_file import RetentionFile
-from ..tasks.batches import Batch, choose_rows, make_batches
+from ..tasks.batch import Batch
+from ..tasks.batches import choose_rows, make_batches
 from .answered import ANSWERS, Answered
 from .timed_models import contender_model, whole_of
 

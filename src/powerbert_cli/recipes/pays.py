@@ -19,7 +19,8 @@ from ..method.elimination import Elimination, plain
 from ..method.retention import Fractions
 from ..settings.bench import runs_on
 from ..stages.run import Run
-from ..tasks.batches import Batch, choose_rows, make_batches
+from ..tasks.batch import Batch
+from ..tasks.batches import choose_rows, make_batches
 from .bench import calibration_inputs
 
 log = logging.getLogger(__name__)

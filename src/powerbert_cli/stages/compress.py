@@ -20,7 +20,8 @@ from ..errors import PowerbertError
 from ..models.model_dir import save_model_dir
 from ..settings import CompressOptions
 from ..store.compression_file import Compression
-from ..tasks.batches import Batch, draw_rows, make_batches
+from ..tasks.batch import Batch, inputs_in, padded_in
+from ..tasks.batches import draw_rows, make_batches
 from .context import Context
 from .inputs import Given, Inputs, Making, Source
 
@@ -47,7 +48,10 @@ class Compress(Inputs):
         texts = ""
         if options.reads_texts:
             rows = _seen(context, options)
-            seen = [rows["input_ids"][:], *([rows["labels"][:]] if options.reads_labels else [])]
+            seen = [
+                rows[context.settings.task.of_kind.MEDIUM or "input_ids"][:],
+                *([rows["labels"][:]] if options.reads_labels else []),
+            ]
             texts = hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
         if options.flops is not None:  # how much a share leaves depends on the lengths of all rows
             lengths = sorted(Counter(context.material.train["length"]).items())
@@ -106,7 +110,7 @@ class Compress(Inputs):
         if self.options.reads_labels:
             labels = [row["labels"] for row in rows]
             for batch, start in zip(batches, range(0, len(rows), size), strict=True):
-                own = context.material.kind.batched(labels[start : start + size], batch["input_ids"].shape[-1])
+                own = context.material.kind.batched(labels[start : start + size], padded_in(batch) // inputs_in(batch))
                 batch["labels"] = torch.tensor(own, device=context.device)
         return batches
 

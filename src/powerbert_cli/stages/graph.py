@@ -96,9 +96,11 @@ class Graph:
     def _protected(self, elimination: Elimination) -> Elimination:
         settings = self.settings
         wanted = [name for name in ("protect_separators", "protect_first") if getattr(settings, name)]
-        separator: Any = self.context.processor.sep_token_id if wanted else None
+        separator: Any = getattr(self.context.processor, "sep_token_id", None) if wanted else None
         if wanted and separator is None:
-            raise PowerbertError(f"{wanted[0]}=true: the tokenizer has no separator; set it to false")
+            raise PowerbertError(
+                f"{wanted[0]}=true: {settings.task.of_kind.ARE} of this model have no separator; set it to false"
+            )
         if settings.protect_first and len(settings.task.text_columns) < 2:
             raise PowerbertError("protect_first=true is for pairs of texts; set it to false")
         return replace(

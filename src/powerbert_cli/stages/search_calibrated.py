@@ -10,7 +10,8 @@ from ..search.judges import Judge, LogitsJudge, SignificanceJudge
 from ..search.untrained import calibrate, evolve
 from ..settings import StageSettings
 from ..store.artifacts import write_csv
-from ..tasks.batches import Batch, draw_rows, make_batches
+from ..tasks.batch import Batch
+from ..tasks.batches import draw_rows, make_batches
 from .inputs import Making
 from .searching import Search
 from .targets import Target

@@ -18,12 +18,9 @@ from .. import processes
 from ..encoder.answered import logits_of
 from ..errors import PowerbertError
 from ..kinds import Kind
+from .batch import MEDIA, MODEL_INPUTS, Batch, OfSignals, is_of_signals, moved
 
-SIGNALS = ("pixel_values", "input_values")  # of pictures and sounds, which are not cut to ℓ
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", *SIGNALS)
-MEDIA = ("image", "audio")  # columns of encoded rows that a collator makes signals of
 _GIVEN = (*MODEL_INPUTS, *MEDIA)
-Batch = dict[str, torch.Tensor]
 Pad = Callable[[list[dict[str, Any]]], Any]  # a collator of transformers: rows → tensors padded on the right
 
 
@@ -230,9 +227,12 @@ def make_batches(
         rows = sorted(rows, key=lambda row: row["length"], reverse=True)
     batches = []
     for start in range(0, len(rows), batch_size):
-        given = [{name: row[name] for name in _GIVEN if name in row} for row in rows[start : start + batch_size]]
+        few = rows[start : start + batch_size]
+        given = [{name: row[name] for name in _GIVEN if name in row} for row in few]
         batch = {name: tensor for name, tensor in pad(given).items() if name in MODEL_INPUTS}
-        if not any(name in batch for name in SIGNALS):
+        if is_of_signals(batch):
+            batch = OfSignals(batch, [row["length"] for row in few])
+        else:
             batch = {name: tensor[..., :seq_len] for name, tensor in batch.items()}
             if padding != "max":
                 longest = int(batch["attention_mask"].sum(dim=-1).max())
@@ -240,7 +240,7 @@ def make_batches(
                 batch = {name: tensor[..., :length] for name, tensor in batch.items()}
         if "attention_mask" in batch and bool(batch["attention_mask"].all()):
             del batch["attention_mask"]
-        batches.append({name: tensor.contiguous().to(device) for name, tensor in batch.items()})
+        batches.append(moved(batch, device))
     return batches
 
 
@@ -250,7 +250,7 @@ def in_length_order(rows: datasets.Dataset, batch_size: int, pad: Pad, device: A
     Args: as of `make_batches`; `how` are its others, padding is longest unless given.
     """
     order, padding = by_length(rows), how.pop("padding", "longest")
-    inputs = rows.select_columns([name for name in _GIVEN if name in rows.column_names])
+    inputs = rows.select_columns([name for name in (*_GIVEN, "length") if name in rows.column_names])
     for start in range(0, len(order), batch_size):
         columns = inputs[order[start : start + batch_size]]
         given = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

@@ -14,7 +14,8 @@ from transformers.trainer_utils import EvalLoopOutput, seed_worker
 
 from .. import processes
 from ..settings import TrainingSettings
-from ..tasks.batches import MEDIA, EpochBatches, EpochLoader, OrderSampler, by_length, lengths_of, restored
+from ..tasks.batch import MEDIA
+from ..tasks.batches import EpochBatches, EpochLoader, OrderSampler, by_length, lengths_of, restored
 from .diverged import check_finite
 
 
