@@ -1,11 +1,12 @@
 """A task as a training would read it: rows, labels, lengths, duplicates; what a search could move; its seconds."""
 
+import hashlib
 import logging
 import math
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,11 @@ def check(job: Run[Any]) -> dict[str, Any]:
         stage on this machine, with their 95% intervals in `ranges`; load: the load average while steps were timed,
         cores and threads.
     """
-    settings = job.settings
+    settings, kind = job.settings, job.settings.task.of_kind
     data = job.context.data
     splits = {"train": data.train, "dev": data.dev, **({"test": data.test} if data.test is not None else {})}
     texts = {name: _texts(split.rows) for name, split in splits.items()}
-    log.info("check: tokenising %d training texts", len(data.train.rows))
+    log.info("check: reading %d training %s", len(data.train.rows), settings.task.of_kind.ARE)
     lengths = np.asarray(tokenize(data.train.rows, settings.task.of_kind, job.context.processor, None)["length"])
     seconds, load = _seconds(job)
     host = _host(job)
@@ -57,7 +58,7 @@ def check(job: Run[Any]) -> dict[str, Any]:
         "overlap": _overlap(texts["train"], texts["dev"]),
         "lengths": {str(p): int(np.percentile(lengths, p, method="higher")) for p in PERCENTILES},
         "seq_len": settings.seq_len,
-        "by_the_papers_rule": nearest_seq_len(lengths),
+        "by_the_papers_rule": nearest_seq_len(lengths) if kind.CUTS else settings.seq_len,
         "cut": 0.0 if settings.task.of_kind.WINDOWS else float(np.mean(lengths > settings.seq_len)),
         "search": _search(job),
         "device": job.context.device,
@@ -74,14 +75,26 @@ def _host(job: Run[Any]) -> Any:
 
 
 def _texts(rows: Any) -> list[tuple[str, ...]]:
-    """The texts of each row; of choices the context, the question and all of them, of words all in one."""
+    """The texts of each row; of choices the context, the question and all of them, of words all in one.
+
+    Of files what is known by their content.
+    """
     columns = []
     for name, feature in rows.features.items():
         if name == "label":
             continue
+        if feature == datasets.Value("binary"):
+            columns.append([hashlib.sha256(value).hexdigest() for value in _each(rows, name)])
+            continue
         listed = isinstance(feature, datasets.List)
         columns.append([" ".join(value) for value in rows[name][:]] if listed else rows[name][:])
     return list(zip(*columns, strict=True))
+
+
+def _each(rows: Any, name: str) -> Iterator[Any]:
+    """The values of a column, of which few are in memory at a time."""
+    for batch in rows.select_columns([name]).iter(batch_size=64):
+        yield from batch[name]
 
 
 def _split(split: Any, texts: Sequence[tuple[str, ...]], kind: Kind) -> dict[str, Any]:

@@ -20,6 +20,8 @@ _LOADED = {  # by sentence-transformers: its class, who loads a shortened model,
     "ranking": ("CrossEncoder", "load_reranker", 'ranking = model.rank("a query", ["A document.", "Another one."])'),
 }
 _USES = {
+    "image_classification": """classify = pipeline("image-classification", model=model, image_processor=processor)
+classes = classify("PICTURE.png")""",
     "token_classification": """tag = pipeline("token-classification", model=model, tokenizer=tokenizer)
 tags = tag("Words with spaces between .")""",
     "question_answering": """inputs = tokenizer("A question?", "A text.", truncation="only_second", return_tensors="pt")
@@ -66,8 +68,15 @@ def model_card(run: dict[str, Any]) -> str:
 {_code(kind, shortened, settings.get("seq_len", "512"))}
 ```
 
-Cut inputs to {settings.get("seq_len", "?")} word-pieces, as in training. Sort them by length before you batch them.
+{_inputs(kind, settings.get("seq_len", "?"))}
 {beyond}"""
+
+
+def _inputs(kind: type[Kind], seq_len: str) -> str:
+    """How inputs are made."""
+    if kind.CUTS:
+        return f"Cut inputs to {seq_len} word-pieces, as in training. Sort them by length before you batch them."
+    return f"Each input is {seq_len} word-vectors; the processor beside the model makes it so."
 
 
 def _code(kind: type[Kind], shortened: bool, seq_len: str) -> str:
@@ -80,6 +89,13 @@ def _code(kind: type[Kind], shortened: bool, seq_len: str) -> str:
         ("powerbert_cli", f"PowerBert{kind.HEAD}") if shortened else ("transformers", f"AutoModel{kind.HEAD}")
     )
     use = _USES.get(kind.NAME, "")
+    if kind.MEDIUM == "image":
+        return f"""from {package} import {name}
+from transformers import AutoImageProcessor, pipeline
+
+model = {name}.from_pretrained(".")
+processor = AutoImageProcessor.from_pretrained(".", backend="pil")
+{use}"""
     tools = "AutoTokenizer, pipeline" if "pipeline(" in use else "AutoTokenizer"
     at_most = f", model_max_length={seq_len}" if use else ""
     return f"""from {package} import {name}

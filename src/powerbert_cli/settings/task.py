@@ -26,12 +26,12 @@ class TaskSettings:
     )
     data_dir: str | None = key(
         "your folder with train.*, dev.*, optional test.*",
-        " or validation.* for dev.*; tsv, csv, json, jsonl, parquet; also .gz",
+        " or validation.* for dev.*; tsv, csv, json, jsonl, parquet; also .gz; of pictures also train/CLASS and dev/CLASS",
         common=True,
     )
     test_split: str | None = key("split of the hub dataset that predict_test answers; null for none")
     text_columns: list[str] = key(
-        "one text column, or two for pairs; auto: by their names",
+        "one text column, or two for pairs; of pictures that with their files; auto: by their names",
         ", or the only one beside the label; of a multiple choice context and question",
         common=True,
     )
@@ -112,7 +112,8 @@ class TaskSettings:
             allowed = f"0 … {self.folds - 1} (task.folds={self.folds})" if self.folds else "null without task.folds"
             raise SettingsError(f"task.fold={self.fold} must be {allowed}")
         if not (self.data_dir or self.hub_path or self.synthetic):
-            raise SettingsError(f"task={self.name} needs task.data_dir=FOLDER with your train.* and dev.* files")
+            wanted = "train/CLASS and dev/CLASS" if kind.MEDIUM else "train.* and dev.* files"
+            raise SettingsError(f"task={self.name} needs task.data_dir=FOLDER with your {wanted}")
         if self.data_dir and not Path(self.data_dir).is_dir():
             raise SettingsError(f"task.data_dir={self.data_dir} is not a folder; give the one with train.* and dev.*")
 
@@ -134,7 +135,9 @@ class ModelSettings:
     name: str = key("name of the preset")
     name_or_path: str | None = key("model on the hub, or a local folder", "; goes before model.config", common=True)
     config: dict[str, Any] | None = key("settings of transformers' config for a model with random weights")
-    tokenizer: str | None = key("tokenizer for random weights; null builds a vocabulary from the task")
+    tokenizer: str | None = key(
+        "tokenizer, or image processor, for random weights; null builds a vocabulary from the task"
+    )
     vocab_size: int | None = key("most entries of a vocabulary built from the task")
     trust_remote_code: bool = key("let a downloaded model run its own code; off unless you trust it")
 
