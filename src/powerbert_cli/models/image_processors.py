@@ -134,8 +134,8 @@ def special_tokens(config: Any) -> int:
 
 def _size_of(processor: Any) -> tuple[int, int] | None:
     """Height and width of what it makes; None if it does not say."""
-    crops = getattr(processor, "do_center_crop", None)
-    size = _plain(getattr(processor, "crop_size" if crops else "size", None))
+    content = processor.to_dict()
+    size = _plain(content.get("crop_size" if content.get("do_center_crop") else "size"))
     if not isinstance(size, dict) or not {"height", "width"} <= set(size):
         return None
     return int(size["height"]), int(size["width"])

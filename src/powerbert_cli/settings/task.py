@@ -26,7 +26,8 @@ class TaskSettings:
     )
     data_dir: str | None = key(
         "your folder with train.*, dev.*, optional test.*",
-        " or validation.* for dev.*; tsv, csv, json, jsonl, parquet; also .gz; of pictures also train/CLASS and dev/CLASS",
+        " or validation.* for dev.*; tsv, csv, json, jsonl, parquet; also .gz; of "
+        "pictures also folders train/CLASS and dev/CLASS",
         common=True,
     )
     test_split: str | None = key("split of the hub dataset that predict_test answers; null for none")
