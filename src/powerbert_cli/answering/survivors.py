@@ -7,7 +7,7 @@ import torch
 
 from ..encoder.families import sizes_in
 from ..encoder.shortened import ShortenedModel
-from ..tasks.batch import MODEL_INPUTS, Batch
+from ..tasks.batches import MODEL_INPUTS, Batch
 
 
 @torch.inference_mode()
