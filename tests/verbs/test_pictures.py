@@ -98,7 +98,7 @@ def test_bad_pictures_stop_or_are_passed_over(pictures, outputs, capfd):
     model = outputs / "retrain/model"
     Path("asked/05.png").write_bytes(Path("asked/05.png").read_bytes()[:-60])
     asked = ["predict", f"model_dir={model}", "input=asked", "output=out.csv"]
-    assert dispatch(asked) == 1
+    assert dispatch(asked) == 2
     err = capfd.readouterr().err
     assert "asked/05.png is a damaged picture" in err and "Traceback" not in err
     assert dispatch([*asked, "predict.on_error=skip"]) == 0
@@ -133,7 +133,7 @@ def test_own_pictures_from_folders_of_classes(pictures):
 
 def test_a_picture_that_is_none_ends_a_command(pictures, capfd):
     Path("data/train/square/bad.jpg").write_text("no picture")
-    assert dispatch(["finetune", "task=image", "task.data_dir=data", *TINY]) == 1
+    assert dispatch(["finetune", "task=image", "task.data_dir=data", *TINY]) == 2
     err = capfd.readouterr().err
     assert "data/train: square/bad.jpg is no picture that PIL knows" in err and "Traceback" not in err
 
