@@ -4,6 +4,7 @@ from typing import Any
 
 __all__ = [
     "PowerBertForEmbedding",
+    "PowerBertForImageClassification",
     "PowerBertForMultipleChoice",
     "PowerBertForQuestionAnswering",
     "PowerBertForSequenceClassification",

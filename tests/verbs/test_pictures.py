@@ -125,7 +125,7 @@ def test_own_pictures_from_folders_of_classes(pictures):
     own = ["task=image", "task.data_dir=data", *TINY, "epochs=1", "batch_size=8"]
     assert dispatch(["finetune", *own]) == 0
     run = newest("finetune")
-    assert list(pd.read_csv(run / "per_class.csv")["class"]) == sorted(CLASSES)
+    assert list(pd.read_csv(run / "classes.csv")["class"]) == sorted(CLASSES)
     kind = ["task.kind=image_classification", *own[1:]]
     assert dispatch(["finetune", *kind]) == 0  # the same task
     assert len(list(Path("outputs/stages").glob("finetune-*/stage.json"))) == 2

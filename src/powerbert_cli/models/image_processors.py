@@ -7,6 +7,9 @@ from typing import Any
 import datasets
 from torch import Tensor
 
+from ..encoder.families import takes_of, usable_positions
+from ..encoder.family import PICTURES
+from ..encoder.picture_hosts import patches_of
 from ..kinds.pictures import decoded
 from ..settings import ModelSettings
 from .origin import source_of, unreachable
@@ -47,6 +50,18 @@ class Pictures:
 
 
 class ImageProcessors(Processing):
+    def check_takes(self, config: Any, name: str) -> None:
+        if takes_of(config) != PICTURES:
+            raise ModelError(
+                f"{name}: a model of type {config.model_type} takes no pictures; set model=vit-tiny, or "
+                "model.name_or_path to a ViT or DeiT"
+            )
+        rows, columns = patches_of(config)
+        if not rows * columns:
+            raise ModelError(
+                f"{name}: a picture of image_size={config.image_size} has no patch of patch_size={config.patch_size}"
+            )
+
     def load(self, name: str, way_out: str, trust_remote_code: bool = False) -> Pictures:
         from transformers import AutoImageProcessor
 
@@ -65,12 +80,12 @@ class ImageProcessors(Processing):
         Raises:
             ModelError: the model takes no pictures, or pictures of another size.
         """
-        size, patch = image_sizes(config, name)
-        made, wanted = _size_of(processor.processor), (size, size)
+        self.check_takes(config, name)
+        made, wanted = _size_of(processor.processor), size_of(config)
         if made is not None and made != wanted:
             raise ModelError(
-                f"{name}: its image processor makes pictures of {made[0]}×{made[1]} pixels, the model takes {size}×"
-                f"{size} (image_size); mend size or crop_size in preprocessor_config.json"
+                f"{name}: its image processor makes pictures of {made[0]}×{made[1]} pixels, the model takes "
+                f"{wanted[0]}×{wanted[1]} (image_size); mend size or crop_size in preprocessor_config.json"
             )
         channels = config.num_channels
         if channels not in (1, 3):
@@ -81,18 +96,19 @@ class ImageProcessors(Processing):
                 f"{name}: its image processor has {len(own)} means (image_mean), the model {channels} channels; mend "
                 "preprocessor_config.json"
             )
-        return Pictures(processor.processor, channels, (size // patch) ** 2 + special_tokens(config))
+        return Pictures(processor.processor, channels, usable_positions(config))
 
     def made(self, rows: datasets.Dataset, model: ModelSettings, config: Any) -> Pictures:
         from transformers import ViTImageProcessorPil
 
         name = f"model={model.name}"
-        size, _ = image_sizes(config, name)
+        self.check_takes(config, name)
+        height, width = size_of(config)
         each: Any = {
             "image_mean": [_MEAN] * config.num_channels,
             "image_std": [_STD] * config.num_channels,
         }
-        made = ViTImageProcessorPil(size={"height": size, "width": size}, **each)
+        made = ViTImageProcessorPil(size={"height": height, "width": width}, **each)
         return self.fit(Pictures(made), config, name)
 
     def entries(self, processor: Pictures, model: ModelSettings) -> dict[str, Any]:
@@ -108,28 +124,10 @@ class ImageProcessors(Processing):
         return processor.length
 
 
-def image_sizes(config: Any, name: str) -> tuple[int, int]:
-    """Pixels of a side of the picture and of a patch.
-
-    Raises:
-        ModelError: the model takes no pictures, or not square ones.
-    """
-    size, patch = getattr(config, "image_size", None), getattr(config, "patch_size", None)
-    if size is None or patch is None:
-        raise ModelError(
-            f"{name}: a model of type {config.model_type} takes no pictures; set model=vit-tiny, or "
-            "model.name_or_path to a ViT or DeiT"
-        )
-    if not (isinstance(size, int) and isinstance(patch, int)):
-        raise ModelError(f"{name}: image_size={size} patch_size={patch}: pictures and patches must be square")
-    if size % patch:
-        raise ModelError(f"{name}: image_size={size} must be a multiple of patch_size={patch}")
-    return size, patch
-
-
-def special_tokens(config: Any) -> int:
-    """Word-vectors of an input that are of no patch: [CLS], and in DeiT that of distillation."""
-    return 2 if config.model_type == "deit" else 1
+def size_of(config: Any) -> tuple[int, int]:
+    """Height and width of the pictures that a model takes."""
+    size = config.image_size
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
 def _size_of(processor: Any) -> tuple[int, int] | None:

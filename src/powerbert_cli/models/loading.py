@@ -74,9 +74,12 @@ def load_processor(model: ModelSettings, kind: Kind, rows: Callable[[], Any]) ->
     """
     processing, name = processing_of(kind), model.tokenizer or model.name_or_path
     if name is None:
-        return processing.made(rows(), model, host_config(model))
+        config = host_config(model)
+        processing.check_takes(config, f"model={model.name}")
+        return processing.made(rows(), model, config)
     found = processing.load(name, "set model.tokenizer=FOLDER", model.trust_remote_code)
     config = host_config(model)
+    processing.check_takes(config, name)
     if model.name_or_path:
         processing.check(found, config, name)
     return processing.fit(found, config, name)

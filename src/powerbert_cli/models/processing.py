@@ -27,6 +27,17 @@ class Processing(ABC):
             ModelError
         """
 
+    @abstractmethod
+    def check_takes(self, config: Any, name: str) -> None:
+        """Whether a model with this config takes what such a processor makes.
+
+        Args:
+            name: of the model, for messages.
+
+        Raises:
+            ModelError
+        """
+
     def check(self, processor: Any, config: Any, name: str) -> None:
         """Whether it and a model of one name belong together.
 

@@ -6,7 +6,8 @@ from typing import Any
 import datasets
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from ..encoder.families import usable_positions
+from ..encoder.families import takes_of, usable_positions
+from ..encoder.family import WORDS
 from ..settings import ModelSettings
 from ..tasks.tokenizing import build_tokenizer, texts_of
 from .origin import source_of, unreachable
@@ -15,11 +16,17 @@ from .weights import ModelError
 
 
 class Tokenizers(Processing):
+    def check_takes(self, config: Any, name: str) -> None:
+        if takes_of(config) != WORDS:
+            raise ModelError(
+                f"{name}: a model of type {config.model_type} takes no texts; give another model, or a task of what it "
+                "takes"
+            )
+
     def load(self, name: str, way_out: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
         return own_tokenizer(name, way_out, trust_remote_code)
 
     def check(self, processor: PreTrainedTokenizerBase, config: Any, name: str) -> None:
-        _check_takes_texts(config, name)
         if len(processor) > config.vocab_size:
             raise ModelError(
                 f"{name}: its tokenizer has {len(processor)} word-pieces, the model {config.vocab_size}; "
@@ -31,7 +38,6 @@ class Tokenizers(Processing):
         return processor
 
     def made(self, rows: datasets.Dataset, model: ModelSettings, config: Any) -> PreTrainedTokenizerBase:
-        _check_takes_texts(config, f"model={model.name}")
         return build_tokenizer(texts_of(rows), model.vocab_size or 30000)
 
     def entries(self, processor: PreTrainedTokenizerBase, model: ModelSettings) -> dict[str, Any]:
@@ -49,18 +55,6 @@ class Tokenizers(Processing):
 
     def most(self, processor: PreTrainedTokenizerBase, config: Any) -> int:
         return min(usable_positions(config), int(min(processor.model_max_length, 1 << 20)))
-
-
-def _check_takes_texts(config: Any, name: str) -> None:
-    """
-    Raises:
-        ModelError
-    """
-    if not hasattr(config, "vocab_size"):
-        raise ModelError(
-            f"{name}: a model of type {config.model_type} takes no texts; give another model, or set task to one of "
-            "pictures (task=image)"
-        )
 
 
 def own_tokenizer(name: str, way_out: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..encoder.picture_hosts import patches_of
 from ..encoder.shortened import ShortenedModel
 from ..report.patches_picture import draw_patches
 from ..stages.context import Context
@@ -22,9 +23,13 @@ def write_patches(context: Context, model: ShortenedModel, run_dir: Path) -> Non
     values = kind.collator(context.processor)(list(rows))["pixel_values"]
     model.to(context.device)
     kept = [one.cpu().numpy() for one in model.kept_positions(pixel_values=values.to(context.device))]
-    side = math.isqrt(model.seq_len - 1)  # DeiT's second word-vector of its own makes no square
-    special = model.seq_len - side**2
-    draw_patches([_picture(one) for one in values], kept, side, special, run_dir / NAME)
+    draw_patches(
+        [_picture(one) for one in values],
+        kept,
+        patches_of(model.config),
+        run_dir / NAME,
+        model.seq_len - math.prod(patches_of(model.config)),
+    )
 
 
 def _picture(values: Tensor) -> Any:

@@ -91,20 +91,23 @@ def information(job: Run[Any]) -> pd.DataFrame:
 
 
 def _most_often(job: Run[Any], model: StudiedModel, rows: datasets.Dataset) -> list[list[tuple[str, float]]]:
-    """By layer and rank, the token that has it most often, with its share of the inputs."""
+    """By layer and rank, the token that has it most often, with its share of the inputs; of pictures the position."""
     counts = [[Counter[int]() for _ in range(job.settings.study.ranks)] for _ in range(model.layers)]
     pad, given = job.context.material.collator("max"), job.settings
+    words = job.context.material.kind.MEDIUM is None
     with torch.inference_mode():
         for batch in in_length_order(rows, given.batch_size, pad, job.context.device):
             inputs = {name: flat(tensor) for name, tensor in batch.items()}
             places = model.ranked(given.study.ranks, **inputs)
             for own, at in zip(counts, places, strict=True):
-                for count, ids in zip(own, inputs["input_ids"].gather(1, at).T.tolist(), strict=True):
+                found = inputs["input_ids"].gather(1, at) if words else at
+                for count, ids in zip(own, found.T.tolist(), strict=True):
                     count.update(ids)
 
     def said(count: Counter[int]) -> tuple[str, float]:
         ((token, times),) = count.most_common(1)
-        return str(job.context.processor.convert_ids_to_tokens(token)), times / count.total()
+        name = job.context.processor.convert_ids_to_tokens(token) if words else f"position {token}"
+        return str(name), times / count.total()
 
     return [[said(count) for count in own] for own in counts]
 

@@ -47,7 +47,7 @@ def check(job: Run) -> None:
         config = host_config(model)
     except UnsupportedModelError as error:
         raise PreflightError(f"model.name_or_path={model.name_or_path}: {error}") from error
-    _check_medium(job)
+    _check_medium(job, config)
     check_fits(config, settings.seq_len)
     _check_bits(settings)
     _check_classes(settings, config)
@@ -66,12 +66,13 @@ def check(job: Run) -> None:
         given_retention(settings, config)
 
 
-def _check_medium(job: Run) -> None:
-    """ℓ of inputs that are not cut is what the model makes of them."""
-    kind, seq_len = job.settings.task.of_kind, job.settings.seq_len
+def _check_medium(job: Run, config: Any) -> None:
+    """The model takes what the task has; ℓ of inputs that are not cut is what it makes of them."""
+    kind, seq_len, model = job.settings.task.of_kind, job.settings.seq_len, job.settings.start_model
+    processing_of(kind).check_takes(config, f"model={model.label}")
     if kind.CUTS:
         return
-    most = processing_of(kind).most(job.context.processor, host_config(job.settings.start_model))
+    most = processing_of(kind).most(job.context.processor, config)
     if seq_len != most:
         raise PreflightError(
             f"seq_len={seq_len}: the model makes {most} word-vectors of each input, and {kind.ARE} are not cut; set "
