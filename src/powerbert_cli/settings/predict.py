@@ -57,7 +57,8 @@ class PredictSettings:
     )
     output: str = key("file of answers (tsv, csv, jsonl, parquet, npy); - is standard output", common=True)
     text_columns: list[str] | None = key(
-        "one or two columns with the texts, or that with the pictures; null: those that the model was trained on",
+        "one or two columns with the texts; null: those that the model was trained on",
+        "; or the one with the pictures",
         common=True,
     )
     seq_len: int | None = key(
