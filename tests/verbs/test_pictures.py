@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from small import newest, run_card
+from small import QUICK, newest, run_card
 from transformers import pipeline
 
 from powerbert_cli.cli import dispatch
@@ -171,3 +171,27 @@ def test_the_code_of_a_model_card(here, outputs, monkeypatch, verb):
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(model / "PICTURE.png")
     found = run_card(model, monkeypatch)
     assert {one["label"] for one in found["classes"]} == set(CLASSES)
+
+
+def test_an_exported_folder_answers_alike_and_its_card_runs(pictures, outputs, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    model = outputs / "retrain/model"
+    assert dispatch(["export", f"model_dir={model}", "engine=onnx", "hydra.run.dir=exported"]) == 0
+    for given, to in ((model, "a.csv"), ("exported/model", "b.csv")):
+        assert dispatch(["predict", f"model_dir={given}", "input=asked", f"output={to}"]) == 0
+    columns = ["probability_lying", "probability_square"]
+    assert np.allclose(pd.read_csv("a.csv")[columns], pd.read_csv("b.csv")[columns], atol=1e-4)
+    card = Path("exported/model/README.md").read_text()
+    assert "classifier of pictures" in card and "word-pieces" not in card
+    found = {"pictures": [Image.open("asked/00.png")]}
+    with monkeypatch.context() as patched:
+        patched.chdir("exported/model")
+        exec(card.split("```python\n")[1].split("```")[0], found)
+    assert found["logits"].shape == (1, 3)
+
+
+def test_a_compressed_and_searched_model(here):
+    assert dispatch(["compress", *SMALL, "compress.heads=0.5", "compress.ffn=0.5", "compress.score=variance"]) == 0
+    search = ["searcher=calibrate", "retention.kind=relative", "target.flops=0.6"]
+    assert dispatch(["sweep", *SMALL, "grid=none", *search, *QUICK, "bench.examples=8"]) == 0
+    assert (newest("sweep") / "0/patches.png").is_file()

@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 from ..bench.openvino import openvino_precision
+from ..encoder.family import PICTURES
 from ..encoder.shortened import ShortenedModel
 from .tables import joined
 
+_PROCESSOR = 'processor = AutoImageProcessor.from_pretrained(".", backend="pil")'
 _HOW = {
     "onnx": """import onnxruntime
 from transformers import AutoTokenizer
@@ -48,7 +50,10 @@ def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
     Args:
         about: content of export.json.
     """
-    kind = about.get("precision") or "packed"
+    kind, sees = about.get("precision") or "packed", model.takes == PICTURES
+    inputs = f"int64 (batch, sequence), of any batch size, up to {about['seq_len']} word-pieces"
+    if sees:
+        inputs = f"`pixel_values`, float32 (batch, channels, height, width): {about['seq_len']} word-vectors each"
     settings = json.dumps(openvino_precision(kind)) if about["engine"] == "openvino" else ""
     keeps = model.elimination.retention.keeps_all
     whole = all(keeps(j, model.seq_len) for j in range(model.layers))
@@ -58,15 +63,17 @@ def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
     how = "```bash\npowerbert predict model_dir=. input=TEXTS output=answers.csv\n```"
     if about["engine"] in _HOW:
         code = _HOW[about["engine"]].format(graph=about["file"], seq_len=about["seq_len"], settings=settings)
+        code = _of_pictures(code) if sees else code
         how = f"```python\n{code}\n```"
-    return f"""# {task}, {about["engine"]}, {kind}
+    return (
+        f"""# {task}, {about["engine"]}, {kind}
 
-A text classifier, written by powerbert. {what}
+A classifier of {"pictures" if sees else "texts"}, written by powerbert. {what}
 
 | | |
 | --- | --- |
 | file | `{about["file"]}`, {about["size_mb"]:.1f} MB |
-| inputs | int64 (batch, sequence), of any batch size, up to {about["seq_len"]} word-pieces |
+| inputs | {inputs} |
 | output | `logits`, float32 (batch, {model.config.num_labels}): {", ".join(map(str, about["labels"]))} |
 | word-vectors kept by layer | {values} |
 | {about["metric"]} on dev | {about["value"]:.4f}; in PyTorch, float32: {about["value_fp32"]:.4f}{differ} |
@@ -74,5 +81,20 @@ A text classifier, written by powerbert. {what}
 
 {how}
 
-Put inputs in order of their length before you batch them: padding costs time.
-"""
+{"" if sees else "Put inputs in order of their length before you batch them: padding costs time."}
+""".rstrip()
+        + "\n"
+    )
+
+
+def _of_pictures(code: str) -> str:
+    """The same code for pictures of PIL in place of texts."""
+    lines = []
+    for line in code.splitlines():
+        if line.startswith("batch = tokenizer("):
+            tensors = "np" if 'return_tensors="np"' in line else "pt"
+            line = f'batch = processor(images=pictures, return_tensors="{tensors}")'
+        lines.append(line)
+    code = "\n".join(lines).replace('tokenizer = AutoTokenizer.from_pretrained(".")', _PROCESSOR)
+    code = code.replace("AutoTokenizer", "AutoImageProcessor").replace('.astype("int64")', "")
+    return code.replace("PowerBertForSequenceClassification", "PowerBertForImageClassification")
