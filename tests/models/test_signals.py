@@ -6,6 +6,7 @@ import pytest
 import torch
 from hosts import SIGNALS, described, make_signal_host
 
+from powerbert_cli.encoder.families import usable_positions
 from powerbert_cli.encoder.quantising import bake, quantise_weights
 from powerbert_cli.encoder.removing import keep_heads, keep_neurons, open_blocks, set_width, sizes_of
 from powerbert_cli.encoder.shortened import ShortenedModel
@@ -36,6 +37,10 @@ def given(host):
     if host.config.model_type in ("vit", "deit"):
         return {"pixel_values": torch.randn(4, 3, 16, 16, generator=generator)}
     return {"input_values": torch.randn(4, 300, generator=generator)}
+
+
+def short(host):
+    return described((12, 8, 3), min(N, usable_positions(host.config)))
 
 
 @torch.no_grad()
@@ -82,9 +87,9 @@ def test_a_packed_file_gives_the_same_answers(name, tmp_path):
 def test_users_load_them_by_what_they_are_for(name, cls, tmp_path):
     host = saved_like(name)
     save_host(host, tmp_path)
-    RetentionFile(described((12, 8, 3), 17)).write(tmp_path / "retention.json")
+    RetentionFile(short(host)).write(tmp_path / "retention.json")
     model = cls.from_pretrained(tmp_path)
-    expected = answers(ShortenedModel(host, described((12, 8, 3), 17)))
+    expected = answers(ShortenedModel(host, short(host)))
     assert torch.allclose(answers(model), expected, atol=1e-4)
     assert torch.allclose(answers(load_shortened(tmp_path)), expected, atol=1e-4)
     assert next(iter(given(host))) == model.main_input_name
