@@ -249,6 +249,10 @@ def _kind_of(folder: Path) -> list[str]:
         return ["task.kind=question_answering", "task.label_names=null", "task.label_column=answers"]
     if any(str(name).endswith("ForImageClassification") for name in config.get("architectures") or ()):
         return ["task.kind=image_classification"]
+    if any(str(name).endswith("ForCTC") for name in config.get("architectures") or ()):
+        return ["task.kind=speech_recognition"]
+    if "conv_kernel" in config:
+        return ["task.kind=audio_classification"]
     problem, names = config.get("problem_type"), config.get("id2label")
     names = names if isinstance(names, dict) else {}
     if problem == "regression" or (problem is None and len(names) == 1):

@@ -1,7 +1,7 @@
 """What `predict` asks of a model: which columns of an input are texts, which stand beside the answers."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,17 +10,18 @@ import pyarrow
 
 from ..errors import PowerbertError
 from ..kinds import Kind
-from ..kinds.pictures import ENDINGS, is_picture
+from ..kinds.kind import Row
 from ..kinds.values import RowError, check_unicode
 from ..settings import AUTO, STANDARD, PredictSettings
-from ..settings.predict import PICTURES, VECTORS
+from ..settings.predict import OF_FILES, VECTORS
 from ..store.task_file import TaskFile
 from ..tasks.answer_rows import Fields
 from ..tasks.columns import KNOWN, chosen
 from ..tasks.files import beside
+from ..tasks.media_folders import MEDIA
 from ..tasks.rows import Read, Table, check_once
 
-FILE = "file"  # what names a picture in the answers
+FILE = "file"  # what names a picture or a clip in the answers
 _OURS = {"words", "label", "value", "tags", "entities"}  # and those of the model's kind
 
 
@@ -68,7 +69,7 @@ def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None, k
         trained = trained[:1]
     given = settings.text_columns
     _check_medium(settings, kind, where)
-    if settings.input_format == PICTURES:
+    if settings.input_format in OF_FILES:
         return Columns([FILE], {FILE: FILE})
     if settings.input_format == "lines":
         _check_no_header(settings, table, trained)
@@ -115,10 +116,11 @@ def columns_of(settings: PredictSettings, table: Table, task: TaskFile | None, k
 def _check_medium(settings: PredictSettings, kind: Kind, where: str) -> None:
     """
     Raises:
-        PowerbertError: pictures are given to a model of something else.
+        PowerbertError: files are given to a model of something else.
     """
-    if settings.input_format == PICTURES and kind.MEDIUM != "image":
-        raise PowerbertError(f"input={where}: these are pictures, and the model answers {kind.ARE}")
+    medium = OF_FILES.get(settings.input_format)
+    if medium is not None and kind.MEDIUM != medium:
+        raise PowerbertError(f"input={where}: these are {MEDIA[medium].are}, and the model answers {kind.ARE}")
 
 
 def _holds_bytes(table: Table, column: str) -> bool:
@@ -127,17 +129,20 @@ def _holds_bytes(table: Table, column: str) -> bool:
     return kind is not None and not (pyarrow.types.is_string(kind) or pyarrow.types.is_primitive(kind))
 
 
-def pictures_in(source: str) -> Table:
-    """A picture, or those of a folder and of all below it, by the ends of their names: a row for each, in order.
+def files_in(source: str, medium: str) -> Table:
+    """A file, or those of a folder and of all below it, by the ends of their names: a row for each, in order.
+
+    Args:
+        medium: image or audio.
 
     Raises:
         PowerbertError: there is none.
     """
-    found = [Path(source)]
+    of, found = MEDIA[medium], [Path(source)]
     if found[0].is_dir():
-        found = sorted(one for one in found[0].rglob("*") if is_picture(one.name) and not one.name.startswith("."))
+        found = sorted(one for one in found[0].rglob("*") if of.known(one.name) and not one.name.startswith("."))
     if not found:
-        raise PowerbertError(f"input={source}: no pictures are in this folder ({', '.join(ENDINGS)})")
+        raise PowerbertError(f"input={source}: no {of.are} are in this folder ({', '.join(of.endings)})")
 
     def reads(columns: list[str]) -> Iterator[Read]:
         return (Read(str(one), {FILE: str(one)}) for one in found)
@@ -173,11 +178,14 @@ def _is_ours(column: str, kind: Kind) -> bool:
     return column in _OURS or column in kind.answer_types() or column.startswith("probability_")
 
 
-def asked_of(table: Table, plan: Columns, kind: Kind, folder: Path) -> Iterator[Asked]:
+def asked_of(
+    table: Table, plan: Columns, kind: Kind, folder: Path, refused: Callable[[Row], str | None]
+) -> Iterator[Asked]:
     """The rows of an input as they are asked.
 
     Args:
         folder: that relative paths of files begin at.
+        refused: why the model cannot answer what a row gives; None if it can.
     """
     for place, row, wrong in table.reads([*dict.fromkeys([*plan.texts, *plan.kept])]):
         if wrong is not None:
@@ -190,7 +198,10 @@ def asked_of(table: Table, plan: Columns, kind: Kind, folder: Path) -> Iterator[
             inputs = kind.inputs(given, plan.texts)
             for column in plan.kept:
                 check_unicode(row.get(column), f"'{column}'")
+            wrong = refused(inputs)
         except RowError as error:
-            yield Asked(place, wrong=str(error))
+            wrong = str(error)
+        if wrong is not None:
+            yield Asked(place, wrong=wrong)
             continue
         yield Asked(place, inputs, tuple(row.get(column) for column in plan.kept))

@@ -30,7 +30,7 @@ from ..models.processors import processing_of
 from ..models.weights import ModelError
 from ..settings import CALIBRATED, STANDARD, PredictSettings, TaskSettings
 from ..settings.folders import exported
-from ..settings.predict import PICTURES, VECTORS
+from ..settings.predict import OF_FILES, VECTORS
 from ..store.task_file import TaskFile, read_task
 from ..tasks.answer_rows import answer_fields, writing_rows
 from ..tasks.batch import Batch
@@ -41,7 +41,7 @@ from ..tasks.sources import load_task
 from ..tasks.tokenizing import tokenize
 from ..training.diverged import check_finite
 from ..training.trainer import resolve_device
-from .asking import Asked, Columns, asked_of, columns_of, pictures_in
+from .asking import Asked, Columns, asked_of, columns_of, files_in
 from .feeding import Feed, check_somebody_reads, gathered
 from .survivors import words_left
 
@@ -99,7 +99,8 @@ def predict(settings: PredictSettings, progress: Progress = lambda rows: None) -
                     f"{', '.join(predictor.kind.answer_types())}; take tsv, csv, jsonl or parquet"
                 )
             fields = plan.fields(table) | answer_fields(predictor.kind, settings.predict.survivors)
-            rows = Feed(asked_of(table, plan, predictor.kind, _folder(settings)), 2 * predictor.together)
+            asked = asked_of(table, plan, predictor.kind, _folder(settings), predictor.refused)
+            rows = Feed(asked, 2 * predictor.together)
             answers = writing_rows(settings.output, settings.output_format, fields)
             try:
                 with answers as write, _side_file(settings) as skip:
@@ -148,8 +149,9 @@ def _answered(
 
 @contextmanager
 def _table(settings: PredictSettings) -> Iterator[Table]:
-    if settings.input_format == PICTURES:
-        yield pictures_in(settings.input)
+    medium = OF_FILES.get(settings.input_format)
+    if medium is not None:
+        yield files_in(settings.input, medium)
         return
     with opened(settings.input, settings.input_format) as table:
         yield table
@@ -157,7 +159,7 @@ def _table(settings: PredictSettings) -> Iterator[Table]:
 
 def _folder(settings: PredictSettings) -> Path:
     """Where paths in the rows begin: beside a file with columns, else here."""
-    here = settings.input == STANDARD or settings.input_format in ("lines", PICTURES)
+    here = settings.input == STANDARD or settings.input_format in ("lines", *OF_FILES)
     return Path() if here else Path(settings.input).parent
 
 
@@ -225,6 +227,10 @@ class Predictor:
         in_torch = self.engine in TORCH_ENGINES and self.precision in DTYPES
         self.device = resolve_device(settings.device) if in_torch else "cpu"
         self._run: Runner | None = None
+
+    def refused(self, inputs: dict[str, Any]) -> str | None:
+        """Why the model cannot answer a row's inputs; None if it can."""
+        return self.kind.refused(inputs, self.processor, self.seq_len)
 
     def _found(self, folder: Path) -> ShortenedModel | PreTrainedModel | NoWeights:
         if self.exported is not None and not self.exported.weights:

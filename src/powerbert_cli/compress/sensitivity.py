@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ..encoder.answered import examples_in
-from ..encoder.families import sizes_in
+from ..encoder.answered import examples_in, tag_loss
+from ..encoder.families import head_of, sizes_in
 from ..encoder.inputs import main_input
 from ..encoder.removing import open_blocks
 from ..encoder.shortened import ShortenedModel
@@ -65,7 +65,9 @@ def by_loss(
                 sizes = sizes_in(host.config, batch).sort(descending=True).values.to(main_input(batch).device)
                 owner[:] = [torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)]
                 output = model(**batch)
-                torch.autograd.grad(output.loss * examples_in(batch["labels"], output.logits), below, allow_unused=True)
+                labels = batch["labels"]
+                count = examples_in(labels, output.logits) if head_of(host).loss is tag_loss else len(labels)
+                torch.autograd.grad(output.loss * count, below, allow_unused=True)
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,5 +1,6 @@
 """The kinds of tasks, a file each; who adds one adds it to `KINDS`."""
 
+from .audio_classification import AudioClassification
 from .classification import Classification
 from .embedding import Embedding
 from .image_classification import ImageClassification
@@ -9,11 +10,13 @@ from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
 from .ranking import Ranking
 from .regression import Regression
+from .speech_recognition import SpeechRecognition
 from .token_classification import TokenClassification
 
 _ALL = (
     *(Classification, Regression, MultipleChoice, MultiLabel),
-    *(TokenClassification, QuestionAnswering, Embedding, Ranking, ImageClassification),
+    *(TokenClassification, QuestionAnswering, Embedding, Ranking),
+    *(ImageClassification, AudioClassification, SpeechRecognition),
 )
 KINDS: dict[str, type[Kind]] = {kind.NAME: kind for kind in _ALL}
 METRICS = tuple(dict.fromkeys(metric for kind in KINDS.values() for metric in kind.METRICS))

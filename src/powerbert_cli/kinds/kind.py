@@ -30,8 +30,10 @@ class Kind(ABC):
         PIPELINE: what the hub calls it. LIBRARY: that the hub loads such models with.
         METRICS: that it is measured by, the usual one first.
         MEDIUM: column of an encoded row that its collator makes inputs of; None where a row has the inputs themselves.
-        ARE: what is asked of a model, for messages.
+        ARE: what is asked of a model, for messages. UNIT: what ℓ counts of them.
         CUTS: inputs are cut to ℓ; else they are as long as the model has it.
+        REFUSES_LONG: inputs longer than ℓ are refused, as a cut would lose what is asked for.
+        SPELLS: the model's outputs are the letters of its processor.
         TASK: the config of a task of one's own. GENERATED: what `task.synthetic` has beside rows and seed.
         PROCESSOR: the sort of what turns its rows into inputs, in `models.processors`.
         TEXTS: how many text columns there may be.
@@ -62,7 +64,10 @@ class Kind(ABC):
     METRICS: ClassVar[tuple[str, ...]]
     MEDIUM: ClassVar[str | None] = None
     ARE: ClassVar[str] = "texts"
+    UNIT: ClassVar[str] = "word-pieces"
     CUTS: ClassVar[bool] = True
+    REFUSES_LONG: ClassVar[bool] = False
+    SPELLS: ClassVar[bool] = False
     TASK: ClassVar[str] = "custom"
     GENERATED: ClassVar[tuple[str, ...]] = ("max_words",)
     PROCESSOR: ClassVar[str] = "tokenizer"
@@ -235,6 +240,30 @@ class Kind(ABC):
         if "label" in batch:
             encoded["labels"] = batch["label"]
         return encoded
+
+    def refused(self, inputs: Row, processor: Any, seq_len: int | None) -> str | None:
+        """Why a model cannot answer what `inputs` gave; None if it can."""
+        return None
+
+    def check_learnable(self, rows: Any, processor: Any) -> None:
+        """Whether training rows in one form can be learnt with this processor.
+
+        Raises:
+            RowError
+        """
+        return None
+
+    def unlearnt(self, rows: Any, processor: Any) -> str | None:
+        """What of rows' labels a model with this processor never says; None if there is nothing."""
+        return None
+
+    def about(self, tokens: Any, processor: Any) -> str | None:
+        """What is made of encoded rows that people should know; None if there is nothing."""
+        return None
+
+    def lasts(self, length: int, processor: Any) -> str:
+        """How long an input of so many word-vectors lasts, to stand behind their number; empty of what has no time."""
+        return ""
 
     @classmethod
     def at_once(cls, rows: int) -> int:

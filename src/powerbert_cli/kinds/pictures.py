@@ -1,10 +1,10 @@
 """Pictures as rows have them: found, read whole, and with the channels that a model takes."""
 
 import io
-from pathlib import Path
 from typing import Any
 
-from .values import RowError, shown
+from .media import content_of
+from .values import RowError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -23,30 +23,9 @@ def picture_of(value: Any, column: str) -> bytes:
     Raises:
         RowError: it is missing, empty or no picture.
     """
-    content = _content(value, column)
-    if not content:
-        raise RowError(f"has an empty file as '{column}'; take it out, or give the picture again")
+    content = content_of(value, column, "a picture")
     decoded(content, 3)
     return content
-
-
-def _content(value: Any, column: str) -> bytes:
-    if isinstance(value, dict) and {"bytes", "path"} & set(value):
-        value = value.get("bytes") if value.get("bytes") is not None else value.get("path")
-    if value is None or value == "":
-        raise RowError(f"has no '{column}'; give the path of a picture, or its bytes")
-    if isinstance(value, bytes | bytearray):
-        return bytes(value)
-    if not isinstance(value, str | Path):
-        raise RowError(
-            f"has {shown(value)} as '{column}', which is of type {type(value).__name__}; it must be the path of a "
-            "picture, or its bytes"
-        )
-    try:
-        return Path(value).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RowError(f"has {shown(str(value))} as '{column}', which cannot be read: {reason}") from error
 
 
 def decoded(content: bytes, channels: int) -> Any:

@@ -61,7 +61,7 @@ def check_classes(config: Any, kind: Kind) -> None:
     Raises:
         ModelError: says what differs.
     """
-    if kind.CHOOSES or kind.TAUGHT:
+    if kind.CHOOSES or kind.TAUGHT or kind.SPELLS:
         return
     names, wanted, said = kind.names, kind.PROBLEM, config.problem_type
     if said is not None and wanted is not None and said not in (wanted, *kind.LIKE):
@@ -91,7 +91,7 @@ def check_classes(config: Any, kind: Kind) -> None:
 
 def named_classes(config: Any) -> list[str] | None:
     """What a classifier calls its classes, in their order; None if it only counts them, or is no classifier."""
-    if not any(name.endswith((CLASSIFIES, SEES)) for name in config.architectures or ()):
+    if not any(name.endswith((CLASSIFIES, SEES, HEARS)) for name in config.architectures or ()):
         return None
     names = [str(config.id2label.get(c, f"LABEL_{c}")) for c in range(config.num_labels)]
     return None if _say_nothing(names) else names

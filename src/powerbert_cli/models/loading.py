@@ -78,7 +78,7 @@ def load_processor(model: ModelSettings, kind: Kind, rows: Callable[[], Any]) ->
         processing.check_takes(config, f"model={model.name}")
         return processing.made(rows(), model, config)
     found = processing.load(name, "set model.tokenizer=FOLDER", model.trust_remote_code)
-    config = host_config(model)
+    found, config = processing.completed(found, rows), host_config(model)
     processing.check_takes(config, name)
     if model.name_or_path:
         processing.check(found, config, name)
@@ -95,15 +95,18 @@ def build_host(model: ModelSettings, processor: Any, kind: Kind, seed: int) -> P
         seed: of the new head, and of all weights of a random model.
     """
     auto, classes = AUTO[kind.HEAD], kind.outputs
-    labels = {
+    labels: dict[str, Any] = {
         "num_labels": len(classes),
         "id2label": dict(enumerate(classes)),
         "label2id": {name: i for i, name in enumerate(classes)},
         "problem_type": kind.PROBLEM,
     }
+    entries = processing_of(kind).entries(processor, model)
+    if kind.SPELLS:
+        labels = {**entries, "problem_type": None}
     torch.manual_seed(seed)
     if model.name_or_path is None:
-        config = host_config(model, **processing_of(kind).entries(processor, model))
+        config = host_config(model, **entries)
         config.update(labels)
         return auto.from_config(config)
     other = other_head(model, kind)

@@ -3,9 +3,13 @@
 from ..kinds import Kind
 from .image_processors import ImageProcessors
 from .processing import Processing
+from .sound_processors import FeatureExtractors, SpeechProcessors
 from .tokenizers import Tokenizers
 
-PROCESSING: dict[str, Processing] = {"tokenizer": Tokenizers(), "image_processor": ImageProcessors()}
+PROCESSING: dict[str, Processing] = {
+    **{"tokenizer": Tokenizers(), "image_processor": ImageProcessors()},
+    **{"feature_extractor": FeatureExtractors(), "speech_processor": SpeechProcessors()},
+}
 
 
 def processing_of(kind: Kind) -> Processing:

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..kinds.pictures import is_picture
+from ..kinds.sounds import is_sound
 from .bench import BENCH_PRECISIONS, ENGINES
 from .common import DEVICES, ThreadsSettings
 from .folders import exported, model_folder
 from .formats import FORMATS, PACKED, UNREAD, format_of, parts_of
 from .rules import SettingsError, at_least_one, key, one_of
 
-PICTURES = "pictures"
-INPUTS = ("lines", *FORMATS, PICTURES)
+PICTURES, CLIPS = "pictures", "clips"
+OF_FILES = {PICTURES: "image", CLIPS: "audio"}  # formats without rows, and what kinds call their medium
+INPUTS = ("lines", *FORMATS, *OF_FILES)
 VECTORS = "npy"  # a table of what an embedder answers, without columns
 OUTPUTS = ("tsv", "csv", "jsonl", "parquet", VECTORS)
 STANDARD = "-"  # standard input or output
@@ -51,14 +53,14 @@ class PredictOptions:
 class PredictSettings:
     model_dir: str | None = key("finished model directory, plain, shortened or exported: RUN/model", common=True)
     input: str = key(
-        "file of rows, or pictures; - is standard input",
-        " (tsv, csv, json, jsonl, parquet, lines; also .gz, .bz2, .xz; a picture, or a folder of them)",
+        "file of rows, pictures or clips; - is standard input",
+        " (tsv, csv, json, jsonl, parquet, lines; also .gz, .bz2, .xz; a picture or clip, or a folder of them)",
         common=True,
     )
     output: str = key("file of answers (tsv, csv, jsonl, parquet, npy); - is standard output", common=True)
     text_columns: list[str] | None = key(
         "one or two columns with the texts; null: those that the model was trained on",
-        "; or the one with the pictures",
+        "; or the one with the files",
         common=True,
     )
     seq_len: int | None = key(
@@ -85,20 +87,20 @@ class PredictSettings:
         one_of("device", self.device, DEVICES)
         if self.input != STANDARD and not (Path(self.input).is_file() or Path(self.input).is_dir()):
             raise SettingsError(f"input={self.input} is no file; give one, or - for standard input")
-        if Path(self.input).is_dir() and self.input_format != PICTURES:
+        if Path(self.input).is_dir() and self.input_format not in OF_FILES:
             raise SettingsError(
-                f"input={self.input} is a folder, which is read as pictures and not as {self.input_format}; leave "
-                "predict.input_format out"
+                f"input={self.input} is a folder, which is read as {_held_by(self.input)} and not as "
+                f"{self.input_format}; leave predict.input_format out"
             )
-        if self.input_format == PICTURES and self.input == STANDARD:
+        if self.input_format in OF_FILES and self.input == STANDARD:
             raise SettingsError(
-                "predict.input_format=pictures is for a file or a folder; set predict.input_format=lines, and give a "
-                "path a line"
+                f"predict.input_format={self.input_format} is for a file or a folder; set predict.input_format=lines, "
+                "and give a path a line"
             )
         self._check_output()
         self.input_format, self.output_format  # noqa: B018  (checks them)
         for name, given in (("text_columns", self.text_columns), ("predict.keep", self.predict.keep)):
-            if not given or self.input_format not in ("lines", PICTURES):
+            if not given or self.input_format not in ("lines", *OF_FILES):
                 continue
             raise SettingsError(
                 f"{name}={given} is for files with columns, and input={self.input} is read as {self.input_format}; "
@@ -160,8 +162,10 @@ class PredictSettings:
     def input_format(self) -> str:
         if self.predict.input_format != AUTO:
             return self.predict.input_format
-        if Path(self.input).is_dir() or is_picture(self.input):
-            return PICTURES
+        if Path(self.input).is_dir():
+            return _held_by(self.input)
+        if is_picture(self.input) or is_sound(self.input):
+            return PICTURES if is_picture(self.input) else CLIPS
         _, ending, _ = parts_of(self.input)
         if self.input == STANDARD or ending in ("txt", ""):
             return "lines"
@@ -184,6 +188,12 @@ def _is_behind(descriptor: int, path: Path) -> bool:
         return path.is_file() and os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
         return False
+
+
+def _held_by(folder: str) -> str:
+    """Whether a folder holds clips or pictures, by the first file of either that is found."""
+    names = (one.name for one in Path(folder).rglob("*") if not one.name.startswith("."))
+    return next((CLIPS if is_sound(name) else PICTURES for name in names if is_sound(name) or is_picture(name)), PICTURES)
 
 
 def _known(name: str, path: str, found: str | None, known: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ _COLUMNS: dict[tuple[int, ...], str] = {
     (2,): "two columns",
     (1, 2): "one column, or two for pairs",
 }
+_ERRORS = {"wer": "word_accuracy", "cer": "character_accuracy"}
 
 
 @dataclass(kw_only=True)
@@ -27,13 +28,13 @@ class TaskSettings:
     data_dir: str | None = key(
         "your folder with train.*, dev.*, optional test.*",
         " or validation.* for dev.*; tsv, csv, json, jsonl, parquet; also .gz; of "
-        "pictures also folders train/CLASS and dev/CLASS",
+        "pictures and clips also folders train/CLASS and dev/CLASS, or train/ and dev/ with a metadata.csv",
         common=True,
     )
     test_split: str | None = key("split of the hub dataset that predict_test answers; null for none")
     text_columns: list[str] = key(
         "one text column, or two for pairs; auto: by their names",
-        ", or the only one beside the label; of pictures that with their files; of a multiple choice context and "
+        ", or the only one beside the label; of pictures and clips that with their files; of a multiple choice context and "
         "question",
         common=True,
     )
@@ -57,7 +58,7 @@ class TaskSettings:
     )
     metric: str = key(
         "headline metric, e.g. accuracy or f1; auto: the usual one",
-        " of the kind. One of " + ", ".join(METRICS) + "; f1 is of the second of two classes, of more it is macro_f1",
+        " of the kind. One of " + ", ".join(METRICS) + "; f1 is of the second of two classes, of more it is macro_f1; word_accuracy is 1 - wer",
         common=True,
     )
     max_train: int | None = key("use that many training rows, drawn once with a fixed seed")
@@ -77,6 +78,11 @@ class TaskSettings:
         kind = KINDS[self.kind]
         if self.metric == "auto":
             self.metric = kind.usual_metric(self.label_names)
+        if self.metric in _ERRORS:
+            raise SettingsError(
+                f"task.metric={self.metric} counts errors, and more of a headline metric is better; set task.metric="
+                f"{_ERRORS[self.metric]}, which is 1 - {self.metric}: both are reported"
+            )
         one_of("task.metric", self.metric, METRICS)
         if len(self.text_columns) not in kind.TEXTS:
             raise SettingsError(f"task.text_columns={self.text_columns} must name {_COLUMNS[kind.TEXTS]}")
@@ -114,7 +120,8 @@ class TaskSettings:
             allowed = f"0 … {self.folds - 1} (task.folds={self.folds})" if self.folds else "null without task.folds"
             raise SettingsError(f"task.fold={self.fold} must be {allowed}")
         if not (self.data_dir or self.hub_path or self.synthetic):
-            wanted = "train/CLASS and dev/CLASS" if kind.MEDIUM else "train.* and dev.* files"
+            wanted = "train/CLASS and dev/CLASS" if kind.MEDIUM and kind.NAMED else "train.* and dev.* files"
+            wanted = "train/ and dev/ with clips and a metadata.csv" if kind.SPELLS else wanted
             raise SettingsError(f"task={self.name} needs task.data_dir=FOLDER with your {wanted}")
         if self.data_dir and not Path(self.data_dir).is_dir():
             raise SettingsError(f"task.data_dir={self.data_dir} is not a folder; give the one with train.* and dev.*")
@@ -138,7 +145,7 @@ class ModelSettings:
     name_or_path: str | None = key("model on the hub, or a local folder", "; goes before model.config", common=True)
     config: dict[str, Any] | None = key("settings of transformers' config for a model with random weights")
     tokenizer: str | None = key(
-        "tokenizer, or image processor, for random weights; null builds a vocabulary from the task"
+        "tokenizer, image processor or feature extractor, for random weights; null makes one for the task"
     )
     vocab_size: int | None = key("most entries of a vocabulary built from the task")
     trust_remote_code: bool = key("let a downloaded model run its own code; off unless you trust it")

@@ -75,6 +75,9 @@ class Context:
             self._say_lengths(train)
         elif len(train) > len(self.data.train):
             log.info("seq_len=%d: %d training texts in %d windows", seq_len, len(self.data.train), len(train))
+        for name, rows in (("training", train), ("dev", dev)):
+            if said := kind.about(rows, self.processor):
+                log.info("%s rows: %s", name, said)
         return Material(train, dev, self.processor, seq_len, kind)
 
     def _say_lengths(self, inputs: datasets.Dataset) -> None:
@@ -88,18 +91,21 @@ class Context:
         whole = whole[whole >= seq_len]  # a row may have others too
         cut = float(np.mean(whole > seq_len)) * len(at_end) / len(lengths) if len(few) else 0.0
         after = " after the cut" if cut else ""
-        log.info("word-pieces: mean %.1f, longest %d%s, ℓ=%d", float(lengths.mean()), lengths.max(), after, seq_len)
+        lasts = kind.lasts(seq_len, self.processor)
+        shown = float(lengths.mean()), lengths.max(), after, seq_len, lasts
+        log.info("%s: mean %.1f, longest %d%s, ℓ=%d%s", kind.UNIT, *shown)
         if cut:
             allowed = int(0.01 * len(lengths) * len(whole) / len(at_end))  # longer ones, of those looked at
             uncut = int(np.sort(whole)[len(whole) - 1 - min(allowed, len(whole) - 1)])
             other = min(uncut, usable_positions(host_config(self.settings.start_model)))
             say = log.warning if cut > _CUT_MATTERS else log.info
             if other <= seq_len:
-                say("seq_len=%d cuts %.1f%% of the training texts; the model takes no longer ones", seq_len, 100 * cut)
+                said = f"cuts %.1f%% of the training {kind.ARE}; the model takes no longer ones"
+                say(f"seq_len=%d {said}", seq_len, 100 * cut)
                 return
             left = float(np.mean(whole > other)) * len(at_end) / len(lengths)
             shares = seq_len, 100 * cut, other, 100 * left
-            say("seq_len=%d cuts %.1f%% of the training texts; seq_len=%d would cut %.1f%%", *shares)
+            say(f"seq_len=%d cuts %.1f%% of the training {kind.ARE}; seq_len=%d would cut %.1f%%", *shares)
 
     @property
     def taught(self) -> bool:
@@ -119,7 +125,11 @@ class Context:
     def host(self, model_dir: Path) -> PreTrainedModel:
         """A fine-tuned classifier, with the loss of this task: configs of others may not say which."""
         host = load_plain(model_dir)
-        host.config.problem_type = self.settings.task.of_kind.PROBLEM  # type: ignore[assignment]
+        kind = self.settings.task.of_kind
+        host.config.problem_type = kind.PROBLEM  # type: ignore[assignment]
+        for name, value in processing_of(kind).entries(self.processor, self.settings.start_model).items():
+            if kind.SPELLS:
+                setattr(host.config, name, value)
         return host
 
     def answers(

@@ -10,7 +10,7 @@ import torch
 
 SIGNALS = ("pixel_values", "input_values")  # of pictures and sounds, which are not cut to ℓ
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", *SIGNALS)
-MEDIA = ("image", "audio")  # columns of encoded rows that a collator makes signals of
+MEDIA = ("image", "audio", "samples")  # columns of encoded rows that a collator makes signals of
 Batch = dict[str, torch.Tensor]
 
 

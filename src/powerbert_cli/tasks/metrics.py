@@ -57,6 +57,10 @@ METRICS: dict[str, Sums | Correlation] = {
     "map": Sums(sums.ranked(sums.precise), sums.mean),
     "answer_f1": Sums(overlap, sums.mean),
     "exact_match": Sums(exact, sums.mean),
+    "word_accuracy": Sums(sums.word_errors, sums.right_of),
+    "character_accuracy": Sums(sums.character_errors, sums.right_of),
+    "wer": Sums(sums.word_errors, sums.mean),
+    "cer": Sums(sums.character_errors, sums.mean),
     "pearson": Correlation(stats.pearsonr),
     "spearman": Correlation(stats.spearmanr),
 }
@@ -78,6 +82,8 @@ COMPANIONS = {
     "map": ("ndcg_10", "mrr_10"),
     "answer_f1": ("exact_match",),
     "exact_match": ("answer_f1",),
+    "word_accuracy": ("wer", "cer"),
+    "character_accuracy": ("cer", "wer"),
 }
 
 
@@ -110,7 +116,7 @@ def score_of_authors_code(labels: Array, predictions: Array, regression: bool, b
 
 
 def all_scores(metric: str, labels: Array, predictions: Array) -> dict[str, float]:
-    """The headline metric and its companions, each a number up to 1."""
+    """The headline metric and its companions, each a number up to 1; of wer and cer, which are errors, less is better."""
     return {name: METRICS[name](labels, predictions) for name in (metric, *COMPANIONS[metric])}
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import datasets
 
 from ..kinds.labels import LabelError
 from ..settings import TaskSettings
-from . import beir, cache, candidates, files, picture_folders, synthetic, synthetic_pictures
+from . import beir, cache, candidates, files, media_folders, synthetic, synthetic_pictures, synthetic_sounds
 from .rows import DataError, Row
 from .source import Source
 
@@ -21,7 +22,7 @@ def finder(task: TaskSettings) -> Callable[[str], Source | None]:
     if task.data_dir:
         return partial(_local, task, Path(task.data_dir))
     if task.synthetic:
-        return partial(_pictures if task.of_kind.MEDIUM == "image" else _generated, task.synthetic)
+        return partial(_GENERATED.get(task.kind, _generated), task.synthetic)
     return partial(_from_hub, task)
 
 
@@ -33,7 +34,7 @@ def _local(task: TaskSettings, folder: Path, split: str) -> Source | None:
         return candidates.source(folder, split, task.candidates) if ranks else beir.source(folder, split)
     of_files = task.of_kind.MEDIUM is not None
     if of_files and not files.find_files(folder, "train"):
-        return picture_folders.source(folder, split)
+        return media_folders.source(folder, split, media_folders.medium_of(task.of_kind), task.text_columns)
     paths = files.require_files(folder, split) if split == "train" else files.find_files(folder, split)
     if not paths:
         return None
@@ -63,8 +64,8 @@ def _saved(folder: Path, split: str) -> Source | None:
 
 def _of_dataset(where: str, found: datasets.Dataset, digest: str) -> Source:
     for name, feature in found.features.items():
-        if isinstance(feature, datasets.Image):
-            found = found.cast_column(name, datasets.Image(decode=False))
+        if isinstance(feature, datasets.Image | datasets.Audio):
+            found = found.cast_column(name, type(feature)(decode=False))
 
     def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
         for number, row in enumerate(found, 1):
@@ -99,6 +100,36 @@ def _pictures(sizes: dict[str, int], split: str) -> Source | None:
 
     digest = repr(("pictures", synthetic_pictures.VERSION, split, sorted(sizes.items())))
     return Source("generated", digest, ["image", "label"], lambda column: None, rows)
+
+
+def _clips(sizes: dict[str, int], split: str) -> Source | None:
+    most = sizes["milliseconds"]
+    return _sounds(sizes, split, "label", lambda rows, seed: synthetic_sounds.classes(rows, seed, most))
+
+
+def _spoken(sizes: dict[str, int], split: str) -> Source | None:
+    most = sizes["letters"]
+    return _sounds(sizes, split, "transcription", lambda rows, seed: synthetic_sounds.spoken(rows, seed, most))
+
+
+def _sounds(sizes: dict[str, int], split: str, label: str, generate: Any) -> Source | None:
+    if split == "test":
+        return None
+
+    def rows(columns: list[str]) -> Iterator[tuple[str, Row]]:
+        seed = 2 * sizes["seed"] + (0 if split == "train" else 1)
+        for number, (clip, value) in enumerate(generate(sizes[split], seed), 1):
+            yield f"row {number}", {"audio": {"bytes": clip, "path": f"{split}-{number}.wav"}, label: value}
+
+    digest = repr(("sounds", synthetic_sounds.VERSION, split, sorted(sizes.items())))
+    return Source("generated", digest, ["audio", label], lambda column: None, rows)
+
+
+_GENERATED: dict[str, Callable[[dict[str, int], str], Source | None]] = {
+    "image_classification": _pictures,
+    "audio_classification": _clips,
+    "speech_recognition": _spoken,
+}
 
 
 def _from_hub(task: TaskSettings, split: str) -> Source | None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..errors import PowerbertError
+
 Array = np.ndarray
 
 
@@ -79,6 +81,44 @@ def spans(labels: Array, predictions: Array) -> Array:
 
 def precision(sums: Array) -> Array:
     return ratio(sums[..., 0], sums[..., 2])
+
+
+def word_errors(labels: Array, predictions: Array) -> Array:
+    """Of the words of transcripts those that were inserted, left out or taken for another, and all there are."""
+    return _errors("process_words", labels, predictions, str.split)
+
+
+def character_errors(labels: Array, predictions: Array) -> Array:
+    """The same of characters, spaces among them."""
+    return _errors("process_characters", labels, predictions, list)
+
+
+def _errors(how: str, labels: Array, predictions: Array, parts: Callable[[str], Sequence[str]]) -> Array:
+    """
+    Raises:
+        PowerbertError: the package that aligns them is not there.
+    """
+    try:
+        import jiwer
+    except ImportError as error:
+        raise PowerbertError(
+            "word and character errors are counted by the package jiwer, which is missing; install it (pip install "
+            "'powerbert[speech]')"
+        ) from error
+
+    def counted(true: str, said: str) -> tuple[float, float]:
+        count = len(parts(true))
+        if not count:  # silence: all that is heard is wrong
+            return float(len(parts(said))), 0.0
+        found = getattr(jiwer, how)(true, said)
+        return float(found.substitutions + found.deletions + found.insertions), float(count)
+
+    return np.array([counted(*pair) for pair in zip(labels, predictions, strict=True)])
+
+
+def right_of(sums: Array) -> Array:
+    """One less errors over what there is; below 0 where errors are more."""
+    return np.where(sums[..., 1] > 0, 1 - mean(sums), 0.0)
 
 
 _AT = 10

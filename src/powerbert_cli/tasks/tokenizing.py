@@ -9,7 +9,9 @@ import numpy as np
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
 from ..kinds import Kind
+from ..kinds.values import RowError
 from .cache import writing
+from .rows import DataError
 
 SEQ_LENS = (64, 128, 256, 512)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -46,10 +48,17 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
 
 
 def tokenize(rows: datasets.Dataset, kind: Kind, processor: Any, seq_len: int | None) -> datasets.Dataset:
-    """Rows as a model takes them, see `Kind.encode`: of texts input_ids (at most ℓ, None for all), length, labels."""
+    """Rows as a model takes them, see `Kind.encode`: of texts input_ids (at most ℓ, None for all), length, labels.
+
+    Raises:
+        DataError: a model of this ℓ cannot take a row.
+    """
 
     def encode(batch: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
-        found = kind.encode(batch, processor, seq_len)
+        try:
+            found = kind.encode(batch, processor, seq_len)
+        except RowError as error:
+            raise DataError(str(error)) from error
         if "row" in found:
             found["row"] = [numbers[row] for row in found["row"]]
         if kind.MEDIUM is not None:

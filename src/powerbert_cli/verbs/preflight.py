@@ -11,6 +11,7 @@ from .. import processes
 from ..compress.sizes import check_compressible
 from ..encoder.families import UnsupportedModelError, family_of_config, known_purpose, purpose_of
 from ..errors import PowerbertError
+from ..kinds.values import RowError
 from ..method.kernels import triton_kernels
 from ..method.quantisation import GROUP
 from ..models.classes import check_classes
@@ -67,9 +68,16 @@ def check(job: Run) -> None:
 
 
 def _check_medium(job: Run, config: Any) -> None:
-    """The model takes what the task has; ℓ of inputs that are not cut is what it makes of them."""
+    """The model takes what the task has and can learn it; ℓ of inputs that are not cut is what it makes of them."""
     kind, seq_len, model = job.settings.task.of_kind, job.settings.seq_len, job.settings.start_model
     processing_of(kind).check_takes(config, f"model={model.label}")
+    data, processor = job.context.data, job.context.processor
+    try:
+        kind.check_learnable(data.train.rows, processor)
+    except RowError as error:
+        raise PreflightError(f"the training rows: {error}") from error
+    if said := kind.unlearnt(data.dev.rows, processor):
+        log.warning("dev rows: %s", said)
     if kind.CUTS:
         return
     most = processing_of(kind).most(job.context.processor, config)

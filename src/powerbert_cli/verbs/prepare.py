@@ -127,9 +127,11 @@ def _seq_len(context: Context) -> int:
     lengths = np.asarray(tokenize(context.data.train.rows, kind, context.processor, None)["length"])
     if not kind.CUTS:
         return int(lengths.max())
+    if kind.REFUSES_LONG:
+        return _longest(context, lengths)
     points = [50, 75, 90, 95, 99, 100]
     log.info(
-        "word-pieces of the training inputs: %s",
+        f"{kind.UNIT} of the training inputs: %s",
         ", ".join(f"{p}% ≤ {int(np.percentile(lengths, p, method='higher'))}" for p in points),
     )
     chosen = min(nearest_seq_len(lengths), usable_positions(host_config(context.settings.start_model)))
@@ -139,6 +141,16 @@ def _seq_len(context: Context) -> int:
         *(chosen, SEQ_LENS, 100 * cut),
     )
     return chosen
+
+
+def _longest(context: Context, lengths: np.ndarray) -> int:
+    """ℓ of inputs that are not to be cut: that of the longest of all splits."""
+    kind, data = context.settings.task.of_kind, context.data
+    others = [split.rows for split in (data.dev, data.test) if split is not None]
+    each = [int(max(tokenize(rows, kind, context.processor, None)["length"])) for rows in others]
+    found = max([int(lengths.max()), *each])
+    log.info("seq_len=auto: ℓ=%d%s, of the longest of the %s", found, kind.lasts(found, context.processor), kind.ARE)
+    return found
 
 
 def _lr_soft(job: Run[Any]) -> float:
