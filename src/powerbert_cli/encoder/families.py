@@ -138,6 +138,15 @@ def sizes_in(config: Any, batch: Mapping[str, Any]) -> Tensor:
     return torch.full((len(given),), given.shape[1]) if mask is None else mask.expand(given.shape).sum(dim=-1)
 
 
+def counted_in(config: Any, batch: Mapping[str, Any], length: int) -> Tensor | None:
+    """Which word-vectors of a batch padded to a length are no padding, (B, N); None if all are."""
+    mask = batch.get("attention_mask")
+    if mask is None or family_of_config(config).signal is None:
+        return mask
+    sizes = sizes_in(config, batch)
+    return torch.arange(length, device=sizes.device) < sizes[:, None]
+
+
 def takes_of(config: Any) -> str:
     """What a model with this config calls its input: input_ids, pixel_values or input_values."""
     return family_of_config(config).takes

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .kind import Kind, Row
-from .media import name_of
+from .media import name_of, taught
 from .sounds import samples_at, sound_of
 
 
@@ -76,7 +76,7 @@ class Hearing(Kind):
         return f" ({processor.samples_for(length) / processor.rate:.2g} s)"
 
     def collator(self, processor: Any, **padding: Any) -> Callable[[list[Row]], Any]:
-        """Encoded rows → input_values (B, T) float32, attention_mask (B, T) where the model takes one, and labels."""
+        """Encoded rows → input_values (B, T) float32, attention_mask (B, T) where the model takes one, labels, and a teacher's answers."""
 
         def collate(rows: list[Row]) -> dict[str, Any]:
             import torch
@@ -85,6 +85,6 @@ class Hearing(Kind):
             found = processor(*given, frames=padding.get("max_length"))
             if "labels" in rows[0]:
                 found["labels"] = torch.tensor(self.batched([row["labels"] for row in rows], 0))
-            return found
+            return found | taught(rows)
 
         return collate

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from .classification import Classification
 from .kind import Row
+from .media import taught
 from .pictures import picture_of
 
 
@@ -52,12 +53,12 @@ class ImageClassification(Classification):
         return {self.MEDIUM: pictures, "length": [processor.length] * len(pictures), **labels}
 
     def collator(self, processor: Any, **padding: Any) -> Callable[[list[Row]], Any]:
-        """Encoded rows → pixel_values (B, C, H, W) float32, and labels."""
+        """Encoded rows → pixel_values (B, C, H, W) float32, labels, and a teacher's answers."""
 
         def collate(rows: list[Row]) -> dict[str, Any]:
             import torch
 
-            found = {"pixel_values": processor([row[self.MEDIUM] for row in rows])}
+            found = {"pixel_values": processor([row[self.MEDIUM] for row in rows]), **taught(rows)}
             return found | ({"labels": torch.tensor([row["labels"] for row in rows])} if "labels" in rows[0] else {})
 
         return collate

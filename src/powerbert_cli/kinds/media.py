@@ -1,9 +1,12 @@
 """Files that rows hold or name: pictures, clips of sound."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .values import RowError, shown
+
+TEACHER = ("teacher_logits", "teacher_first")  # columns of encoded rows, see `training.classifier`
 
 
 def content_of(value: Any, column: str, one: str) -> bytes:
@@ -38,6 +41,13 @@ def name_of(value: Any) -> str:
     """What a file is called, without its folders; empty if nothing says it."""
     value = value.get("path") if isinstance(value, dict) else value
     return Path(value).name if isinstance(value, str | Path) else ""
+
+
+def taught(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a teacher says of rows, where it says something, as tensors of a batch."""
+    import torch
+
+    return {name: torch.tensor([row[name] for row in rows]) for name in TEACHER if rows and name in rows[0]}
 
 
 def _read(path: str | Path, column: str) -> bytes:

@@ -78,8 +78,9 @@ def load_processor(model: ModelSettings, kind: Kind, rows: Callable[[], Any]) ->
         processing.check_takes(config, f"model={model.name}")
         return processing.made(rows(), model, config)
     found = processing.load(name, "set model.tokenizer=FOLDER", model.trust_remote_code)
-    found, config = processing.completed(found, rows), host_config(model)
+    config = host_config(model)
     processing.check_takes(config, name)
+    found = processing.completed(found, rows)
     if model.name_or_path:
         processing.check(found, config, name)
     return processing.fit(found, config, name)

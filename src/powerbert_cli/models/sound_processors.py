@@ -12,8 +12,8 @@ import numpy as np
 from torch import Tensor
 from transformers.utils import cached_file
 
-from ..encoder.families import usable_positions
-from ..encoder.family import SPELLS
+from ..encoder.families import takes_of, usable_positions
+from ..encoder.family import SOUND, SPELLS
 from ..kinds.sounds import Clip, decoded, resampled
 from ..kinds.spelling import BOUNDARY, Spelling, letters_in
 from ..settings import ModelSettings
@@ -116,13 +116,14 @@ class FeatureExtractors(Processing):
         return Sounds(found)
 
     def check_takes(self, config: Any, name: str) -> None:
-        if not hasattr(config, "conv_kernel") or not hasattr(config, "conv_stride"):
+        if takes_of(config) != SOUND:
             raise ModelError(
                 f"{name}: a model of type {config.model_type} takes no sound; set model=wav2vec2-tiny, or "
                 "model.name_or_path to a Wav2Vec2 or HuBERT"
             )
 
     def fit(self, processor: Sounds, config: Any, name: str) -> Sounds:
+        self.check_takes(config, name)
         return Sounds(processor.extractor, processor.tokenizer, _convolutions(config))
 
     def made(self, rows: datasets.Dataset, model: ModelSettings, config: Any) -> Sounds:

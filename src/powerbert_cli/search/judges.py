@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..encoder.block import Block
 from ..encoder.driven import EliminationModel
-from ..encoder.families import known_problem
+from ..encoder.families import counted_in, known_problem
 from ..encoder.packing import Group
 from ..encoder.rows import Rows
 from ..encoder.shortened import ShortenedModel
@@ -68,7 +68,7 @@ class LogitsJudge:
 
     def _choices(self, batch: dict[str, Tensor]) -> Tensor:
         logits = self.model(**batch).logits.float() if self._lens is None else self._lens.logits(batch)
-        return self.model.head.choices(logits, batch.get("attention_mask"))
+        return self.model.head.choices(logits, counted_in(self.model.config, batch, logits.shape[1]))
 
 
 class SignificanceJudge:

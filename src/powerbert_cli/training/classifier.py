@@ -13,17 +13,15 @@ from torch import Tensor
 from transformers import TrainerCallback, set_seed
 
 from ..encoder.answered import tag_loss
-from ..encoder.families import known_problem, sizes_in
-from ..encoder.family import SOUND
+from ..encoder.families import counted_in, known_problem
 from ..encoder.quantising import clip_parameters
 from ..encoder.shortened import ShortenedModel
+from ..kinds.media import TEACHER
 from ..method.elimination import Elimination, between, drawn_between
 from ..settings import RetrainStage
 from ..tasks.batches import Answers, Material, firsts
 from .run import Trained, run, shared
 from .trainer import Plan, ReproducibleTrainer, arguments
-
-TEACHER = ("teacher_logits", "teacher_first")
 
 
 def train_classifier(
@@ -179,16 +177,6 @@ class RetrainTrainer(ReproducibleTrainer):
         outputs, loss = super().answer(model, {**inputs, **states})
         return outputs, self._with_teacher(loss, outputs, inputs, teacher) / self._passes
 
-    @staticmethod
-    def _counted(model: ShortenedModel, inputs: dict[str, Tensor], length: int) -> Tensor:
-        """Which word-vectors a student learns from, (B, N): those with a tag, else those that are no padding."""
-        if model.head.loss is tag_loss:
-            return inputs["labels"] != -100
-        if model.takes == SOUND:
-            sizes = sizes_in(model.config, inputs)
-            return torch.arange(length, device=sizes.device) < sizes[:, None]
-        return inputs["attention_mask"]
-
     def _with_teacher(
         self, loss: Tensor, outputs: Any, inputs: dict[str, Tensor], teacher: dict[str, Tensor]
     ) -> Tensor:
@@ -198,7 +186,8 @@ class RetrainTrainer(ReproducibleTrainer):
             wanted, counts = teacher["teacher_logits"], None
             if outputs.logits.dim() == 3:  # those are padded to the longest of all rows
                 wanted = wanted.unflatten(1, (-1, outputs.logits.shape[2]))[:, : outputs.logits.shape[1]]
-                counts = self._counted(model, inputs, wanted.shape[1])
+                tagged = model.head.loss is tag_loss
+                counts = inputs["labels"] != -100 if tagged else counted_in(model.config, inputs, wanted.shape[1])
             own, wanted = (model.head.choices(one, counts) for one in (outputs.logits, wanted.view_as(outputs.logits)))
             soft = distillation_loss(own, wanted, options.temperature, known_problem(model.config))
             loss = (1 - options.distill) * loss + options.distill * soft

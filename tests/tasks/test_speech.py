@@ -1,0 +1,399 @@
+"""Clips as rows: what is read of people's files, what is refused, what a model is given, how answers are counted."""
+
+import io
+import json
+import struct
+import wave
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from custom import task
+from transformers import BertConfig, Wav2Vec2Config, Wav2Vec2Processor
+
+from powerbert_cli.kinds.audio_classification import AudioClassification
+from powerbert_cli.kinds.sounds import decoded, resampled, samples_at, sound_of, wav_of
+from powerbert_cli.kinds.speech_recognition import SpeechRecognition
+from powerbert_cli.kinds.spelling import Spelling, frames_needed
+from powerbert_cli.kinds.values import RowError
+from powerbert_cli.models.sound_processors import FeatureExtractors, SpeechProcessors
+from powerbert_cli.models.weights import ModelError
+from powerbert_cli.settings import ModelSettings, SettingsError
+from powerbert_cli.tasks.batch import lengths_in
+from powerbert_cli.tasks.batches import make_batches
+from powerbert_cli.tasks.metrics import METRICS, all_scores, interval
+from powerbert_cli.tasks.rows import DataError
+from powerbert_cli.tasks.sources import load_task
+from powerbert_cli.tasks.synthetic_sounds import CLASSES, LETTERS, RATE, classes, spoken
+from powerbert_cli.tasks.tokenizing import tokenize
+
+HEARS, SPELLS = FeatureExtractors(), SpeechProcessors()
+MODEL = ModelSettings(
+    name="tiny",
+    name_or_path=None,
+    config={"model_type": "wav2vec2"},
+    tokenizer=None,
+    vocab_size=None,
+    trust_remote_code=False,
+)
+KIND, SPEECH = AudioClassification(["high", "low"], "accuracy"), SpeechRecognition(None, "word_accuracy")
+SPELLING = Spelling(("<pad>", "<unk>", "|", "a", "b", "<s>"), 0, 2, 1, (5,))
+
+
+def config(**changes):
+    sizes = {"conv_dim": [4, 4], "conv_stride": [20, 16], "conv_kernel": [40, 32], "num_feat_extract_layers": 2}
+    return Wav2Vec2Config(**{"feat_extract_norm": "layer", **sizes, **changes})
+
+
+def rows_of(*transcripts):
+    return datasets.Dataset.from_dict({"label": list(transcripts)})
+
+
+def processor(kind="speech", transcripts=("ab a", "b"), **changes):
+    return (SPELLS if kind == "speech" else HEARS).made(rows_of(*transcripts), MODEL, config(**changes))
+
+
+def tone(seconds=0.3, height=440.0, rate=RATE):
+    return 0.5 * np.sin(2 * np.pi * height * np.arange(int(seconds * rate)) / rate)
+
+
+def pcm(values, width, rate=RATE, channels=1) -> bytes:
+    """A WAV file by the standard library's writer, of samples within -1 … 1."""
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        whole = (np.asarray(values) * (2 ** (8 * width - 1) - 1)).round().astype("<i4")
+        raw = (whole + 128).astype(np.uint8).tobytes() if width == 1 else whole.view(np.uint8).reshape(-1, 4)[:, :width]
+        file.writeframes(raw if isinstance(raw, bytes) else raw.tobytes())
+    return stream.getvalue()
+
+
+def floats(values, width=4, rate=RATE, kind=3) -> bytes:
+    data = np.asarray(values, f"<f{width}").tobytes()
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, kind, 1, rate, width * rate, width, 8 * width)
+    return b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVE" + form + b"data" + struct.pack("<I", len(data)) + data
+
+
+# files
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_wav_of_whole_numbers(width):
+    values = tone()
+    clip = decoded(pcm(values, width))
+    assert clip.rate == RATE and clip.channels == 1 and clip.values.dtype == np.float32
+    assert np.allclose(clip.values, values, atol=2.0 ** (2 - 8 * width) + 1e-6)
+
+
+@pytest.mark.parametrize("width", [4, 8])
+def test_wav_of_floats(width):
+    assert np.allclose(decoded(floats(tone(), width)).values, tone(), atol=1e-6)
+
+
+def test_wav_of_many_parts():
+    """With a part that is not known, of an odd size, and of the extensible format; of a size that a pipe left open."""
+    content = pcm(tone(), 2)
+    odd = b"LIST" + struct.pack("<I", 3) + b"abc\0"
+    found = content[:12] + odd + content[12:]
+    assert np.array_equal(decoded(found).values, decoded(content).values)
+    form = content[12:36][8:]
+    extensible = struct.pack("<H", 0xFFFE) + form[2:] + struct.pack("<HHIH14s", 22, 16, 4, 1, b"\0" * 14)
+    found = content[:12] + b"fmt " + struct.pack("<I", len(extensible)) + extensible + content[36:]
+    assert np.array_equal(decoded(found).values, decoded(content).values)
+    found = content[:40] + b"\xff" * 4 + content[44:]
+    assert np.array_equal(decoded(found).values, decoded(content).values)
+
+
+def test_stereo_is_mixed_and_other_rates_are_resampled():
+    left, right = tone(), tone(height=880.0)
+    clip = decoded(pcm(np.stack([left, right], axis=1).ravel(), 2, channels=2))
+    assert clip.channels == 2 and np.allclose(clip.values, (left + right) / 2, atol=1e-3)
+    for rate in (8000, 44100, 48000):
+        slow = tone(rate=rate)
+        found = resampled(slow.astype(np.float32), rate, RATE)
+        assert len(found) == samples_at(len(slow), rate, RATE) and found.dtype == np.float32
+        assert np.allclose(found[400:-400], tone()[400 : len(found) - 400], atol=0.02)
+
+
+def test_flac_by_soundfile():
+    soundfile = pytest.importorskip("soundfile")
+    stream = io.BytesIO()
+    soundfile.write(stream, tone(), 8000, format="FLAC")
+    clip = decoded(stream.getvalue())
+    assert clip.rate == 8000 and np.allclose(clip.values, tone(), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "has an empty file as 'audio'"),
+        (b"no sound at all, but a text that is long enough", "is no sound that can be read|is no WAV file"),
+        (pcm(tone(), 2)[:-100], "was cut off: 9500 of 9600 bytes"),
+        (pcm([], 2), "is a clip without a sample"),
+        (pcm(tone(), 2)[:30], "without a format or without samples"),
+        (floats([0.0, float("nan")]), "some samples are no numbers"),
+        (floats(tone(), kind=7), "is a WAV file of format 7 with 32 bits"),
+        (None, "has no 'audio'; give the path of a clip"),
+        ("nowhere.wav", "'nowhere.wav' as 'audio', which cannot be read"),
+        (7, "has 7 as 'audio', which is of type int"),
+    ],
+)
+def test_clips_that_are_none(content, said):
+    with pytest.raises(RowError, match=said):
+        sound_of(content, "audio")
+
+
+# folders
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """train/ and dev/ with three clips of each of two classes."""
+    for split in ("train", "dev"):
+        for name, height in (("high", 900.0), ("low", 200.0)):
+            place = tmp_path / split / name
+            place.mkdir(parents=True)
+            for i in range(3):
+                (place / f"{i}.wav").write_bytes(pcm(tone(0.2 + 0.1 * i, height), 2))
+    return tmp_path
+
+
+@pytest.fixture
+def said(tmp_path):
+    """train/ and dev/ with two clips each, and a table of what is said."""
+    for split in ("train", "dev"):
+        (tmp_path / split).mkdir()
+        for i in range(2):
+            (tmp_path / split / f"{i}.wav").write_bytes(pcm(tone(0.3), 2))
+        (tmp_path / split / "metadata.csv").write_text("file_name,transcription\n0.wav,ab a\n1.wav,  b   a \n")
+    return tmp_path
+
+
+def read(folder, **changes):
+    own = {"kind": "audio_classification", "text_columns": ["audio"], "label_names": ["high", "low"]}
+    return load_task(task(folder, **{**own, **changes}))
+
+
+def heard(folder, **changes):
+    own = {"kind": "speech_recognition", "text_columns": ["file_name"], "label_names": None, "metric": "word_accuracy"}
+    return read(folder, **{**own, "label_column": "transcription", **changes})
+
+
+def test_folders_of_classes(folder):
+    data = read(folder)
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1] and not data.held_back
+    assert data.train.rows[4]["audio"] == (folder / "train/low/1.wav").read_bytes()
+    assert data.train.rows[4]["file"] == "1.wav"
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_tables_of_transcripts(said, ending):
+    found = heard(said)
+    assert found.train.rows["label"][:] == ["ab a", "b a"] and found.train.rows["file"][:] == ["0.wav", "1.wav"]
+    (said / "train/metadata.csv").unlink()
+    rows = [{"file_name": f"{i}.wav", "text": text} for i, text in enumerate(("ab a", "b a"))]
+    path = said / "train" / f"metadata.{ending}"
+    if ending == "parquet":
+        datasets.Dataset.from_list(rows).to_parquet(path)
+    elif ending == "jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        mark = "," if ending == "csv" else "\t"
+        path.write_text("\n".join(mark.join(row) for row in (rows[0], *(row.values() for row in rows))))
+    assert heard(said).train.content == found.train.content
+
+
+def test_a_table_may_stand_beside_the_splits(said):
+    (said / "train.csv").write_text("file_name,transcription\ntrain/1.wav,a\n")
+    (said / "dev.jsonl").write_text(json.dumps({"file_name": str(said / "dev/0.wav"), "transcription": "b"}))
+    data = heard(said)
+    assert data.train.rows["file"][:] == ["1.wav"] and data.dev.rows["label"][:] == ["b"]
+
+
+def test_a_table_of_classes(folder):
+    for split in ("train", "dev"):
+        rows = "".join(f"{name}/{i}.wav,{name}\n" for name in ("low", "high") for i in range(3))
+        (folder / split / "metadata.csv").write_text(f"file_name,label\n{rows}")
+    assert read(folder, text_columns=["file_name"]).train.labels.tolist() == [1, 1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda f: (f / "train/1.wav").write_bytes(b"x" * 50), r"metadata.csv: row 2 \(line 3\) is no "),
+        (lambda f: (f / "train/1.wav").write_bytes(b""), r"row 2 \(line 3\) has an empty file"),
+        (lambda f: (f / "train/1.wav").unlink(), "1.wav' as 'file_name', which cannot be read: No such file"),
+        (lambda f: (f / "train/metadata.tsv").write_text("file_name\n"), "several tables"),
+        (lambda f: (f / "train/metadata.csv").write_text("file_name,said\n0.wav,a\n"), "no column 'transcription'"),
+        (lambda f: (f / "train/metadata.csv").write_text("file_name,text\n0.wav,a|b\n"), "stands for the space"),
+        (lambda f: (f / "train/metadata.csv").unlink(), "has clips and no folders of classes; put each into train/CL"),
+        (lambda f: (f / "dev/metadata.csv").write_text("file_name,text\n0.wav,\n"), "none of 1 transcripts has a word"),
+    ],
+)
+def test_what_is_wrong_is_named(said, make, message):
+    make(said)
+    with pytest.raises(DataError, match=message):
+        heard(said)
+
+
+# what a model is given
+
+
+def test_frames_are_those_that_the_model_makes():
+    made = processor()
+    from transformers import Wav2Vec2Model
+
+    own = Wav2Vec2Model(config(num_hidden_layers=1, hidden_size=16, num_attention_heads=2, intermediate_size=16))
+    for samples in (660, 979, 980, 4000):
+        wanted = own.feature_extractor(torch.zeros(1, samples)).shape[-1]
+        assert made.frames(samples) == wanted and made.samples_for(wanted) <= samples < made.samples_for(wanted + 1)
+    assert made.frames(7) == 1  # is filled up
+
+
+def test_batches_are_those_of_the_saved_processor(folder, tmp_path):
+    made = processor("hears")
+    made.save_pretrained(tmp_path / "saved")
+    rows = tokenize(read(folder).train.rows, KIND, made, None)
+    lengths = [made.frames(samples) for samples in (3200, 4800, 6400)] * 2
+    assert rows["length"][:] == lengths and rows["labels"][:] == [0, 0, 0, 1, 1, 1]
+    few = [rows[2], rows[0]]
+    (batch,) = make_batches(few, "longest", 4, KIND.collator(made), "cpu", seq_len=64)
+    own = HEARS.load(str(tmp_path / "saved"), "").extractor
+    wanted = own([decoded(row["audio"]).values for row in few], sampling_rate=RATE, padding=True, return_tensors="pt")
+    assert torch.equal(batch["input_values"], wanted["input_values"]) and batch["input_values"].shape == (2, 6400)
+    assert torch.equal(batch["attention_mask"], wanted["attention_mask"]) and lengths_in(batch) == [lengths[2], lengths[0]]
+    assert HEARS.digest(HEARS.fit(HEARS.load(str(tmp_path / "saved"), ""), config(), "x")) == HEARS.digest(made)
+    assert "labels" in KIND.collator(made)(few)
+
+
+def test_long_clips_are_cut_and_short_ones_filled_up(folder):
+    (folder / "train/high/0.wav").write_bytes(pcm(tone(0.001), 2))
+    made = processor("hears")
+    rows = tokenize(read(folder).train.rows, KIND, made, 10)
+    assert rows["length"][:] == [1, 10, 10, 8, 10, 10] and rows["samples"][1] == made.samples_for(10)
+    padded = KIND.collator(made, padding="max_length", max_length=10)([rows[0]])["input_values"]
+    assert padded.shape == (1, made.samples_for(11) - 1) and made.frames(padded.shape[1]) == 10
+
+
+def test_one_line_says_what_is_resampled(folder):
+    (folder / "train/high/0.wav").write_bytes(pcm(tone(rate=8000), 2, rate=8000))
+    (folder / "train/high/1.wav").write_bytes(pcm(np.repeat(tone(), 2), 2, channels=2))
+    made = processor("hears")
+    rows = tokenize(read(folder).train.rows, KIND, made, None)
+    assert rows["samples"][:2] == [4800, 4800]
+    wanted = "of 6 clips 1 are resampled to 16000 Hz (from 8000 Hz) and 1 of several channels are mixed to one"
+    assert KIND.about(rows, made) == wanted and KIND.about(rows.select([2, 3]), made) is None
+
+
+def test_a_clip_that_is_too_long_is_refused_where_words_would_be_lost(said):
+    with pytest.raises(DataError, match=r"0.wav is a clip of 13 frames \(0.28 s\), more than seq_len=5 \(0.12 s\)"):
+        tokenize(heard(said).train.rows, SPEECH, processor(), 5)
+    row = {"audio": pcm(tone(), 2), "file": ""}
+    assert "more than seq_len=5" in SPEECH.refused(row, processor(), 5) and SPEECH.refused(row, processor(), 14) is None
+
+
+@pytest.mark.parametrize(
+    ("transcripts", "message"),
+    [
+        (("ab a", "b c"), "1.wav has the transcript 'b c', and the model has no letter for 'c' .its letters: ab"),
+        (("ab a", "abab " * 4 + "aa"), r"1 clips have fewer frames than their transcripts need.*1.wav \(23 of 13\)"),
+    ],
+)
+def test_transcripts_that_cannot_be_learnt(said, transcripts, message):
+    rows = heard(said).train.rows.remove_columns("label").add_column("label", list(transcripts))
+    with pytest.raises(RowError, match=message):
+        SPEECH.check_learnable(rows, processor())
+    dev = rows_of("ab", "bcc")
+    assert "'c' in 1" in SPEECH.unlearnt(dev, processor()) and SPEECH.unlearnt(rows_of("ab"), processor()) is None
+
+
+def test_a_model_of_texts_takes_no_sound():
+    with pytest.raises(ModelError, match="a model of type bert takes no sound; set model=wav2vec2-tiny"):
+        HEARS.check_takes(BertConfig(), "x")
+
+
+def test_letters_are_saved_beside_the_model(tmp_path):
+    made = processor(transcripts=("ab a", "É b"))
+    made.save_pretrained(tmp_path)
+    own = Wav2Vec2Processor.from_pretrained(tmp_path)
+    assert own.tokenizer.get_vocab() == {"<pad>": 0, "<unk>": 1, "|": 2, "a": 3, "b": 4, "É": 5}
+    assert SPELLS.entries(made, MODEL)["vocab_size"] == 6 and SPELLS.entries(made, MODEL)["pad_token_id"] == 0
+    loaded = SPELLS.fit(SPELLS.load(str(tmp_path), ""), config(), "x")
+    assert loaded.spelling == made.spelling and SPELLS.digest(loaded) == SPELLS.digest(made)
+    assert own.tokenizer("ab É").input_ids == made.spelling.numbers("ab É")
+    (tmp_path / "vocab.json").unlink()
+    with pytest.raises(ModelError, match="has no letters"):
+        SPELLS.fit(SPELLS.load(str(tmp_path), ""), config(), "x")
+    assert SPELLS.completed(SPELLS.load(str(tmp_path), ""), lambda: rows_of("x")).spelling.letters[-1] == "x"
+
+
+# letters and errors
+
+
+def test_best_letters_by_hand(tmp_path):
+    """a a _ a | | b _ b: repeats are one letter, and a blank between equal ones keeps both."""
+    best = [3, 3, 0, 3, 2, 2, 4, 0, 4, 5, 1]
+    assert SPELLING.text(best) == "aa bb" and SPELLING.text([0, 2, 2, 0]) == "" and SPELLING.text([]) == ""
+    made = processor()
+    made.save_pretrained(tmp_path)
+    own = Wav2Vec2Processor.from_pretrained(tmp_path)
+    assert made.spelling.text(best[:9]) == own.tokenizer.decode(best[:9])
+    assert SPELLING.numbers("ab ?") == [3, 4, 2, 1] and Spelling.read(SPELLING.written) == SPELLING
+    assert frames_needed([3, 3, 4]) == 4 and frames_needed([]) == 0
+
+
+def test_transcripts_take_the_case_of_the_letters():
+    upper = Spelling(("<pad>", "|", "A", "'"), 0, 1, None)
+    assert upper.in_case("a'A") == "A'A" and upper.numbers("aäa") == [2, 2] and upper.missing("aä") == "Ä"
+    assert SPELLING.in_case("AB") == "ab" and Spelling(("<pad>", "a", "B"), 0, None, None).in_case("aB") == "aB"
+
+
+def test_predictions_are_of_a_rows_own_frames():
+    logits = np.full((2, 4, 6), -100.0)  # as transformers fills up
+    for row, letters in enumerate(([3, 0, 3, 2], [4])):
+        logits[row, np.arange(len(letters)), letters] = 1.0
+    logits[1, 2, 3] = 5.0  # beyond the row's end
+    tokens = datasets.Dataset.from_dict({"length": [4, 1], "spelling": [SPELLING.written] * 2, "text": ["aa", "b a"]})
+    assert SPEECH.predictions(logits, tokens).tolist() == ["aa", "b"]
+    assert SPEECH.labels(tokens).tolist() == ["aa", "b a"]
+    assert SPEECH.answers(list(logits), list(tokens), []) == [{"transcription": "aa"}, {"transcription": "b"}]
+    assert SPEECH.batched([[3], [3, 4]], 9) == [[3, -100], [3, 4]]
+
+
+def test_errors_counted_by_hand():
+    """x is inserted and d is taken for b … or the like: 2 errors in 3 words."""
+    pytest.importorskip("jiwer")
+    true, said = np.array(["a b c"], dtype=object), np.array(["a x c d"], dtype=object)
+    assert METRICS["wer"](true, said) == pytest.approx(2 / 3)
+    assert METRICS["word_accuracy"](true, said) == pytest.approx(1 / 3)
+    assert METRICS["cer"](true, said) == pytest.approx(3 / 5)
+    true, said = np.array(["a b c", "d", ""], dtype=object), np.array(["a b c", "", "e e"], dtype=object)
+    assert METRICS["wer"](true, said) == pytest.approx(3 / 4)  # over all words, not a mean over clips
+    assert list(all_scores("word_accuracy", true, said)) == ["word_accuracy", "wer", "cer"]
+    low, high = interval("word_accuracy", true, said)
+    assert low <= 1 / 4 <= high
+
+
+def test_errors_are_no_headline(tmp_path):
+    with pytest.raises(SettingsError, match="set task.metric=word_accuracy, which is 1 - wer"):
+        heard(tmp_path, metric="wer")
+
+
+def test_generated_clips():
+    found = list(classes(30, 3, 300))
+    assert found == list(classes(30, 3, 300)) and found != list(classes(30, 4, 300))
+    assert {label for _, label in found} == {0, 1, 2} and len(CLASSES) == 3
+    assert all(0.15 <= len(decoded(clip).values) / RATE <= 0.3 for clip, _ in found)
+    letters = list(spoken(30, 3, 6))
+    assert letters == list(spoken(30, 3, 6)) and all(set(text) <= {*LETTERS, " "} for _, text in letters)
+    assert all(1 <= len(text.replace(" ", "")) <= 6 and " ".join(text.split()) == text for _, text in letters)
+    made = processor(transcripts=[text for _, text in letters])
+    rows = datasets.Dataset.from_list([{"audio": clip, "label": text, "file": ""} for clip, text in letters])
+    SPEECH.check_learnable(rows, made)
+
+
+def test_a_wav_that_is_written_is_read():
+    assert np.allclose(decoded(wav_of(tone(), 8000)).values, tone(), atol=1e-4)
