@@ -34,7 +34,7 @@ def options():
 @pytest.mark.parametrize(("verb", "group", "name"), list(options()))
 def test_each_option_composes_and_validates(verb, group, name, tmp_path):
     overrides = [f"{group}={name}"]
-    if name in ("custom", "image"):
+    if name in ("custom", "image", "audio", "speech"):
         overrides.append(f"task.data_dir={tmp_path}")
     settings, _ = typed(composed(verb, *overrides), settings_of(verb))
     if group == "retention" and isinstance(settings.retention.lengths, list):

@@ -264,7 +264,10 @@ def test_batches_are_those_of_the_saved_processor(folder, tmp_path):
     own = HEARS.load(str(tmp_path / "saved"), "").extractor
     wanted = own([decoded(row["audio"]).values for row in few], sampling_rate=RATE, padding=True, return_tensors="pt")
     assert torch.equal(batch["input_values"], wanted["input_values"]) and batch["input_values"].shape == (2, 6400)
-    assert torch.equal(batch["attention_mask"], wanted["attention_mask"]) and lengths_in(batch) == [lengths[2], lengths[0]]
+    assert torch.equal(batch["attention_mask"], wanted["attention_mask"]) and lengths_in(batch) == [
+        lengths[2],
+        lengths[0],
+    ]
     assert HEARS.digest(HEARS.fit(HEARS.load(str(tmp_path / "saved"), ""), config(), "x")) == HEARS.digest(made)
     assert "labels" in KIND.collator(made)(few)
 

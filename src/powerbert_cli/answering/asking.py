@@ -119,7 +119,7 @@ def _check_medium(settings: PredictSettings, kind: Kind, where: str) -> None:
         PowerbertError: files are given to a model of something else.
     """
     medium = OF_FILES.get(settings.input_format)
-    if medium is not None and kind.MEDIUM != medium:
+    if medium is not None and medium != kind.MEDIUM:
         raise PowerbertError(f"input={where}: these are {MEDIA[medium].are}, and the model answers {kind.ARE}")
 
 

@@ -73,10 +73,14 @@ class Hearing(Kind):
         return f"of {len(rates)} clips {' and '.join(said)}" if said else None
 
     def lasts(self, length: int, processor: Any) -> str:
-        return f" ({processor.samples_for(length) / processor.rate:.2g} s)"
+        seconds = processor.samples_for(length) / processor.rate
+        return f" ({seconds:.1f} s)" if seconds >= 1 else f" ({seconds:.2f} s)"
 
     def collator(self, processor: Any, **padding: Any) -> Callable[[list[Row]], Any]:
-        """Encoded rows → input_values (B, T) float32, attention_mask (B, T) where the model takes one, labels, and a teacher's answers."""
+        """Encoded rows → input_values (B, T) float32, attention_mask (B, T) where the model takes one, labels.
+
+        And what a teacher says of them.
+        """
 
         def collate(rows: list[Row]) -> dict[str, Any]:
             import torch

@@ -108,8 +108,8 @@ def _wav(content: bytes) -> tuple[Array, int]:
                 size = len(content) - at
             if at + size > len(content):
                 raise RowError(
-                    f"is a clip that was cut off: {len(content) - at} of {size} bytes of its samples are there; copy it "
-                    "again, or take it out"
+                    f"is a clip that was cut off: {len(content) - at} of {size} bytes of its samples are there; copy "
+                    "it again, or take it out"
                 )
             return _values(form, content[at : at + size])
         at += size + size % 2
@@ -128,7 +128,7 @@ def _values(form: bytes, data: bytes) -> tuple[Array, int]:
         )
     data = data[: len(data) // (width * max(channels, 1)) * width * max(channels, 1)]
     if kind == _FLOAT:
-        values = np.frombuffer(data, f"<f{width}").astype(np.float32)
+        values: Array = np.frombuffer(data, f"<f{width}")
     elif bits == 8:
         values = (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
     elif bits == 24:
@@ -137,7 +137,7 @@ def _values(form: bytes, data: bytes) -> tuple[Array, int]:
         values = padded.view("<i4")[:, 0].astype(np.float32) / 2**31
     else:
         values = np.frombuffer(data, f"<i{width}").astype(np.float32) / 2 ** (bits - 1)
-    return values.reshape(-1, max(channels, 1))[:, :channels], rate
+    return values.astype(np.float32).reshape(-1, max(channels, 1))[:, :channels], rate
 
 
 def _other(content: bytes) -> tuple[Array, int]:

@@ -56,7 +56,9 @@ class SpeechRecognition(Hearing):
         def read(row: Row, inputs: Row) -> str:
             text = " ".join(text_of(row.get(column), column).split())
             if BOUNDARY in text:
-                raise LabelError(f"has {BOUNDARY} in {shown(text)}, which stands for the space between words; remove it")
+                raise LabelError(
+                    f"has {BOUNDARY} in {shown(text)}, which stands for the space between words; remove it"
+                )
             return text
 
         return read
@@ -156,7 +158,7 @@ class SpeechRecognition(Hearing):
         """What is spelt, of logits (m, N, C) of which those count that are of a row's own frames."""
         return objects(self._texts(logits, tokens["length"][:], tokens["spelling"][:]))
 
-    def _texts(self, logits: Sequence[Array], lengths: Sequence[int], spellings: Sequence[str]) -> Iterable[str]:
+    def _texts(self, logits: Iterable[Array], lengths: Sequence[int], spellings: Sequence[str]) -> Iterable[str]:
         for own, length, spelling in zip(logits, lengths, spellings, strict=True):
             yield Spelling.read(spelling).text(np.asarray(own)[:length].argmax(axis=-1).tolist())
 

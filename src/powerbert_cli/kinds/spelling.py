@@ -32,7 +32,7 @@ class Spelling:
     def read(cls, text: str) -> "Spelling":
         """As `written` gives it."""
         given = json.loads(text)
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+        return cls(**{**given, "letters": tuple(given["letters"]), "silent": tuple(given["silent"])})
 
     @functools.cached_property
     def written(self) -> str:

@@ -60,7 +60,9 @@ class Sounds:
             frames = (frames - 1) * stride + kernel
         return frames
 
-    def __call__(self, contents: Sequence[bytes], samples: Sequence[int], frames: int | None = None) -> dict[str, Tensor]:
+    def __call__(
+        self, contents: Sequence[bytes], samples: Sequence[int], frames: int | None = None
+    ) -> dict[str, Tensor]:
         """input_values (B, T) float32 and, where the model takes it, attention_mask (B, T).
 
         Args:
@@ -74,7 +76,10 @@ class Sounds:
         how: dict[str, Any] = {"padding": True}
         if frames is not None:
             how = {"padding": "max_length", "max_length": self.samples_for(frames + 1) - 1}
-        return dict(self.extractor(clips, sampling_rate=self.rate, return_tensors="pt", **how))
+        found = dict(self.extractor(clips, sampling_rate=self.rate, return_tensors="pt", **how))
+        if "attention_mask" in found:
+            found["attention_mask"] = found["attention_mask"].long()  # as engines' files take it
+        return found
 
     def _values(self, content: bytes, samples: int) -> np.ndarray:
         clip = self.clip(content)
@@ -87,8 +92,9 @@ class Sounds:
         own = self.tokenizer
         letters = tuple(own.convert_ids_to_tokens(list(range(len(own)))))
         space = own.word_delimiter_token_id if own.word_delimiter_token in letters else None
-        others = {getattr(own, f"{name}_token_id", None) for name in ("bos", "eos")} - {None, own.pad_token_id}
-        return Spelling(letters, own.pad_token_id, space, own.unk_token_id, tuple(sorted(others)))
+        ends = (getattr(own, f"{name}_token_id", None) for name in ("bos", "eos"))
+        silent = tuple(sorted({one for one in ends if one is not None and one != own.pad_token_id}))
+        return Spelling(letters, own.pad_token_id, space, own.unk_token_id, silent)
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> None:
         self.extractor.save_pretrained(folder, **options)
@@ -140,7 +146,9 @@ class FeatureExtractors(Processing):
         content = {
             name: value
             for name, value in processor.extractor.to_dict().items()
-            if isinstance(value, bool | int | float | str) and not name.endswith("_class") and name != "feature_extractor_type"
+            if isinstance(value, bool | int | float | str)
+            and not name.endswith("_class")
+            and name != "feature_extractor_type"
         }
         letters = None if processor.tokenizer is None else processor.spelling.written
         return [content, letters, list(map(list, processor.convolutions))]

@@ -39,8 +39,8 @@ def check(job: Run[Any]) -> dict[str, Any]:
 
     Returns:
         splits: of each its rows, labels, empty and repeated texts; overlap: dev rows whose text stands in train too;
-        lengths, seq_len and cut: word-pieces of training rows, their percentiles, ℓ and the share that it cuts (none
-        where texts become windows);
+        lengths, seq_len and cut: word-pieces (or another `unit`) of training rows, their percentiles, ℓ and the share
+        that it cuts (none where texts become windows); inputs: what the rows hold;
         search: how far a retention parameter can fall; pays: see `recipes.pays.pays`; seconds: of a step, and of each
         stage on this machine, with their 95% intervals in `ranges`; load: the load average while steps were timed,
         cores and threads.
@@ -58,6 +58,8 @@ def check(job: Run[Any]) -> dict[str, Any]:
         "overlap": _overlap(texts["train"], texts["dev"]),
         "lengths": {str(p): int(np.percentile(lengths, p, method="higher")) for p in PERCENTILES},
         "seq_len": settings.seq_len,
+        "unit": kind.UNIT,
+        "inputs": kind.ARE,
         "by_the_papers_rule": nearest_seq_len(lengths) if kind.CUTS else settings.seq_len,
         "cut": 0.0 if settings.task.of_kind.WINDOWS else float(np.mean(lengths > settings.seq_len)),
         "search": _search(job),
@@ -81,7 +83,7 @@ def _texts(rows: Any) -> list[tuple[str, ...]]:
     """
     columns = []
     for name, feature in rows.features.items():
-        if name == "label":
+        if name in ("label", "file"):
             continue
         if feature == datasets.Value("binary"):
             columns.append([hashlib.sha256(value).hexdigest() for value in _each(rows, name)])

@@ -28,7 +28,8 @@ def say_check(found: dict[str, Any], names: Sequence[str] | None, lr_soft: float
         shown.add_row(name, *map(str, counts), _labels(split["labels"], names))
     console.print(shown)
     lengths = ", ".join(f"{p}% ≤ {length}" for p, length in found["lengths"].items())
-    console.print(f"word-pieces of training texts: {lengths}; ℓ={found['seq_len']} cuts {found['cut']:.1%}")
+    of = f"{found.get('unit', 'word-pieces')} of training {found.get('inputs', 'texts')}"
+    console.print(f"{of}: {lengths}; ℓ={found['seq_len']} cuts {found['cut']:.1%}")
     search, seconds = found["search"], found["seconds"]
     if search["regularizer"] == "loss":
         console.print(
@@ -93,8 +94,10 @@ def _range(low: float, high: float) -> str:
     return " to ".join(dict.fromkeys((duration(low), duration(high))))
 
 
-def draw_lengths(lengths: Sequence[int], seq_len: int, task: str, path: Path) -> None:
-    """How many training texts have how many word-pieces, and where ℓ cuts."""
+def draw_lengths(
+    lengths: Sequence[int], seq_len: int, task: str, path: Path, unit: str = "word-pieces", inputs: str = "texts"
+) -> None:
+    """How many training texts have how many word-pieces, or other inputs of another unit, and where ℓ cuts."""
     from .agg import new_figure
 
     figure = new_figure(7.2, 3.6)
@@ -102,7 +105,7 @@ def draw_lengths(lengths: Sequence[int], seq_len: int, task: str, path: Path) ->
     width = -(-max(lengths) // 60)  # whole word-pieces, or else some bars have a length more than others
     axis.hist(lengths, bins=[edge - 0.5 for edge in range(0, max(lengths) + width + 1, width)], color="tab:blue")
     axis.axvline(seq_len, color="black", ls=":", label=f"ℓ={seq_len}")
-    axis.set(xlabel="word-pieces", ylabel="training texts", title=f"{task}: lengths")
+    axis.set(xlabel=unit, ylabel=f"training {inputs}", title=f"{task}: lengths")
     axis.legend()
     axis.grid(alpha=0.3)
     figure.savefig(path, dpi=130)

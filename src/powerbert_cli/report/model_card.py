@@ -22,6 +22,13 @@ _LOADED = {  # by sentence-transformers: its class, who loads a shortened model,
 _USES = {
     "image_classification": """classify = pipeline("image-classification", model=model, image_processor=processor)
 classes = classify("PICTURE.png")""",
+    "audio_classification": """classify = pipeline("audio-classification", model=model, feature_extractor=extractor)
+rate, samples = wavfile.read("CLIP.wav")  # of one channel and 16 bits
+classes = classify({"raw": samples / 32768, "sampling_rate": rate})""",
+    "speech_recognition": """parts = {"tokenizer": AutoTokenizer.from_pretrained("."), "feature_extractor": extractor}
+listen = pipeline("automatic-speech-recognition", model=model, **parts)
+rate, samples = wavfile.read("CLIP.wav")  # of one channel and 16 bits
+text = listen({"raw": samples / 32768, "sampling_rate": rate})["text"]""",
     "token_classification": """tag = pipeline("token-classification", model=model, tokenizer=tokenizer)
 tags = tag("Words with spaces between .")""",
     "question_answering": """inputs = tokenizer("A question?", "A text.", truncation="only_second", return_tensors="pt")
@@ -74,6 +81,9 @@ def model_card(run: dict[str, Any]) -> str:
 
 def _inputs(kind: type[Kind], seq_len: str) -> str:
     """How inputs are made."""
+    if kind.MEDIUM == "audio":
+        rule = "may have up to" if kind.REFUSES_LONG else "are cut to"
+        return f"Clips {rule} {seq_len} frames of the model, as in training. Sort them by length before you batch them."
     if kind.CUTS:
         return f"Cut inputs to {seq_len} word-pieces, as in training. Sort them by length before you batch them."
     return f"Each input is {seq_len} word-vectors; the processor beside the model makes it so."
@@ -95,6 +105,15 @@ from transformers import AutoImageProcessor, pipeline
 
 model = {name}.from_pretrained(".")
 processor = AutoImageProcessor.from_pretrained(".", backend="pil")
+{use}"""
+    if kind.MEDIUM == "audio":
+        tools = "AutoFeatureExtractor, AutoTokenizer, pipeline" if kind.SPELLS else "AutoFeatureExtractor, pipeline"
+        return f"""from {package} import {name}
+from scipy.io import wavfile
+from transformers import {tools}
+
+model = {name}.from_pretrained(".")
+extractor = AutoFeatureExtractor.from_pretrained(".")
 {use}"""
     tools = "AutoTokenizer, pipeline" if "pipeline(" in use else "AutoTokenizer"
     at_most = f", model_max_length={seq_len}" if use else ""

@@ -193,7 +193,9 @@ def _is_behind(descriptor: int, path: Path) -> bool:
 def _held_by(folder: str) -> str:
     """Whether a folder holds clips or pictures, by the first file of either that is found."""
     names = (one.name for one in Path(folder).rglob("*") if not one.name.startswith("."))
-    return next((CLIPS if is_sound(name) else PICTURES for name in names if is_sound(name) or is_picture(name)), PICTURES)
+    return next(
+        (CLIPS if is_sound(name) else PICTURES for name in names if is_sound(name) or is_picture(name)), PICTURES
+    )
 
 
 def _known(name: str, path: str, found: str | None, known: tuple[str, ...]) -> str:

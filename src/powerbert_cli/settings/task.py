@@ -58,7 +58,9 @@ class TaskSettings:
     )
     metric: str = key(
         "headline metric, e.g. accuracy or f1; auto: the usual one",
-        " of the kind. One of " + ", ".join(METRICS) + "; f1 is of the second of two classes, of more it is macro_f1; word_accuracy is 1 - wer",
+        " of the kind. One of "
+        + ", ".join(METRICS)
+        + "; f1 is of the second of two classes, of more it is macro_f1; word_accuracy is 1 - wer",
         common=True,
     )
     max_train: int | None = key("use that many training rows, drawn once with a fixed seed")

@@ -132,7 +132,9 @@ def _files(folder: Path, medium: Medium) -> list[Path]:
         if one.is_dir():
             raise DataError(f"{one} is a folder in the folder of a class; put its {medium.are} into {folder}")
         if not medium.known(one.name):
-            raise DataError(f"{one} is no {medium.one} by its name ({', '.join(medium.endings)}); take it out, or rename it")
+            raise DataError(
+                f"{one} is no {medium.one} by its name ({', '.join(medium.endings)}); take it out, or rename it"
+            )
     return found
 
 
@@ -151,7 +153,8 @@ def _no_train(folder: Path, medium: Medium) -> str:
     if below and all(any(medium.known(one.name) for one in (folder / name).iterdir()) for name in below):
         return f"task.data_dir={folder} has the folders {', '.join(below)} and no train; put them into {folder}/train"
     return (
-        f"no train/CLASS with {medium.are}, and no train.* with a column of {medium.are}, in task.data_dir={folder}; give one"
+        f"no train/CLASS with {medium.are}, and no train.* with a column of {medium.are}, in task.data_dir={folder}; "
+        "give one"
     )
 
 

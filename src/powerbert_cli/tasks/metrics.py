@@ -116,7 +116,7 @@ def score_of_authors_code(labels: Array, predictions: Array, regression: bool, b
 
 
 def all_scores(metric: str, labels: Array, predictions: Array) -> dict[str, float]:
-    """The headline metric and its companions, each a number up to 1; of wer and cer, which are errors, less is better."""
+    """The headline metric and its companions, each a number up to 1; of the errors wer and cer less is better."""
     return {name: METRICS[name](labels, predictions) for name in (metric, *COMPANIONS[metric])}
 
 

@@ -32,7 +32,8 @@ def run(cfg: Any) -> float:
     found = check(job)
     lengths = found.pop("histogram")
     with whole_file(run_dir / "lengths.png") as temporary:
-        draw_lengths(lengths, found["seq_len"], job.settings.task.name, temporary)
+        of = found["unit"], found["inputs"]
+        draw_lengths(lengths, found["seq_len"], job.settings.task.name, temporary, *of)
     write_json(run_dir / "check.json", found)
     say_check(found, job.settings.task.label_names, job.settings.lr_soft)
     say_run_dir(run_dir)
