@@ -3,6 +3,8 @@
 from typing import Any
 
 __all__ = [
+    "PowerBertForAudioClassification",
+    "PowerBertForCTC",
     "PowerBertForEmbedding",
     "PowerBertForImageClassification",
     "PowerBertForMultipleChoice",

@@ -171,6 +171,8 @@ def compared(logits: np.ndarray, exact: np.ndarray, rows: Any, kind: Kind) -> di
         answers_differ, the share of the rows with another answer (None for a regression, whose answers nearly all
         differ); logits_differ, the largest difference of a logit.
     """
+    if logits.ndim == 3:  # an engine may pad on
+        logits, exact = (one[:, : min(logits.shape[1], exact.shape[1])] for one in (logits, exact))
     metric, labels = kind.metric, kind.labels(rows)
     answers, wanted = (kind.predictions(one, rows) for one in (logits, exact))
     low, high = interval(metric, labels, answers)

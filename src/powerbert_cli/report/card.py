@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from ..bench.openvino import openvino_precision
-from ..encoder.family import PICTURES
+from ..encoder.families import purpose_of
+from ..encoder.family import HEARS, PICTURES, SOUND, SPELLS
 from ..encoder.shortened import ShortenedModel
 from .tables import joined
 
@@ -54,6 +55,15 @@ def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
     inputs = f"int64 (batch, sequence), of any batch size, up to {about['seq_len']} word-pieces"
     if sees:
         inputs = f"`pixel_values`, float32 (batch, channels, height, width): {about['seq_len']} word-vectors each"
+    if model.takes == SOUND:
+        inputs = (
+            f"`input_values`, float32 (batch, samples), up to {about['seq_len']} frames of the model; "
+            "`attention_mask`, int64 (batch, samples)"
+        )
+    spells = purpose_of(model.config) == SPELLS
+    output = f"(batch, {model.config.num_labels}): {', '.join(map(str, about['labels']))}"
+    output = f"(batch, frames, {model.config.vocab_size}): letters, as vocab.json numbers them" if spells else output
+    of = {PICTURES: "pictures", SOUND: "clips of sound"}.get(model.takes, "texts")
     settings = json.dumps(openvino_precision(kind)) if about["engine"] == "openvino" else ""
     keeps = model.elimination.retention.keeps_all
     whole = all(keeps(j, model.seq_len) for j in range(model.layers))
@@ -63,18 +73,18 @@ def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
     how = "```bash\npowerbert predict model_dir=. input=TEXTS output=answers.csv\n```"
     if about["engine"] in _HOW:
         code = _HOW[about["engine"]].format(graph=about["file"], seq_len=about["seq_len"], settings=settings)
-        code = _of_pictures(code) if sees else code
+        code = _of_pictures(code) if sees else _of_sound(code, model.config) if model.takes == SOUND else code
         how = f"```python\n{code}\n```"
     return (
         f"""# {task}, {about["engine"]}, {kind}
 
-A classifier of {"pictures" if sees else "texts"}, written by powerbert. {what}
+{"What spells" if spells else "A classifier of"} {of}, written by powerbert. {what}
 
 | | |
 | --- | --- |
 | file | `{about["file"]}`, {about["size_mb"]:.1f} MB |
 | inputs | {inputs} |
-| output | `logits`, float32 (batch, {model.config.num_labels}): {", ".join(map(str, about["labels"]))} |
+| output | `logits`, float32 {output} |
 | word-vectors kept by layer | {values} |
 | {about["metric"]} on dev | {about["value"]:.4f}; in PyTorch, float32: {about["value_fp32"]:.4f}{differ} |
 | largest difference of a logit | {about["logits_differ"]:.2g} |
@@ -98,3 +108,19 @@ def _of_pictures(code: str) -> str:
     code = "\n".join(lines).replace('tokenizer = AutoTokenizer.from_pretrained(".")', _PROCESSOR)
     code = code.replace("AutoTokenizer", "AutoImageProcessor").replace('.astype("int64")', "")
     return code.replace("PowerBertForSequenceClassification", "PowerBertForImageClassification")
+
+
+def _of_sound(code: str, config: Any) -> str:
+    """The same code for clips, arrays of samples of one channel, in place of texts."""
+    lines = []
+    for line in code.splitlines():
+        if line.startswith("batch = tokenizer("):
+            tensors = "np" if 'return_tensors="np"' in line else "pt"
+            how = f'padding=True, return_attention_mask=True, return_tensors="{tensors}"'
+            line = f"batch = extractor(clips, sampling_rate=extractor.sampling_rate, {how})"
+        lines.append(line)
+    code = "\n".join(lines).replace("tokenizer = AutoTokenizer", "extractor = AutoFeatureExtractor")
+    code = code.replace("AutoTokenizer", "AutoFeatureExtractor")
+    code = code.replace('.astype("int64")', '.astype("int64" if name == "attention_mask" else "float32")')
+    name = HEARS if purpose_of(config) == HEARS else SPELLS
+    return code.replace("PowerBertForSequenceClassification", f"PowerBert{name}")

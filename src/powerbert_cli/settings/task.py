@@ -34,8 +34,8 @@ class TaskSettings:
     test_split: str | None = key("split of the hub dataset that predict_test answers; null for none")
     text_columns: list[str] = key(
         "one text column, or two for pairs; auto: by their names",
-        ", or the only one beside the label; of pictures and clips that with their files; of a multiple choice context and "
-        "question",
+        ", or the only one beside the label; of pictures and clips that with their files; of a multiple choice "
+        "context and question",
         common=True,
     )
     options_column: str | None = key("column with the list of choices (multiple choice only)")
