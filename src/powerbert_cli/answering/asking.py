@@ -119,7 +119,8 @@ def _check_medium(settings: PredictSettings, kind: Kind, where: str) -> None:
         PowerbertError: files are given to a model of something else.
     """
     medium = OF_FILES.get(settings.input_format)
-    if medium is not None and medium != kind.MEDIUM:
+    found = kind.MEDIUM is not None and Path(settings.input).is_dir()  # of a folder those of the model's were taken
+    if medium is not None and medium != kind.MEDIUM and not found:
         raise PowerbertError(f"input={where}: these are {MEDIA[medium].are}, and the model answers {kind.ARE}")
 
 

@@ -91,7 +91,7 @@ def predict(settings: PredictSettings, progress: Progress = lambda rows: None) -
         torch.set_num_threads(settings.runtime.threads)
     with tempfile.TemporaryDirectory() as files:
         predictor = Predictor(settings, Path(files))
-        with _table(settings) as table:
+        with _table(settings, predictor.kind) as table:
             plan = columns_of(settings, table, predictor.task, predictor.kind)
             if settings.output_format == VECTORS and not predictor.kind.TAUGHT:
                 raise PowerbertError(
@@ -148,10 +148,10 @@ def _answered(
 
 
 @contextmanager
-def _table(settings: PredictSettings) -> Iterator[Table]:
+def _table(settings: PredictSettings, kind: Kind) -> Iterator[Table]:
     medium = OF_FILES.get(settings.input_format)
     if medium is not None:
-        yield files_in(settings.input, medium)
+        yield files_in(settings.input, kind.MEDIUM or medium)
         return
     with opened(settings.input, settings.input_format) as table:
         yield table
