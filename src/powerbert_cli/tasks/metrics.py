@@ -65,6 +65,7 @@ METRICS: dict[str, Sums | Correlation] = {
     "spearman": Correlation(stats.spearmanr),
 }
 _OF_VALUES = ("pearson", "spearman")
+_BELOW_ZERO = ("word_accuracy", "character_accuracy")  # errors may be more than words
 _FROM_MINUS_ONE = ("matthews", *_OF_VALUES)
 # What else is reported beside a headline metric, as GLUE does.
 COMPANIONS = {
@@ -89,6 +90,8 @@ COMPANIONS = {
 
 def range_of(metric: str) -> tuple[float, float]:
     """The least and the greatest value that a metric can have: where the axis of a picture ends."""
+    if metric in _BELOW_ZERO:
+        return -np.inf, 1.0
     return (-1.0 if metric in _FROM_MINUS_ONE else 0.0), 1.0
 
 
