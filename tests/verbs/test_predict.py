@@ -334,7 +334,7 @@ def test_int8_of_openvino_is_calibrated_on_training_texts_or_refused(trained, he
         given["inputs"] = place.inputs
         return model
 
-    monkeypatch.setattr("powerbert_cli.answering.predict.runner", caught)
+    monkeypatch.setattr("powerbert_cli.answering.predictor.runner", caught)
     monkeypatch.chdir(trained)
     assert predicted(trained, f"input={here}/in.txt", *own[1:]) == 0
     assert len(given["inputs"]) == 64 and given["inputs"][0]["input_ids"].shape[0] == 1

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .family import PICTURES, SOUND, WORDS
+
 
 def real_mask(attention_mask: Tensor | None) -> Tensor | None:
     """The mask as bool, or None if it is known that nothing is padded.
@@ -33,7 +35,7 @@ def real_mask(attention_mask: Tensor | None) -> Tensor | None:
     return mask
 
 
-NAMES = ("input_ids", "pixel_values", "input_values")  # of which a batch has one
+NAMES = (WORDS, PICTURES, SOUND)  # of which a batch has one
 
 
 def main_input(batch: Mapping[str, Any]) -> Any:
@@ -55,7 +57,7 @@ def input_of(takes: str, input_ids: Tensor | None, signals: Mapping[str, Tensor 
         return input_ids
     if input_ids is None and set(named) == {takes}:
         return named[takes]
-    found = ", ".join([*(() if input_ids is None else ("input_ids",)), *named]) or "nothing"
+    found = ", ".join([*(() if input_ids is None else (WORDS,)), *named]) or "nothing"
     raise ValueError(f"this model is called with {takes}, and was given {found}")
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-SIGNALS = ("pixel_values", "input_values")  # of pictures and sounds, which are not cut to ℓ
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", *SIGNALS)
+from ..encoder.family import PICTURES, SOUND, WORDS
+
+SIGNALS = (PICTURES, SOUND)  # which are not cut to ℓ
+MODEL_INPUTS = (WORDS, "attention_mask", "token_type_ids", *SIGNALS)
 MEDIA = ("image", "audio", "samples")  # columns of encoded rows that a collator makes signals of
 Batch = dict[str, torch.Tensor]
 
