@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,21 @@ def verb_help(verb: str, conf: Path, scope: str = "") -> str:
     }
     lines += ["", "groups:"] if found else []
     for name, options in found.items():
-        lines += _wrapped(f"  {name}=  ", ", ".join(options))
+        lines += _wrapped(f"  {name}=  ", ", ".join(_by_folder(options)))
     if not scope:
         lines += ["", "examples:", *(f"  {example}" for example in module.EXAMPLES)]
     lines += ["", *(f"powerbert {verb} --help {other:<9} {what}" for other, what in SCOPES.items() if other != scope)]
     return "\n".join([*lines, f"powerbert {verb} --hydra-help    Hydra's own flags"])
+
+
+def _by_folder(options: list[str]) -> Iterator[str]:
+    """Options, those of a folder with several together: paper/{cola, rte}."""
+    for folder, names in groupby(options, lambda name: name.rpartition("/")[0]):
+        found = [name.rpartition("/")[2] for name in names]
+        if folder and len(found) > 1:
+            yield f"{folder}/{{{', '.join(found)}}}"
+        else:
+            yield from (f"{folder}/{name}" if folder else name for name in found)
 
 
 def _shown(key: Key, scope: str) -> bool:

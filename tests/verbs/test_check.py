@@ -62,7 +62,7 @@ def test_the_stages_times_follow_from_a_step_and_their_epochs(folder, capfd):
     assert low <= seconds["step"] <= high
     ends = [2 * (5 * step + 2 * seconds["dev_row"]) for step in (low, high)]
     assert seconds["ranges"]["finetune"] == pytest.approx(ends)
-    for stage in ("reading the rows", "tokenising 40 training texts", "timing 2 training steps"):
+    for stage in ("reading the rows", "reading 40 training texts", "timing 2 training steps"):
         assert f"check: {stage}" in said
     assert "search and re-training are estimated from a fine-tuning step" in said
 

@@ -55,4 +55,4 @@ def _read(path: str | Path, column: str) -> bytes:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise RowError(f"has {shown(str(path))} as '{column}', which cannot be read: {reason}") from error
+        raise RowError(f"has '{path}' as '{column}', which cannot be read: {reason}") from error

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 SUMMARY = "search, re-train and bench for several λ; end with one table and one picture"
 DETAILS = "Fine-tunes once, and trains the plain model as long as a shortened one for the baseline. Needs no -m."
 EXAMPLES = [
-    "powerbert sweep",
     "powerbert sweep task=rte lambda=1e-4,3e-4,1e-3",
     "powerbert sweep lambda=1e-3 seed=0,1,2",
     "powerbert sweep experiment=paper/figure6 task=cola model=bert-base",
