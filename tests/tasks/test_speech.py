@@ -213,6 +213,28 @@ def test_a_table_may_stand_beside_the_splits(said):
     assert data.train.rows["file"][:] == ["1.wav"] and data.dev.rows["label"][:] == ["b"]
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_clip_that_is_recorded_again_is_read_again(said, beside):
+    if beside:
+        (said / "train/metadata.csv").unlink()
+        (said / "train.csv").write_text("file_name,transcription\ntrain/0.wav,a\n")
+        (said / "dev.csv").write_text("file_name,transcription\ndev/0.wav,b\n")
+    before = heard(said)
+    (said / "train/0.wav").write_bytes(pcm(tone(0.4), 2))
+    after = heard(said)
+    assert after.train.rows["audio"][0] == (said / "train/0.wav").read_bytes()
+    assert after.train.content != before.train.content and after.dev.content == before.dev.content
+
+
+def test_names_that_are_no_paths(said):
+    (said / "train/0.wav").rename(said / "train/~0.wav")
+    (said / "train/metadata.csv").write_text("file_name,transcription\n~0.wav,a\n")
+    assert heard(said).train.rows["file"][:] == ["~0.wav"]
+    (said / "train/metadata.csv").write_text(f"file_name,transcription\n{'a' * 300}.wav,a\n")
+    with pytest.raises(DataError, match="which cannot be read: File name too long"):
+        heard(said)
+
+
 def test_a_table_of_classes(folder):
     for split in ("train", "dev"):
         rows = "".join(f"{name}/{i}.wav,{name}\n" for name in ("low", "high") for i in range(3))
@@ -229,7 +251,7 @@ def test_a_table_of_classes(folder):
         (lambda f: (f / "train/metadata.tsv").write_text("file_name\n"), "several tables"),
         (lambda f: (f / "train/metadata.csv").write_text("file_name,said\n0.wav,a\n"), "no column 'transcription'"),
         (lambda f: (f / "train/metadata.csv").write_text("file_name,text\n0.wav,a|b\n"), "stands for the space"),
-        (lambda f: (f / "train/metadata.csv").unlink(), "has clips and no folders of classes; put each into train/CL"),
+        (lambda f: (f / "train/metadata.csv").unlink(), "has no metadata.csv .* columns file_name and transcripti"),
         (lambda f: (f / "dev/metadata.csv").write_text("file_name,text\n0.wav,\n"), "none of 1 transcripts has a word"),
     ],
 )

@@ -1,6 +1,7 @@
 """Local data files: which of a folder are which split, and what they are."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,4 +162,5 @@ def beside(value: Any, folder: Path) -> Any:
     """A path, or {bytes, path} as `datasets` has it, with the path from this folder on; all else as it is."""
     if isinstance(value, dict) and value.get("bytes") is None:
         value = value.get("path")
-    return str(folder / Path(value).expanduser()) if isinstance(value, str) and value else value
+    # of a name that begins with ~ and is no user's, the ~ stays
+    return str(folder / os.path.expanduser(value)) if isinstance(value, str) and value else value

@@ -5,6 +5,7 @@ column file_name says which file a row is of.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -60,11 +61,12 @@ def split_folder(folder: Path, split: str) -> Path | None:
     return found[0] if found else None
 
 
-def source(folder: Path, split: str, medium: Medium, texts: list[str]) -> Source | None:
+def source(folder: Path, split: str, medium: Medium, texts: list[str], spelt: str | None = None) -> Source | None:
     """A split of a folder of files; None if it has none.
 
     Args:
-        texts: columns of a table that name files.
+        texts: columns of a table that name files. spelt: its column of transcripts, where those are the labels, which
+            no folders say.
 
     Raises:
         DataError: a class without files, one that train does not have, a file that is none of the medium by its name.
@@ -72,11 +74,16 @@ def source(folder: Path, split: str, medium: Medium, texts: list[str]) -> Source
     found = split_folder(folder, split)
     if found is None:
         if split == "train":
-            raise DataError(_no_train(folder, medium))
+            raise DataError(_no_train(folder, medium, spelt))
         return None
     tables = [one for one in _inside(found) if one.stem.lower() == TABLE and format_of(one.name)]
     if tables:
-        return _of_table(found, tables, medium, texts)
+        return _of_table(found, tables, texts)
+    if spelt is not None and split != "test":
+        raise DataError(
+            f"{found} has no {TABLE}.csv (tsv, jsonl, parquet), which says what is said in its {medium.are}; give one "
+            f"with the columns file_name and {spelt}"
+        )
     classes = [one for one in _inside(found) if one.is_dir()]
     loose = [one for one in _inside(found) if not one.is_dir()]
     if classes and loose:
@@ -101,18 +108,25 @@ def source(folder: Path, split: str, medium: Medium, texts: list[str]) -> Source
     return Source(str(found), _digest(found, each), columns, lambda column: None, rows)
 
 
-def _of_table(folder: Path, tables: list[Path], medium: Medium, texts: list[str]) -> Source:
+def _of_table(folder: Path, tables: list[Path], texts: list[str]) -> Source:
     """
     Raises:
         DataError: there are several tables.
     """
     if len(tables) > 1:
         raise DataError(f"{folder} has several tables: {', '.join(one.name for one in tables)}; keep one")
-    (table,) = tables
-    each = sorted(one for one in folder.rglob("*") if medium.known(one.name) and one.is_file())
-    digest = f"{files.digest([table])} {_digest(folder, each)}"
-    rows = partial(files.rows_beside, tables, texts)
-    return Source(str(table), digest, files.columns_in(tables), partial(files.class_names, tables), rows)
+    return of_rows(str(tables[0]), tables, texts)
+
+
+def of_rows(name: str, paths: list[Path], texts: list[str]) -> Source:
+    """A split of files of rows, whose digest is also of the content of the files that these name.
+
+    Args:
+        texts: columns that name files.
+    """
+    columns = files.columns_in(paths)
+    digest = f"{files.digest(paths)} {files.kind_of(paths[0])} {_digest_of_named(paths, texts, columns)}"
+    return Source(name, digest, columns, partial(files.class_names, paths), partial(files.rows_beside, paths, texts))
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -148,14 +162,12 @@ def _check_known(folder: Path, classes: list[Path], train: Path | None, medium: 
         )
 
 
-def _no_train(folder: Path, medium: Medium) -> str:
+def _no_train(folder: Path, medium: Medium, spelt: str | None) -> str:
     below = [one.name for one in _inside(folder) if one.is_dir()]
     if below and all(any(medium.known(one.name) for one in (folder / name).iterdir()) for name in below):
         return f"task.data_dir={folder} has the folders {', '.join(below)} and no train; put them into {folder}/train"
-    return (
-        f"no train/CLASS with {medium.are}, and no train.* with a column of {medium.are}, in task.data_dir={folder}; "
-        "give one"
-    )
+    wanted = f"train/CLASS with {medium.are}" if spelt is None else f"train/{TABLE}.csv (file_name, {spelt})"
+    return f"no {wanted}, and no train.* with a column of {medium.are}, in task.data_dir={folder}; give one"
 
 
 def _digest(folder: Path, each: list[Path]) -> str:
@@ -168,4 +180,15 @@ def _digest(folder: Path, each: list[Path]) -> str:
         except OSError as error:
             raise DataError(f"{one}: cannot be read: {error.strerror or error}") from error
         found.update(f"{one.relative_to(folder)}\n{content}\n".encode("utf-8", "surrogateescape"))
+    return found.hexdigest()
+
+
+def _digest_of_named(paths: list[Path], texts: list[str], columns: list[str]) -> str:
+    """Of the content of all files that rows name, in their order; of those that are there."""
+    found, wanted = hashlib.sha256(), [column for column in texts if column in columns]
+    rows = files.rows_beside(paths, wanted, wanted) if wanted else iter(())
+    for one in (Path(row[column]) for _, row in rows for column in wanted if isinstance(row[column], str)):
+        if os.path.isfile(one):  # as pathlib's, but of a name that is too long for a file too
+            found.update(files.digest([one]).encode())
+        found.update(b"\n")
     return found.hexdigest()

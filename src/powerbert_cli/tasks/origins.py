@@ -34,16 +34,20 @@ def _local(task: TaskSettings, folder: Path, split: str) -> Source | None:
         return candidates.source(folder, split, task.candidates) if ranks else beir.source(folder, split)
     of_files = task.of_kind.MEDIUM is not None
     if of_files and not files.find_files(folder, "train"):
-        return media_folders.source(folder, split, media_folders.medium_of(task.of_kind), task.text_columns)
+        label = task.label_column if task.of_kind.SPELLS else None
+        return media_folders.source(folder, split, media_folders.medium_of(task.of_kind), task.text_columns, label)
     paths = files.require_files(folder, split) if split == "train" else files.find_files(folder, split)
     if not paths:
         return None
+    name = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    if of_files:
+        return media_folders.of_rows(name, paths, task.text_columns)
     return Source(
-        str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more",
+        name,
         f"{files.digest(paths)} {files.kind_of(paths[0])}",
         files.columns_in(paths),
         partial(files.class_names, paths),
-        partial(files.rows_beside, paths, task.text_columns) if of_files else partial(files.rows_in, paths),
+        partial(files.rows_in, paths),
     )
 
 
