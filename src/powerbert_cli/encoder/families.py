@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from .bert_hosts import ALBERT, BERT, ELECTRA, ROBERTA
 from .family import (
-    ANSWERS,
     CHOOSES,
     CLASSIFIES,
     EMBEDS,
@@ -24,8 +23,6 @@ from .family import (
     PURPOSES,
     SEES,
     SOUND,
-    SPELLS,
-    TAGS,
     WORDS,
     Family,
     Head,
@@ -118,11 +115,6 @@ def is_choice_model(host: Any) -> bool:
 def is_multiple_choice(config: Any) -> bool:
     """Whether a model's config names a multiple-choice architecture."""
     return purpose_of(config) == CHOOSES
-
-
-def reads_all_words(config: Any) -> bool:
-    """Whether a model with this config says something of each word-vector: tags, answers in a text, letters."""
-    return purpose_of(config) in (TAGS, ANSWERS, SPELLS)
 
 
 def layers_of(config: Any) -> int:

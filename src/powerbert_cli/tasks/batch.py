@@ -31,11 +31,6 @@ def is_of_signals(batch: Batch) -> bool:
     return any(name in batch for name in SIGNALS)
 
 
-def flattened(batch: Batch) -> Batch:
-    """(B, C, N) of choices → (B · C, N); of signals as they are."""
-    return batch if is_of_signals(batch) else {name: tensor.flatten(0, -2) for name, tensor in batch.items()}
-
-
 def inputs_in(batch: Batch) -> int:
     """B · C."""
     return len(lengths_in(batch))
