@@ -1,15 +1,26 @@
 """What can be added to re-training."""
 
+from types import SimpleNamespace
+
+import datasets
 import pytest
 import torch
-from hosts import described, make_host
+from hosts import described, make_host, make_signal_host
 from trainings import plan
 
 from powerbert_cli.compress.layers import patient_states
 from powerbert_cli.encoder.shortened import ShortenedModel
+from powerbert_cli.kinds.media import taught
 from powerbert_cli.settings import RetrainStage
+from powerbert_cli.tasks.batches import Answers
 from powerbert_cli.tasks.batches import answers as answers_of
-from powerbert_cli.training.classifier import distillation_loss, patient_loss, train_classifier
+from powerbert_cli.training.classifier import (
+    RetrainTrainer,
+    distillation_loss,
+    patient_loss,
+    train_classifier,
+    with_teacher,
+)
 
 SHORT = described((8, 5, 2), 16)
 RELATIVE = described(None, 16, kind="relative", fractions=(0.6, 0.3, 0.1))
@@ -77,6 +88,28 @@ def test_a_student_of_soft_labels_alone_comes_nearer_to_its_teacher(elimination,
     changed = type(material)(wrong, material.dev, material.processor, material.seq_len, material.kind)
     train_classifier(student, changed, given, tmp_path, options=options(distill=1.0, distill_cls=0.1), teacher=answers)
     assert distance() < 0.7 * before
+
+
+def test_beyond_a_clips_own_frames_nothing_is_distilled():
+    """Models of `feat_extract_norm=group` have no mask that says where these end."""
+    host = make_signal_host("wav2vec2, letters").eval()
+    trainer, model = object.__new__(RetrainTrainer), ShortenedModel(host, described((24, 24, 24), 24))
+    trainer.options, trainer.model = options(distill=1.0), model
+    trainer.accelerator = SimpleNamespace(unwrap_model=lambda model: model)
+    sound, lengths = torch.randn(2, 400), [18, 5]
+    output = model(input_values=sound)
+    said = torch.randn(2, 18, output.logits.shape[2]).numpy()
+
+    def loss(beyond):
+        said[1, 5:] = beyond
+        rows = datasets.Dataset.from_dict({"audio": [b"", b""], "length": lengths})
+        teacher = taught([*with_teacher(rows, Answers(said, None))])
+        assert set(teacher) == {"teacher_logits", "teacher_length"}
+        return trainer._with_teacher(torch.zeros(()), output, {"input_values": sound}, teacher).item()
+
+    kept = torch.tensor([[True] * 18, [True] * 5 + [False] * 13])
+    wanted = distillation_loss(output.logits[kept], torch.tensor(said)[kept], 2.0, None)
+    assert loss(0.0) == loss(9.0) == pytest.approx(wanted.item())
 
 
 def test_patient_loss_by_hand():

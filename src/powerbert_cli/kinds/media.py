@@ -6,7 +6,7 @@ from typing import Any
 
 from .values import RowError, shown
 
-TEACHER = ("teacher_logits", "teacher_first")  # columns of encoded rows, see `training.classifier`
+TEACHER = ("teacher_logits", "teacher_first", "teacher_length")  # columns of encoded rows, see `training.classifier`
 
 
 def content_of(value: Any, column: str, one: str) -> bytes:

@@ -13,12 +13,13 @@ from torch import Tensor
 from transformers import TrainerCallback, set_seed
 
 from ..encoder.answered import tag_loss
-from ..encoder.families import counted_in, known_problem
+from ..encoder.families import known_problem
 from ..encoder.quantising import clip_parameters
 from ..encoder.shortened import ShortenedModel
 from ..kinds.media import TEACHER
 from ..method.elimination import Elimination, between, drawn_between
 from ..settings import RetrainStage
+from ..tasks.batch import MEDIA
 from ..tasks.batches import Answers, Material, firsts
 from .run import Trained, run, shared
 from .trainer import Plan, ReproducibleTrainer, arguments
@@ -84,7 +85,12 @@ class EarlyStopping(TrainerCallback):
 
 
 def with_teacher(rows: datasets.Dataset, answers: Answers) -> datasets.Dataset:
-    """The rows with the teacher's answers as columns."""
+    """The rows with the teacher's answers as columns; of what it says of each frame of clips also how many there are.
+
+    Beyond these stands nothing that it said, and not all models are given a mask that says where they end.
+    """
+    if answers.logits.ndim == 3 and any(name in rows.column_names for name in MEDIA):
+        rows = rows.add_column("teacher_length", rows["length"][:])
     rows = rows.add_column("teacher_logits", list(answers.logits.reshape(len(rows), -1)))
     if answers.first is None:
         return rows
@@ -187,7 +193,10 @@ class RetrainTrainer(ReproducibleTrainer):
             if outputs.logits.dim() == 3:  # those are padded to the longest of all rows
                 wanted = wanted.unflatten(1, (-1, outputs.logits.shape[2]))[:, : outputs.logits.shape[1]]
                 tagged = model.head.loss is tag_loss
-                counts = inputs["labels"] != -100 if tagged else counted_in(model.config, inputs, wanted.shape[1])
+                counts = inputs["labels"] != -100 if tagged else inputs.get("attention_mask")
+                if "teacher_length" in teacher:
+                    lengths = teacher["teacher_length"]
+                    counts = torch.arange(wanted.shape[1], device=lengths.device) < lengths[:, None]
             own, wanted = (model.head.choices(one, counts) for one in (outputs.logits, wanted.view_as(outputs.logits)))
             soft = distillation_loss(own, wanted, options.temperature, known_problem(model.config))
             loss = (1 - options.distill) * loss + options.distill * soft
