@@ -103,8 +103,9 @@ def test_wav_of_many_parts():
     extensible = struct.pack("<H", 0xFFFE) + form[2:] + struct.pack("<HHIH14s", 22, 16, 4, 1, b"\0" * 14)
     found = content[:12] + b"fmt " + struct.pack("<I", len(extensible)) + extensible + content[36:]
     assert np.array_equal(decoded(found).values, decoded(content).values)
-    found = content[:40] + b"\xff" * 4 + content[44:]
-    assert np.array_equal(decoded(found).values, decoded(content).values)
+    for unknown in (b"\xff" * 4, b"\0" * 4):
+        found = content[:4] + unknown + content[8:40] + unknown + content[44:]
+        assert np.array_equal(decoded(found).values, decoded(content).values)
 
 
 def test_stereo_is_mixed_and_other_rates_are_resampled():
@@ -133,6 +134,7 @@ def test_flac_by_soundfile():
         (b"no sound at all, but a text that is long enough", "is no sound that can be read|is no WAV file"),
         (pcm(tone(), 2)[:-100], "was cut off: 9500 of 9600 bytes"),
         (pcm([], 2), "is a clip without a sample"),
+        (pcm([], 2)[:4] + b"\x30\0\0\0" + pcm([], 2)[8:] + b"LIST\4\0\0\0INFO", "is a clip without a sample"),
         (pcm(tone(), 2)[:30], "without a format or without samples"),
         (floats([0.0, float("nan")]), "some samples are no numbers"),
         (floats(tone(), kind=7), "is a WAV file of format 7 with 32 bits"),

@@ -15,7 +15,7 @@ WAV = (".wav", ".wave")
 OTHERS = (".flac", ".ogg", ".oga", ".opus", ".mp3")  # which take the package soundfile
 ENDINGS = (*WAV, *OTHERS)
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-_UNKNOWN = (0, 0xFFFFFFFF)  # sizes of what was written to a pipe
+_UNKNOWN = (0, 0xFFFFFFFF)  # sizes of what was written to a pipe; of samples 0 also where there are none
 
 
 class Clip(NamedTuple):
@@ -95,6 +95,8 @@ def _wav(content: bytes) -> tuple[Array, int]:
     Raises:
         RowError: it is cut off, or of a form that is not read.
     """
+    (whole,) = struct.unpack_from("<I", content, 4)
+    finished = whole not in _UNKNOWN and whole + 8 >= len(content)
     form, at = None, 12
     while at + 8 <= len(content):
         name, size = struct.unpack_from("<4sI", content, at)
@@ -104,7 +106,7 @@ def _wav(content: bytes) -> tuple[Array, int]:
         if name == b"data":
             if form is None:
                 break
-            if size in _UNKNOWN and at + size != len(content):
+            if size in _UNKNOWN and not (size == 0 and finished):
                 size = len(content) - at
             if at + size > len(content):
                 raise RowError(
