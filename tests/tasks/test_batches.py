@@ -3,7 +3,7 @@
 import pytest
 
 from powerbert_cli.errors import PowerbertError
-from powerbert_cli.tasks.batches import EpochBatches
+from powerbert_cli.tasks.epochs import EpochBatches
 
 
 def batches(monkeypatch, rows, batch_size, accumulation=1, processes=1, epoch=0, lengths=None):

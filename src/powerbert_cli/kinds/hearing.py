@@ -4,33 +4,23 @@ Legend: B inputs, T samples.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from .kind import Kind, Row
-from .media import name_of, taught
+from .kind import Row
+from .media import OfFiles, name_of, taught
 from .sounds import samples_at, sound_of
 
 
-class Hearing(Kind):
+class Hearing(OfFiles):
     """Rows hold the file of a clip; samples are made of it batch by batch. ℓ counts frames of the model."""
 
     PROCESSOR = "feature_extractor"
     MEDIUM = "audio"
     ARE = "clips"
     UNIT = "frames"
-    TEXTS = (1,)
     KNOWN = (["audio"], ["file_name"], ["file"], ["path"], ["wav"], ["sound"], ["clip"])
-    INPUTS: ClassVar[int] = 16
-
-    @property
-    def of_authors_code(self) -> bool:
-        return False
-
-    @classmethod
-    def fits(cls, head: str, problem: str | None, outputs: int) -> bool:
-        return head == cls.HEAD
 
     def features(self, texts: Sequence[str]) -> Row:
         return {self.MEDIUM: "binary", "file": "string"}
@@ -38,9 +28,6 @@ class Hearing(Kind):
     def inputs(self, row: Row, texts: Sequence[str]) -> Row:
         value = row.get(texts[0])
         return {self.MEDIUM: sound_of(value, texts[0]), "file": name_of(value)}
-
-    def texts(self, inputs: Row) -> tuple[str, ...] | None:
-        return None
 
     def encode(self, batch: dict[str, list[Any]], processor: Any, seq_len: int | None) -> dict[str, list[Any]]:
         """Files as they are, with the samples and frames that the model is given of each, and what the file has.

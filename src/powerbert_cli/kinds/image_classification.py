@@ -1,15 +1,15 @@
 """One of several classes for each picture."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from .classification import Classification
 from .kind import Row
-from .media import taught
+from .media import OfFiles, taught
 from .pictures import picture_of
 
 
-class ImageClassification(Classification):
+class ImageClassification(OfFiles, Classification):
     """Rows hold the file of a picture; pixels are made of it batch by batch.
 
     Each input has as many word-vectors: [CLS] and others of the model's own, and one for each patch.
@@ -25,26 +25,13 @@ class ImageClassification(Classification):
     CUTS = False
     TASK = "image"
     GENERATED = ("size",)
-    TEXTS = (1,)
     KNOWN = (["image"], ["img"], ["picture"], ["pixel_values"], ["path"], ["file"], ["file_name"])
-    INPUTS: ClassVar[int] = 16
-
-    @property
-    def of_authors_code(self) -> bool:
-        return False
-
-    @classmethod
-    def fits(cls, head: str, problem: str | None, outputs: int) -> bool:
-        return head == cls.HEAD
 
     def features(self, texts: Sequence[str]) -> Row:
         return {self.MEDIUM: "binary"}
 
     def inputs(self, row: Row, texts: Sequence[str]) -> Row:
         return {self.MEDIUM: picture_of(row.get(texts[0]), texts[0])}
-
-    def texts(self, inputs: Row) -> tuple[str, ...] | None:
-        return None
 
     def encode(self, batch: dict[str, list[Any]], processor: Any, seq_len: int | None) -> dict[str, list[Any]]:
         """Pictures as they are, each of the model's one length; seq_len cuts nothing."""

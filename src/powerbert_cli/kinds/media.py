@@ -2,11 +2,30 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from .kind import Kind, Row
 from .values import RowError, shown
 
 TEACHER = ("teacher_logits", "teacher_first", "teacher_length")  # columns of encoded rows, see `training.classifier`
+
+
+class OfFiles(Kind):
+    """What kinds have in common whose rows hold a file each, of which a collator makes inputs."""
+
+    TEXTS = (1,)
+    INPUTS: ClassVar[int] = 16
+
+    @property
+    def of_authors_code(self) -> bool:
+        return False
+
+    @classmethod
+    def fits(cls, head: str, problem: str | None, outputs: int) -> bool:
+        return head == cls.HEAD
+
+    def texts(self, inputs: Row) -> tuple[str, ...] | None:
+        return None
 
 
 def content_of(value: Any, column: str, one: str) -> bytes:

@@ -15,7 +15,8 @@ from transformers.trainer_utils import EvalLoopOutput, seed_worker
 from .. import processes
 from ..settings import TrainingSettings
 from ..tasks.batch import MEDIA
-from ..tasks.batches import EpochBatches, EpochLoader, OrderSampler, by_length, lengths_of, restored
+from ..tasks.batches import OrderSampler, by_length, lengths_of, restored
+from ..tasks.epochs import EpochBatches, EpochLoader
 from .diverged import check_finite
 
 
