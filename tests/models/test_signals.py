@@ -17,7 +17,7 @@ from powerbert_cli.models.kinds import (
     load_shortened,
 )
 from powerbert_cli.models.model_dir import load_host, save_host
-from powerbert_cli.models.onnx_file import compare_onnx, export_onnx
+from powerbert_cli.models.onnx_file import compare_onnx, export_onnx, quantize_onnx
 from powerbert_cli.models.packed_file import load_packed, write_packed
 from powerbert_cli.models.weights import ModelError
 from powerbert_cli.store.compression_file import Compression
@@ -104,3 +104,5 @@ def test_as_a_file_they_answer_alike(name, tmp_path):
     model = ShortenedModel(make_signal_host(name), described((12, 8, 3), N)).eval()
     export_onnx(model, tmp_path / "model.onnx")
     assert compare_onnx(tmp_path / "model.onnx", model) < 1e-4
+    quantize_onnx(tmp_path / "model.onnx", tmp_path / "int8.onnx")
+    assert compare_onnx(tmp_path / "int8.onnx", model, exact=False) > 0  # a frame more or less goes on

@@ -125,6 +125,8 @@ def _save(proto: Any, path: Path) -> None:
 def quantize_onnx(path: Path, result: Path) -> Path:
     """Writes a file whose matrix products are in int8, activations quantised as they come (dynamic).
 
+    Convolutions, which make patches and frames, stay as they are: the weights of some are computed.
+
     Raises:
         OnnxError: if ONNX Runtime is missing.
     """
@@ -135,12 +137,14 @@ def quantize_onnx(path: Path, result: Path) -> Path:
         raise OnnxError(f"int8 needs the package onnxruntime: {brings('onnx')}") from error
     model = onnx.load(path)
     model.graph.ClearField("value_info")  # the shapes of weights that change places would contradict it
+    convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # it advises through the root logger
     try:
         with whole_file(result) as temporary:
-            quantize_dynamic(model, temporary, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+            how: Any = {"weight_type": QuantType.QInt8, "per_channel": True, "reduce_range": True}
+            quantize_dynamic(model, temporary, nodes_to_exclude=convolutions, **how)
     finally:
         root.setLevel(level)
     return result
