@@ -8,7 +8,7 @@ from powerbert_cli.captured.model import CapturedModel, NotCaptured
 from powerbert_cli.encoder.families import known_purpose, purpose_of, sizes_in, usable_positions
 from powerbert_cli.encoder.family import HEARS, SEES, SPELLS, UnsupportedModelError
 from powerbert_cli.encoder.shortened import ShortenedModel
-from powerbert_cli.encoder.sound_hosts import frames_of, samples_for
+from powerbert_cli.encoder.sound_hosts import convolutions_of, frames_of, samples_for
 from powerbert_cli.native.library import NoLibrary
 from powerbert_cli.native.model import NativeModel
 
@@ -141,8 +141,8 @@ def test_what_they_are_for_and_how_long_inputs_are():
     given = batch_for(host)
     frames = host.wav2vec2.feature_extractor(given["input_values"][:1, :333]).shape[-1]
     assert frames_of(host.config, given["input_values"][:, :333], None)[0] == frames
-    assert frames_of(host.config, torch.zeros(1, samples_for(host.config, 7)), None)[0] == 7
-    assert frames_of(host.config, torch.zeros(1, samples_for(host.config, 7) - 1), None)[0] == 6
+    assert frames_of(host.config, torch.zeros(1, samples_for(convolutions_of(host.config), 7)), None)[0] == 7
+    assert frames_of(host.config, torch.zeros(1, samples_for(convolutions_of(host.config), 7) - 1), None)[0] == 6
 
 
 def test_what_is_wrong_is_said():

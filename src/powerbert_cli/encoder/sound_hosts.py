@@ -1,5 +1,6 @@
 """Where Wav2Vec2 and HuBERT keep the parts of their blocks: frames of sound in place of word-pieces, no [CLS]."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -41,14 +42,19 @@ _MASKED: dict[str, Any] = {"wav2vec2": lambda mask: {"attention_mask": mask}, "h
 def frames_of(config: Any, sound: Tensor, mask: Tensor | None) -> Tensor:
     """Frames that the convolutions make of each input's samples, (B,) int64; see `_embed`."""
     count = torch.full((len(sound),), sound.shape[1]) if mask is None else mask.sum(dim=-1)
-    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
-        count = (count - kernel).div(stride, rounding_mode="floor") + 1
+    for kernel, stride in convolutions_of(config):
+        count = (count - kernel) // stride + 1
     return count
 
 
-def samples_for(config: Any, frames: int) -> int:
+def convolutions_of(config: Any) -> list[tuple[int, int]]:
+    """Kernel and stride of each, in samples of what it is given."""
+    return list(zip(config.conv_kernel, config.conv_stride, strict=True))
+
+
+def samples_for(convolutions: Sequence[tuple[int, int]], frames: int) -> int:
     """The fewest samples of which `frames_of` makes so many."""
-    for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
+    for kernel, stride in reversed(convolutions):
         frames = (frames - 1) * stride + kernel
     return frames
 

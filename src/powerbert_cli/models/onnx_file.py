@@ -16,7 +16,7 @@ from ..encoder.answered import logits_of
 from ..encoder.driven import EliminationModel
 from ..encoder.families import is_choice_model, takes_of
 from ..encoder.family import PICTURES, SOUND
-from ..encoder.sound_hosts import samples_for
+from ..encoder.sound_hosts import convolutions_of, samples_for
 from ..errors import PowerbertError, brings
 from ..store.artifacts import whole_file
 
@@ -61,7 +61,7 @@ def made_inputs(config: Any, batch: int, length: int) -> dict[str, Tensor]:
     less = torch.arange(batch).clamp(max=length - 1)
     ends = length - less
     if takes == SOUND:
-        ends = torch.tensor([samples_for(config, int(frames)) for frames in ends])
+        ends = torch.tensor([samples_for(convolutions_of(config), int(frames)) for frames in ends])
         values = torch.randn(batch, int(ends.max()), generator=generator)
     else:
         values = torch.randint(config.vocab_size, (batch, length), generator=generator)

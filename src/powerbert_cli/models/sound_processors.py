@@ -14,6 +14,7 @@ from transformers.utils import cached_file
 
 from ..encoder.families import takes_of, usable_positions
 from ..encoder.family import SOUND, SPELLS
+from ..encoder.sound_hosts import convolutions_of, samples_for
 from ..kinds.sounds import Clip, decoded, resampled
 from ..kinds.spelling import BOUNDARY, Spelling, letters_in
 from ..settings import ModelSettings
@@ -56,9 +57,7 @@ class Sounds:
 
     def samples_for(self, frames: int) -> int:
         """The fewest samples that become so many frames."""
-        for kernel, stride in reversed(self.convolutions):
-            frames = (frames - 1) * stride + kernel
-        return frames
+        return samples_for(self.convolutions, frames)
 
     def __call__(
         self, contents: Sequence[bytes], samples: Sequence[int], frames: int | None = None
@@ -130,14 +129,14 @@ class FeatureExtractors(Processing):
 
     def fit(self, processor: Sounds, config: Any, name: str) -> Sounds:
         self.check_takes(config, name)
-        return Sounds(processor.extractor, processor.tokenizer, _convolutions(config))
+        return Sounds(processor.extractor, processor.tokenizer, convolutions_of(config))
 
     def made(self, rows: datasets.Dataset, model: ModelSettings, config: Any) -> Sounds:
         from transformers import Wav2Vec2FeatureExtractor
 
         masks = config.feat_extract_norm == "layer"  # the other norm is over all samples of a batch's row, with padding
         made = Wav2Vec2FeatureExtractor(sampling_rate=_RATE, do_normalize=True, return_attention_mask=masks)
-        return Sounds(made, None, _convolutions(config))
+        return Sounds(made, None, convolutions_of(config))
 
     def entries(self, processor: Sounds, model: ModelSettings) -> dict[str, Any]:
         return {}
@@ -189,11 +188,6 @@ class SpeechProcessors(FeatureExtractors):
 
     def entries(self, processor: Sounds, model: ModelSettings) -> dict[str, Any]:
         return {"vocab_size": len(processor.tokenizer), "pad_token_id": processor.tokenizer.pad_token_id, **_CTC}
-
-
-def _convolutions(config: Any) -> list[tuple[int, int]]:
-    """Kernel and stride of each."""
-    return list(zip(config.conv_kernel, config.conv_stride, strict=True))
 
 
 def _letters_of(name: str) -> Any:
