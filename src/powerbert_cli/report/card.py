@@ -112,12 +112,14 @@ def _of_pictures(code: str) -> str:
 
 def _of_sound(code: str, config: Any) -> str:
     """The same code for clips, arrays of samples of one channel, in place of texts."""
-    lines = []
+    lines, masks = [], config.feat_extract_norm == "layer"
     for line in code.splitlines():
         if line.startswith("batch = tokenizer("):
             tensors = "np" if 'return_tensors="np"' in line else "pt"
-            how = f'padding=True, return_attention_mask=True, return_tensors="{tensors}"'
+            how = f'padding=True, return_attention_mask={masks}, return_tensors="{tensors}"'
             line = f"batch = extractor(clips, sampling_rate=extractor.sampling_rate, {how})"
+            if not masks:  # such a model was trained without one, and takes padding for silence
+                line += '\nbatch["attention_mask"] = 0 * batch["input_values"] + 1'
         lines.append(line)
     code = "\n".join(lines).replace("tokenizer = AutoTokenizer", "extractor = AutoFeatureExtractor")
     code = code.replace("AutoTokenizer", "AutoFeatureExtractor")
