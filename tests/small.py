@@ -13,9 +13,8 @@ def newest(verb: str, folder: Path = Path()) -> Path:
     return max((folder / "outputs" / verb).glob("*/*"))
 
 
-def run_card(model: Path, monkeypatch: Any) -> dict[str, Any]:
-    """The names that the code of a model directory's README.md leaves, once it has run there."""
-    found: dict[str, Any] = {}
+def run_card(model: Path, monkeypatch: Any, **found: Any) -> dict[str, Any]:
+    """The names that the code of a model directory's README.md leaves, once it has run there with those given."""
     with monkeypatch.context() as patched:
         patched.chdir(model)
         exec(Path("README.md").read_text().split("```python\n")[1].split("```")[0], found)

@@ -453,6 +453,10 @@ def test_from_rows_to_answers(stories, monkeypatch, capfd):
     assert "24 training texts in" in capfd.readouterr().out
     assert json.loads((run / "model/config.json").read_text())["architectures"] == ["BertForQuestionAnswering"]
     assert isinstance(run_card(run / "model", monkeypatch)["answer"], str)
+    assert dispatch(["export", f"model_dir={run / 'model'}", "format=packed", "hydra.run.dir=packed"]) == 0
+    asked = [("where does Anna live", "Anna lives in York.")] * 3
+    starts_and_ends = run_card(Path("packed/model"), monkeypatch, texts=asked)["logits"]
+    assert starts_and_ends.shape[0] == 3 and starts_and_ends.shape[2] == 2
     answers = pd.read_csv(run / "test_predictions.tsv", sep="\t", keep_default_na=False)
     contexts = [story(i)["context"] for i in range(6)]
     assert all(text in context for text, context in zip(answers["prediction"], contexts, strict=True))

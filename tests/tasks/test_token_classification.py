@@ -210,6 +210,9 @@ def test_whole_commands(data, monkeypatch, capfd):
     assert list(pd.read_csv(run / "classes.csv")["class"]) == ["LOC", "PER"]
     config = json.loads((run / "model/config.json").read_text())
     assert isinstance(run_card(run / "model", monkeypatch)["tags"], list)
+    assert dispatch(["export", f"model_dir={run / 'model'}", "format=packed", "hydra.run.dir=packed"]) == 0
+    answered = run_card(Path("packed/model"), monkeypatch, texts=["anna in york", "bob"])
+    assert answered["logits"].shape == (2, 5, 3)  # [CLS] and [SEP] too
     assert config["architectures"] == ["BertForTokenClassification"] and config["id2label"]["0"] == "O"
     capfd.readouterr()
     model = f"model_dir={run / 'model'}"

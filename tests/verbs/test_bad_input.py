@@ -10,6 +10,7 @@ CASES = [
     (["finetune", "training.warmup=0"], "unknown key 'training.warmup' (did you mean 'training.warmup_ratio'?)"),
     (["finetune", "task=colla"], "unknown task 'colla' (did you mean 'cola'?)"),
     (["sweep", "hydra/launcher=joblb"], "unknown hydra/launcher 'joblb' (did you mean 'joblib'?); there are: basic"),
+    (["finetune", "task.kind=speach"], "speech_recognition (did you mean 'speech_recognition'?)"),
     (["finetune", "model=tinny"], "unknown model 'tinny' (did you mean 'tiny'?)"),
     (["finetune", "lr"], "lr"),
     (["finetune", "task.data_dir=a(b"], "task.data_dir=a(b cannot be read as KEY=VALUE; a value with"),

@@ -1,14 +1,13 @@
 """powerbert export: what an engine loads, as whole commands."""
 
 import json
-import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
-from small import QUICK, SMALL, TASK
+from small import QUICK, SMALL, TASK, run_card
 
 from powerbert_cli import load_shortened
 from powerbert_cli.bench import engines, openvino, place
@@ -30,11 +29,7 @@ TEXTS = "a b c\nd e f g h\ni\n"
 
 def runs(folder, monkeypatch):
     """Has the code of a folder's card answer three texts."""
-    monkeypatch.chdir(folder)
-    (snippet,) = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
-    found: dict[str, object] = {"texts": ["a b c", "d e f g h", "i"]}
-    exec(snippet, found)
-    assert tuple(found["logits"].shape) == (3, 2)
+    assert tuple(run_card(folder, monkeypatch, texts=["a b c", "d e f g h", "i"])["logits"].shape) == (3, 2)
 
 
 def needs(engine, precision):

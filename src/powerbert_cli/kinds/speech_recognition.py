@@ -120,9 +120,9 @@ class SpeechRecognition(Hearing):
                 short.append(f"{file or shown(text)} ({needed} of {frames})")
         if short:
             raise RowError(
-                f"{len(short)} clips have fewer frames than their transcripts need, a frame for each letter and one "
-                f"between equal ones: {', '.join(short[:3])}{' …' * (len(short) > 3)}; mend the transcripts, or take "
-                "these clips out"
+                "fewer frames than the transcript needs, a frame for each letter and one between equal ones: in "
+                f"{len(short)} of {len(lengths)} clips, {', '.join(short[:3])}{' …' * (len(short) > 3)}; mend the "
+                "transcripts, or take these clips out"
             )
 
     def unlearnt(self, rows: Any, processor: Any) -> str | None:

@@ -4,46 +4,47 @@ import json
 from typing import Any
 
 from ..bench.openvino import openvino_precision
-from ..encoder.families import purpose_of
-from ..encoder.family import HEARS, PICTURES, SOUND, SPELLS
+from ..encoder.families import purpose_of, takes_of
+from ..encoder.family import ANSWERS, CHOOSES, EMBEDS, PICTURES, SOUND, SPELLS, TAGS
 from ..encoder.shortened import ShortenedModel
 from .tables import joined
 
-_PROCESSOR = 'processor = AutoImageProcessor.from_pretrained(".", backend="pil")'
 _HOW = {
     "onnx": """import onnxruntime
-from transformers import AutoTokenizer
+from transformers import {auto}
 
-tokenizer = AutoTokenizer.from_pretrained(".")
+{made}
 session = onnxruntime.InferenceSession("{graph}")
 wanted = [one.name for one in session.get_inputs()]
-batch = tokenizer(texts, padding=True, truncation=True, max_length={seq_len}, return_tensors="np")
-logits = session.run(["logits"], {{name: batch[name].astype("int64") for name in wanted}})[0]""",
+{batch}
+logits = session.run(["logits"], {{name: batch[name]{typed} for name in wanted}})[0]""",
     "openvino": """import openvino
-from transformers import AutoTokenizer
+from transformers import {auto}
 
-tokenizer = AutoTokenizer.from_pretrained(".")
+{made}
 model = openvino.compile_model("{graph}", "CPU", {settings})
 wanted = [one.any_name for one in model.inputs]
-batch = tokenizer(texts, padding=True, truncation=True, max_length={seq_len}, return_tensors="np")
-logits = model({{name: batch[name].astype("int64") for name in wanted}})["logits"]""",
+{batch}
+logits = model({{name: batch[name]{typed} for name in wanted}})["logits"]""",
     "native": """from powerbert_cli import load_shortened
-from transformers import AutoTokenizer
+from transformers import {auto}
 
-tokenizer = AutoTokenizer.from_pretrained(".")
+{made}
 model = load_shortened(".", engine="native")
-batch = tokenizer(texts, padding=True, truncation=True, max_length={seq_len}, return_tensors="pt")
+{batch}
 logits = model(**batch).logits""",
     "powerbert": """import torch
-from powerbert_cli import PowerBertForSequenceClassification
-from transformers import AutoTokenizer
+from powerbert_cli import {kind}
+from transformers import {auto}
 
-tokenizer = AutoTokenizer.from_pretrained(".")
-model = PowerBertForSequenceClassification.from_pretrained(".")
-batch = tokenizer(texts, padding=True, truncation=True, max_length={seq_len}, return_tensors="pt")
+{made}
+model = {kind}.from_pretrained(".")
+{batch}
 with torch.inference_mode():
-    logits = model(**batch).logits""",
+    output = model(**batch)
+logits = {logits}""",
 }
+_TENSORS = {"onnx": "np", "openvino": "np", "native": "pt", "powerbert": "pt"}  # that an engine is called with
 
 
 def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
@@ -60,25 +61,23 @@ def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
             f"`input_values`, float32 (batch, samples), up to {about['seq_len']} frames of the model; "
             "`attention_mask`, int64 (batch, samples)"
         )
-    spells = purpose_of(model.config) == SPELLS
-    output = f"(batch, {model.config.num_labels}): {', '.join(map(str, about['labels']))}"
-    output = f"(batch, frames, {model.config.vocab_size}): letters, as vocab.json numbers them" if spells else output
+    what, output = _does(model.config, about["labels"])
     of = {PICTURES: "pictures", SOUND: "clips of sound"}.get(model.takes, "texts")
     settings = json.dumps(openvino_precision(kind)) if about["engine"] == "openvino" else ""
     keeps = model.elimination.retention.keeps_all
     whole = all(keeps(j, model.seq_len) for j in range(model.layers))
-    what = "It keeps all word-vectors." if whole else "It drops word-vectors from layer to layer (PoWER-BERT)."
+    drops = "It keeps all word-vectors." if whole else "It drops word-vectors from layer to layer (PoWER-BERT)."
     values = joined(model.elimination.retention.values)
     differ = "" if about["answers_differ"] is None else f"; {about['answers_differ']:.2%} of the answers are others"
     how = "```bash\npowerbert predict model_dir=. input=TEXTS output=answers.csv\n```"
     if about["engine"] in _HOW:
-        code = _HOW[about["engine"]].format(graph=about["file"], seq_len=about["seq_len"], settings=settings)
-        code = _of_pictures(code) if sees else _of_sound(code, model.config) if model.takes == SOUND else code
+        inputs_by = code_of_inputs(model.config, _TENSORS[about["engine"]], about["seq_len"])
+        code = _HOW[about["engine"]].format(graph=about["file"], settings=settings, **inputs_by)
         how = f"```python\n{code}\n```"
     return (
         f"""# {task}, {about["engine"]}, {kind}
 
-{"What spells" if spells else "A classifier of"} {of}, written by powerbert. {what}
+A model that {what} {of}, written by powerbert. {drops}
 
 | | |
 | --- | --- |
@@ -97,32 +96,45 @@ def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
     )
 
 
-def _of_pictures(code: str) -> str:
-    """The same code for pictures of PIL in place of texts."""
-    lines = []
-    for line in code.splitlines():
-        if line.startswith("batch = tokenizer("):
-            tensors = "np" if 'return_tensors="np"' in line else "pt"
-            line = f'batch = processor(images=pictures, return_tensors="{tensors}")'
-        lines.append(line)
-    code = "\n".join(lines).replace('tokenizer = AutoTokenizer.from_pretrained(".")', _PROCESSOR)
-    code = code.replace("AutoTokenizer", "AutoImageProcessor").replace('.astype("int64")', "")
-    return code.replace("PowerBertForSequenceClassification", "PowerBertForImageClassification")
+def _does(config: Any, labels: list[str]) -> tuple[str, str]:
+    """What a model does with its inputs, and the shape of its `logits`."""
+    classes = f"{config.num_labels}): {', '.join(map(str, labels))}"
+    alone = "scores" if config.num_labels == 1 else "classifies"
+    return {
+        CHOOSES: ("chooses between", "(batch, choices)"),
+        TAGS: ("tags the words of", f"(batch, sequence, {classes}"),
+        ANSWERS: ("answers questions about", "(batch, sequence, 2): where an answer starts, where it ends"),
+        EMBEDS: ("makes vectors of", "(batch, size)"),
+        SPELLS: ("spells", f"(batch, frames, {config.vocab_size}): letters, as vocab.json numbers them"),
+    }.get(purpose_of(config), (alone, f"(batch, {classes}"))
 
 
-def _of_sound(code: str, config: Any) -> str:
-    """The same code for clips, arrays of samples of one channel, in place of texts."""
-    lines, masks = [], config.feat_extract_norm == "layer"
-    for line in code.splitlines():
-        if line.startswith("batch = tokenizer("):
-            tensors = "np" if 'return_tensors="np"' in line else "pt"
-            how = f'padding=True, return_attention_mask={masks}, return_tensors="{tensors}"'
-            line = f"batch = extractor(clips, sampling_rate=extractor.sampling_rate, {how})"
-            if not masks:  # such a model was trained without one, and takes padding for silence
-                line += '\nbatch["attention_mask"] = 0 * batch["input_values"] + 1'
-        lines.append(line)
-    code = "\n".join(lines).replace("tokenizer = AutoTokenizer", "extractor = AutoFeatureExtractor")
-    code = code.replace("AutoTokenizer", "AutoFeatureExtractor")
-    code = code.replace('.astype("int64")', '.astype("int64" if name == "attention_mask" else "float32")')
-    name = HEARS if purpose_of(config) == HEARS else SPELLS
-    return code.replace("PowerBertForSequenceClassification", f"PowerBert{name}")
+def code_of_inputs(config: Any, tensors: str, seq_len: int) -> dict[str, str]:
+    """The lines by which texts, pictures (of PIL) or clips (arrays of samples of one channel) become a batch.
+
+    Args:
+        tensors: np or pt.
+
+    Returns:
+        auto, made, batch, typed, kind, logits: what `_HOW` leaves open.
+    """
+    takes, to = takes_of(config), f'return_tensors="{tensors}"'
+    if takes == PICTURES:
+        auto, name, options, typed = "AutoImageProcessor", "processor", ', backend="pil"', ""
+        batch = f"batch = processor(images=pictures, {to})"
+    elif takes == SOUND:
+        auto, name, options = "AutoFeatureExtractor", "extractor", ""
+        typed = '.astype("int64" if name == "attention_mask" else "float32")'
+        masks = config.feat_extract_norm == "layer"
+        rate = f"sampling_rate=extractor.sampling_rate, padding=True, return_attention_mask={masks}"
+        batch = f"batch = extractor(clips, {rate}, {to})"
+        if not masks:  # such a model was trained without one, and takes padding for silence
+            batch += '\nbatch["attention_mask"] = 0 * batch["input_values"] + 1'
+    else:
+        auto, name, options, typed = "AutoTokenizer", "tokenizer", "", '.astype("int64")'
+        batch = f"batch = tokenizer(texts, padding=True, truncation=True, max_length={seq_len}, {to})"
+    made = f'{name} = {auto}.from_pretrained("."{options})'
+    apart = purpose_of(config) == ANSWERS  # as transformers' models for answers give them
+    logits = "torch.stack((output.start_logits, output.end_logits), dim=-1)" if apart else "output.logits"
+    kind = f"PowerBert{purpose_of(config)}"
+    return {"auto": auto, "made": made, "batch": batch, "typed": typed, "kind": kind, "logits": logits}
