@@ -20,6 +20,7 @@ from mosec import Server, Worker
 from mosec.errors import ValidationError
 
 BATCH = int(os.environ.get("BATCH", "16"))
+os.environ.setdefault("MOSEC_ADDRESS", "127.0.0.1")  # for this machine alone; --address 0.0.0.0 opens it to others
 
 Asked = tuple[bool, list[tuple[str, str | None]]]  # whether they are ranked, and pairs of texts
 
@@ -57,17 +58,22 @@ class Classifier(Worker):
     """Answers what waits in one batch."""
 
     def __init__(self) -> None:
-        from transformers import AutoTokenizer  # here alone: the other processes start without it
-
         folder, threads = Path(os.environ["MODEL"]), int(os.environ.get("THREADS", "1"))
         about = json.loads((folder / "export.json").read_text(encoding="utf-8"))
         self.labels, self.seq_len = about["labels"], about["seq_len"]
         self.multi_label = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("problem_type") == (
             "multi_label_classification"
         )
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.inputs = self.read_with(folder)
         open_model = {"native": self._native, "onnx": self._onnx, "openvino": self._openvino}[about["engine"]]
         open_model(str(folder / about["file"]), threads, about["precision"])
+
+    def read_with(self, folder: Path) -> list[str]:
+        """Opens what makes inputs of requests, and says their names."""
+        from transformers import AutoTokenizer  # here alone: the other processes start without it
+
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        return list(self.tokenizer.model_input_names)
 
     def _native(self, file: str, threads: int, precision: str) -> None:
         import torch
@@ -76,7 +82,6 @@ class Classifier(Worker):
 
         torch.set_num_threads(threads)
         model = load_shortened(Path(file).parent, engine="native")
-        self.inputs = self.tokenizer.model_input_names
         self.logits = lambda batch: model(**{name: torch.from_numpy(value) for name, value in batch.items()}).logits
 
     def _onnx(self, graph: str, threads: int, precision: str) -> None:
@@ -104,11 +109,11 @@ class Classifier(Worker):
         found: dict[int, np.ndarray] = {}
         for start in range(0, len(order), BATCH):
             few = order[start : start + BATCH]
-            found |= dict(zip(few, self._rows([pairs[i] for i in few]), strict=True))
+            found |= dict(zip(few, self.rows([pairs[i] for i in few]), strict=True))
         rows = iter([found[i] for i in range(len(pairs))])
-        return [self._ranked([next(rows) for _ in own]) if ranks else self._answer(next(rows)) for ranks, own in data]
+        return [self._ranked([next(rows) for _ in own]) if ranks else self.answer(next(rows)) for ranks, own in data]
 
-    def _rows(self, few: list[tuple[str, str | None]]) -> np.ndarray:
+    def rows(self, few: list[tuple[str, str | None]]) -> np.ndarray:
         texts, pairs = [text for text, _ in few], [pair or "" for _, pair in few]
         both = (texts, pairs) if any(pair is not None for _, pair in few) else (texts,)
         batch = self.tokenizer(*both, padding=True, truncation=True, max_length=self.seq_len, return_tensors="np")
@@ -119,7 +124,7 @@ class Classifier(Worker):
         scores = np.exp(-np.logaddexp(0.0, -logits))
         return {"scores": scores.tolist(), "ranking": np.argsort(-logits, kind="stable").tolist()}
 
-    def _answer(self, logits: np.ndarray) -> dict[str, Any]:
+    def answer(self, logits: np.ndarray) -> dict[str, Any]:
         if len(logits) == 1:
             return {"value": float(logits[0])}
         if self.multi_label:
@@ -132,14 +137,18 @@ class Classifier(Worker):
         return {"label": max(named, key=lambda label: named[label]), "probabilities": named}
 
 
+def serve(server: Server, answers: type[Worker], routes: list[str]) -> None:
+    """Adds the workers that answer, and runs until it is stopped."""
+    workers = int(os.environ.get("WORKERS", "1"))
+    server.append_worker(answers, num=workers, max_batch_size=BATCH, max_wait_time=1, route=routes)
+    server.run()
+
+
 if __name__ == "__main__":
-    os.environ.setdefault("MOSEC_ADDRESS", "127.0.0.1")  # for this machine alone; --address 0.0.0.0 opens it to others
     server = Server()
     labels = json.loads((Path(os.environ["MODEL"]) / "export.json").read_text(encoding="utf-8"))["labels"]
     ranks = ["/rerank"] if len(labels) == 1 else []
     server.append_worker(Reader)
     if ranks:
         server.append_worker(QueryReader, route=ranks)
-    workers = int(os.environ.get("WORKERS", "1"))
-    server.append_worker(Classifier, num=workers, max_batch_size=BATCH, max_wait_time=1, route=["/inference", *ranks])
-    server.run()
+    serve(server, Classifier, ["/inference", *ranks])

@@ -21,7 +21,7 @@ from powerbert_cli.models.sound_processors import FeatureExtractors, SpeechProce
 from powerbert_cli.models.weights import ModelError
 from powerbert_cli.settings import ModelSettings, SettingsError
 from powerbert_cli.tasks.batch import lengths_in
-from powerbert_cli.tasks.batches import make_batches
+from powerbert_cli.tasks.batches import bucket, make_batches
 from powerbert_cli.tasks.metrics import METRICS, all_scores, interval
 from powerbert_cli.tasks.rows import DataError
 from powerbert_cli.tasks.sources import load_task
@@ -303,6 +303,18 @@ def test_long_clips_are_cut_and_short_ones_filled_up(folder):
     assert rows["length"][:] == [1, 10, 10, 8, 10, 10] and rows["samples"][1] == made.samples_for(10)
     padded = KIND.collator(made, padding="max_length", max_length=10)([rows[0]])["input_values"]
     assert padded.shape == (1, made.samples_for(11) - 1) and made.frames(padded.shape[1]) == 10
+
+
+def test_an_engine_that_compiles_for_each_length_is_given_few_and_none_beyond_seq_len(folder):
+    made = processor("hears")
+    rows = list(tokenize(read(folder).train.rows, KIND, made, None))
+    shapes = {
+        most: make_batches([row], "longest", 1, KIND.collator(made), "cpu", seq_len=most, buckets=2)[0]
+        for row, most in ((rows[1], 1 << 20), (rows[2], rows[2]["length"]))
+    }
+    frames = {most: made.frames(batch["input_values"].shape[1]) for most, batch in shapes.items()}
+    assert frames == {1 << 20: bucket(rows[1]["length"], 2), rows[2]["length"]: rows[2]["length"]}
+    assert bucket(rows[1]["length"], 2) > rows[1]["length"]
 
 
 def test_one_line_says_what_is_resampled(folder):

@@ -8,17 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from small import QUICK, newest, run_card
+from small import QUICK, SEEN, VIT, newest, run_card
 from transformers import pipeline
 
 from powerbert_cli.cli import dispatch
 from powerbert_cli.kinds.pictures import decoded
 from powerbert_cli.tasks.synthetic_pictures import CLASSES, generate
 
-SIZES = ["model.config.num_hidden_layers=2", "model.config.image_size=16", "model.config.hidden_size=16"]
-TINY = ["model=vit-tiny", *SIZES, "model.config.intermediate_size=32", "model.config.num_attention_heads=2"]
-FEW = ["task=synthetic_pictures", "task.synthetic.train=48", "task.synthetic.dev=24", "task.synthetic.size=16"]
-SMALL = [*FEW, *TINY, "epochs=1", "batch_size=8", "runtime.log_seconds=60"]
+SMALL = [*SEEN, *VIT, "epochs=1", "batch_size=8", "runtime.log_seconds=60"]
 SHORT = ["retention.lengths=[12,5]"]
 
 
@@ -122,7 +119,7 @@ def test_what_predict_refuses(pictures, outputs, capfd, args, said):
 
 
 def test_own_pictures_from_folders_of_classes(pictures):
-    own = ["task=image", "task.data_dir=data", *TINY, "epochs=1", "batch_size=8"]
+    own = ["task=image", "task.data_dir=data", *VIT, "epochs=1", "batch_size=8"]
     assert dispatch(["finetune", *own]) == 0
     run = newest("finetune")
     assert list(pd.read_csv(run / "classes.csv")["class"]) == sorted(CLASSES)
@@ -133,7 +130,7 @@ def test_own_pictures_from_folders_of_classes(pictures):
 
 def test_a_picture_that_is_none_ends_a_command(pictures, capfd):
     Path("data/train/square/bad.jpg").write_text("no picture")
-    assert dispatch(["finetune", "task=image", "task.data_dir=data", *TINY]) == 2
+    assert dispatch(["finetune", "task=image", "task.data_dir=data", *VIT]) == 2
     err = capfd.readouterr().err
     assert "data/train: square/bad.jpg is no picture that PIL knows" in err and "Traceback" not in err
 
@@ -141,10 +138,10 @@ def test_a_picture_that_is_none_ends_a_command(pictures, capfd):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ([*FEW, *TINY, "seq_len=64"], "seq_len=64: the model makes 17 word-vectors of each input"),
-        (FEW, "a model of type bert takes no pictures; set model=vit-tiny"),
-        (["task=synthetic", *TINY], "a model of type vit takes no texts"),
-        (["task=image", *TINY], "needs task.data_dir=FOLDER with your train/CLASS and dev/CLASS"),
+        ([*SEEN, *VIT, "seq_len=64"], "seq_len=64: the model makes 17 word-vectors of each input"),
+        (SEEN, "a model of type bert takes no pictures; set model=vit-tiny"),
+        (["task=synthetic", *VIT], "a model of type vit takes no texts"),
+        (["task=image", *VIT], "needs task.data_dir=FOLDER with your train/CLASS and dev/CLASS"),
     ],
 )
 def test_what_does_not_go_together_is_refused(here, capfd, args, said):
@@ -182,7 +179,7 @@ def test_an_exported_folder_answers_alike_and_its_card_runs(pictures, outputs, m
     columns = ["probability_lying", "probability_square"]
     assert np.allclose(pd.read_csv("a.csv")[columns], pd.read_csv("b.csv")[columns], atol=1e-4)
     card = Path("exported/model/README.md").read_text()
-    assert "classifier of pictures" in card and "word-pieces" not in card
+    assert "model that classifies pictures" in card and "word-pieces" not in card
     found = {"pictures": [Image.open("asked/00.png")]}
     with monkeypatch.context() as patched:
         patched.chdir("exported/model")

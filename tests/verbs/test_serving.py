@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from hosts import described, make_host
-from small import TASK
+from small import HEARD, SEEN, TASK, VIT, WAV2VEC2
 
 from powerbert_cli import load_shortened
 from powerbert_cli.cli import dispatch
@@ -23,6 +23,8 @@ from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.kinds.ranking import Ranking
 from powerbert_cli.models.model_dir import save_model_dir
 from powerbert_cli.store.retention_file import RetentionFile
+from powerbert_cli.tasks.synthetic_pictures import generate
+from powerbert_cli.tasks.synthetic_sounds import classes, spoken
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
 pytest.importorskip("mosec")
@@ -47,11 +49,11 @@ def serve():
     started = []
 
     @functools.cache
-    def start(folder):
+    def start(folder, script="server.py"):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [sys.executable, str(ROOT / "examples/serve/server.py"), "--port", str(port), "--log-level", "error"]
+        command = [sys.executable, str(ROOT / "examples/serve" / script), "--port", str(port), "--log-level", "error"]
         started.append(subprocess.Popen(command, env={**os.environ, "MODEL": str(folder)}))
 
         def ask(body, path="/inference"):
@@ -135,6 +137,45 @@ def test_documents_are_ranked_by_a_model_of_one_output(tmp_path, serve):
         assert found["scores"] == pytest.approx(wanted.tolist(), abs=1e-4)
         assert found["ranking"] == torch.argsort(-wanted).tolist()
     assert ask(json.dumps({"text": "a"}))[0] == 200
+
+
+@pytest.fixture(scope="module")
+def of_media(tmp_path_factory):
+    """Models of pictures and of sound, TASK/model, and what export made of each in another engine, TASK/exported."""
+    pytest.importorskip("jiwer")
+    folder = tmp_path_factory.mktemp("media")
+    few = ["epochs=1", "batch_size=8", f"output_dir={folder}"]
+    tasks = {name: ([*own, *WAV2VEC2], "native") for name, own in HEARD.items()}
+    tasks["pictures"] = [*SEEN, *VIT], "onnx"
+    for name, (own, engine) in tasks.items():
+        assert dispatch(["finetune", *own, *few, f"hydra.run.dir={folder}/{name}"]) == 0
+        made = [f"model_dir={folder}/{name}/model", f"engine={engine}", f"hydra.run.dir={folder}/{name}/exported"]
+        assert dispatch(["export", *made, f"output_dir={folder}"]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("task", ["pictures", "audio", "speech"])
+def test_pictures_and_clips_are_answered_as_by_predict(task, of_media, serve, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draw, most = {"pictures": (generate, 16), "audio": (classes, 300), "speech": (spoken, 3)}[task]
+    files = [content for content, _ in draw(5, 3, most)]
+    Path("asked").mkdir()
+    for i, content in enumerate(files):
+        Path(f"asked/{i}.{'png' if task == 'pictures' else 'wav'}").write_bytes(content)
+    assert dispatch(["predict", f"model_dir={of_media}/{task}/model", "input=asked", "output=answers.csv"]) == 0
+    wanted = pd.read_csv("answers.csv", keep_default_na=False).to_dict("records")
+    ask = serve(of_media / task / "exported/model", "media.py")
+    with ThreadPoolExecutor(len(files) + 2) as pool:
+        answers = list(pool.map(ask, [*files, b"nothing", files[0][: len(files[0]) // 2]]))
+    assert [status for status, _ in answers] == [200] * 5 + [422] * 2, answers
+    assert all("what was sent is" in body for _, body in answers[5:])
+    for (_, body), row in zip(answers, wanted, strict=False):
+        found = json.loads(body)
+        if task == "speech":
+            assert found == {"transcription": row["transcription"]}
+        else:
+            shares = {name: row[f"probability_{name}"] for name in found["probabilities"]}
+            assert found["label"] == row["label"] and found["probabilities"] == pytest.approx(shares, abs=1e-4)
 
 
 def test_latencies_at_arrival_rates(exported, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small import run_card
+from small import HEARD, WAV2VEC2, run_card
 from transformers import Wav2Vec2Processor, pipeline
 
 from powerbert_cli import PowerBertForAudioClassification, PowerBertForCTC
@@ -15,18 +15,7 @@ from powerbert_cli.cli import dispatch
 from powerbert_cli.kinds.sounds import decoded, wav_of
 from powerbert_cli.tasks.synthetic_sounds import CLASSES, RATE, classes, spoken
 
-SIZES = {
-    **{"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32},
-    **{"conv_dim": [8, 8], "conv_stride": [20, 16], "conv_kernel": [40, 32], "num_feat_extract_layers": 2},
-    **{"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "classifier_proj_size": 8},
-}
-TINY = ["model=wav2vec2-tiny", *(f"model.config.{name}={value}".replace(" ", "") for name, value in SIZES.items())]
-FEW = ["task.synthetic.train=32", "task.synthetic.dev=16"]
-HOW = [*TINY, "epochs=1", "batch_size=8", "runtime.log_seconds=60"]
-TASKS = {
-    "audio": ["task=synthetic_audio", "task.synthetic.milliseconds=300", *FEW, "seq_len=20"],
-    "speech": ["task=synthetic_speech", "task.synthetic.letters=3", *FEW, "seq_len=60"],
-}
+HOW = [*WAV2VEC2, "epochs=1", "batch_size=8", "runtime.log_seconds=60"]
 SHORT = ["retention.lengths=[12,5]", "retrain.distill=0.5"]
 pytest.importorskip("jiwer")
 
@@ -35,7 +24,7 @@ pytest.importorskip("jiwer")
 def outputs(tmp_path_factory):
     """Finished stages of finetune and retrain, of classes and of letters: TASK/VERB."""
     folder = tmp_path_factory.mktemp("sounds")
-    for name, task in TASKS.items():
+    for name, task in HEARD.items():
         for verb, own in (("finetune", []), ("retrain", SHORT)):
             where = [f"output_dir={folder}", f"hydra.run.dir={folder}/{name}/{verb}"]
             assert dispatch([verb, *task, *HOW, *own, *where]) == 0
@@ -145,11 +134,14 @@ def test_what_predict_refuses(here, outputs, capfd, args, said):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ([*TASKS["speech"][:-1], *TINY, "seq_len=9"], "train-1.wav is a clip of"),
-        (TASKS["audio"], "a model of type bert takes no sound; set model=wav2vec2-tiny"),
-        (["task=synthetic", *TINY], "a model of type wav2vec2 takes no texts"),
-        (["task=speech", *TINY], "needs task.data_dir=FOLDER with your train/ and dev/ with clips and a metadata.csv"),
-        ([*TASKS["speech"], *TINY, "task.metric=wer"], "set task.metric=word_accuracy, which is 1 - wer"),
+        ([*HEARD["speech"][:-1], *WAV2VEC2, "seq_len=9"], "train-1.wav is a clip of"),
+        (HEARD["audio"], "a model of type bert takes no sound; set model=wav2vec2-tiny"),
+        (["task=synthetic", *WAV2VEC2], "a model of type wav2vec2 takes no texts"),
+        (
+            ["task=speech", *WAV2VEC2],
+            "needs task.data_dir=FOLDER with your train/ and dev/ with clips and a metadata.csv",
+        ),
+        ([*HEARD["speech"], *WAV2VEC2, "task.metric=wer"], "set task.metric=word_accuracy, which is 1 - wer"),
     ],
 )
 def test_what_does_not_go_together_is_refused(here, capfd, args, said):
@@ -177,7 +169,7 @@ def test_own_speech_from_folders(here):
     assert metrics["wer"] == pytest.approx(1 - metrics["value"]) and "cer" in metrics
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", HEARD)
 @pytest.mark.parametrize(
     ("verb", "args"),
     [
@@ -189,19 +181,19 @@ def test_own_speech_from_folders(here):
     ],
 )
 def test_other_verbs(here, task, verb, args):
-    assert dispatch([verb, *TASKS[task], *HOW, *args, "hydra.run.dir=run"]) == 0
+    assert dispatch([verb, *HEARD[task], *HOW, *args, "hydra.run.dir=run"]) == 0
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", HEARD)
 def test_report_of_a_shortened_model(here, outputs, task):
     run = here / "run"
     shutil.copytree(outputs / task / "retrain", run)
     assert json.loads((run / "model/retention.json").read_text())["lengths"] == [12, 5]
     assert dispatch(["report", "run"]) == 0
-    assert TASKS[task][0].removeprefix("task=") in (run / "report.html").read_text()
+    assert HEARD[task][0].removeprefix("task=") in (run / "report.html").read_text()
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", HEARD)
 @pytest.mark.parametrize("verb", ["finetune", "retrain"])
 def test_the_code_of_a_model_card(here, outputs, monkeypatch, task, verb):
     model = outputs / task / verb / "model"

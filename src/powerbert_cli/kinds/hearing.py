@@ -66,14 +66,14 @@ class Hearing(OfFiles):
     def collator(self, processor: Any, **padding: Any) -> Callable[[list[Row]], Any]:
         """Encoded rows → input_values (B, T) float32, attention_mask (B, T) where the model takes one, labels.
 
-        And what a teacher says of them.
+        And what a teacher says of them. All are padded to `frames` where these are given.
         """
 
-        def collate(rows: list[Row]) -> dict[str, Any]:
+        def collate(rows: list[Row], frames: int | None = None) -> dict[str, Any]:
             import torch
 
             given = [row[self.MEDIUM] for row in rows], [row["samples"] for row in rows]
-            found = processor(*given, frames=padding.get("max_length"))
+            found = processor(*given, frames=frames or padding.get("max_length"))
             if "labels" in rows[0]:
                 found["labels"] = torch.tensor(self.batched([row["labels"] for row in rows], 0))
             return found | taught(rows)

@@ -99,13 +99,14 @@ A model that {what} {of}, written by powerbert. {drops}
 def _does(config: Any, labels: list[str]) -> tuple[str, str]:
     """What a model does with its inputs, and the shape of its `logits`."""
     classes = f"{config.num_labels}): {', '.join(map(str, labels))}"
+    size = getattr(config, "vocab_size", None)  # a classifier of pictures has none
     alone = "scores" if config.num_labels == 1 else "classifies"
     return {
         CHOOSES: ("chooses between", "(batch, choices)"),
         TAGS: ("tags the words of", f"(batch, sequence, {classes}"),
         ANSWERS: ("answers questions about", "(batch, sequence, 2): where an answer starts, where it ends"),
         EMBEDS: ("makes vectors of", "(batch, size)"),
-        SPELLS: ("spells", f"(batch, frames, {config.vocab_size}): letters, as vocab.json numbers them"),
+        SPELLS: ("spells", f"(batch, frames, {size}): letters, as vocab.json numbers them"),
     }.get(purpose_of(config), (alone, f"(batch, {classes}"))
 
 

@@ -3,6 +3,7 @@
 Training, evaluation, prediction and timing take theirs from here.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from ..kinds import Kind
 from .batch import MEDIA, MODEL_INPUTS, Batch, OfSignals, is_of_signals, moved
 
 _GIVEN = (*MODEL_INPUTS, *MEDIA)
-Pad = Callable[[list[dict[str, Any]]], Any]  # a collator of transformers: rows → tensors padded on the right
+Pad = Callable[..., Any]  # a collator of transformers: rows → tensors padded on the right
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,13 @@ def make_batches(
     for start in range(0, len(rows), batch_size):
         few = rows[start : start + batch_size]
         given = [{name: row[name] for name in _GIVEN if name in row} for row in few]
-        batch = {name: tensor for name, tensor in pad(given).items() if name in MODEL_INPUTS}
+        lengths = [row["length"] for row in few]
+        how = {}
+        if "samples" in few[0] and buckets and padding != "max":  # texts are padded to ℓ, and cut
+            how["frames"] = min(bucket(max(lengths), buckets), seq_len or sys.maxsize)
+        batch = {name: tensor for name, tensor in pad(given, **how).items() if name in MODEL_INPUTS}
         if is_of_signals(batch):
-            batch = OfSignals(batch, [row["length"] for row in few])
+            batch = OfSignals(batch, lengths)
         else:
             batch = {name: tensor[..., :seq_len] for name, tensor in batch.items()}
             if padding != "max":
