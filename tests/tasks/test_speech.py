@@ -1,151 +1,29 @@
-"""Clips as rows: what is read of people's files, what is refused, what a model is given, how answers are counted."""
+"""Clips as rows: what is read of people's files, what is refused, what a model is given."""
 
-import io
 import json
-import struct
-import wave
 
 import datasets
 import numpy as np
 import pytest
 import torch
+from clips import HEARS, MODEL, SPELLS, config, pcm, processor, rows_of, tone
 from custom import task
-from transformers import BertConfig, Wav2Vec2Config, Wav2Vec2Processor
+from transformers import BertConfig, Wav2Vec2Processor
 
 from powerbert_cli.kinds.audio_classification import AudioClassification
-from powerbert_cli.kinds.sounds import decoded, resampled, samples_at, sound_of, wav_of
+from powerbert_cli.kinds.sounds import decoded
 from powerbert_cli.kinds.speech_recognition import SpeechRecognition
-from powerbert_cli.kinds.spelling import Spelling, frames_needed
 from powerbert_cli.kinds.values import RowError
-from powerbert_cli.models.sound_processors import FeatureExtractors, SpeechProcessors
 from powerbert_cli.models.weights import ModelError
-from powerbert_cli.settings import ModelSettings, SettingsError
+from powerbert_cli.settings import SettingsError
 from powerbert_cli.tasks.batch import lengths_in
 from powerbert_cli.tasks.batches import bucket, make_batches
-from powerbert_cli.tasks.metrics import METRICS, all_scores, interval
 from powerbert_cli.tasks.rows import DataError
 from powerbert_cli.tasks.sources import load_task
-from powerbert_cli.tasks.synthetic_sounds import CLASSES, LETTERS, RATE, classes, spoken
+from powerbert_cli.tasks.synthetic_sounds import RATE
 from powerbert_cli.tasks.tokenizing import tokenize
 
-HEARS, SPELLS = FeatureExtractors(), SpeechProcessors()
-MODEL = ModelSettings(
-    name="tiny",
-    name_or_path=None,
-    config={"model_type": "wav2vec2"},
-    tokenizer=None,
-    vocab_size=None,
-    trust_remote_code=False,
-)
 KIND, SPEECH = AudioClassification(["high", "low"], "accuracy"), SpeechRecognition(None, "word_accuracy")
-SPELLING = Spelling(("<pad>", "<unk>", "|", "a", "b", "<s>"), 0, 2, 1, (5,))
-
-
-def config(**changes):
-    sizes = {"conv_dim": [4, 4], "conv_stride": [20, 16], "conv_kernel": [40, 32], "num_feat_extract_layers": 2}
-    return Wav2Vec2Config(**{"feat_extract_norm": "layer", **sizes, **changes})
-
-
-def rows_of(*transcripts):
-    return datasets.Dataset.from_dict({"label": list(transcripts)})
-
-
-def processor(kind="speech", transcripts=("ab a", "b"), **changes):
-    return (SPELLS if kind == "speech" else HEARS).made(rows_of(*transcripts), MODEL, config(**changes))
-
-
-def tone(seconds=0.3, height=440.0, rate=RATE):
-    return 0.5 * np.sin(2 * np.pi * height * np.arange(int(seconds * rate)) / rate)
-
-
-def pcm(values, width, rate=RATE, channels=1) -> bytes:
-    """A WAV file by the standard library's writer, of samples within -1 … 1."""
-    stream = io.BytesIO()
-    with wave.open(stream, "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(width)
-        file.setframerate(rate)
-        whole = (np.asarray(values) * (2 ** (8 * width - 1) - 1)).round().astype("<i4")
-        raw = (whole + 128).astype(np.uint8).tobytes() if width == 1 else whole.view(np.uint8).reshape(-1, 4)[:, :width]
-        file.writeframes(raw if isinstance(raw, bytes) else raw.tobytes())
-    return stream.getvalue()
-
-
-def floats(values, width=4, rate=RATE, kind=3) -> bytes:
-    data = np.asarray(values, f"<f{width}").tobytes()
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, kind, 1, rate, width * rate, width, 8 * width)
-    return b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVE" + form + b"data" + struct.pack("<I", len(data)) + data
-
-
-# files
-
-
-@pytest.mark.parametrize("width", [1, 2, 3, 4])
-def test_wav_of_whole_numbers(width):
-    values = tone()
-    clip = decoded(pcm(values, width))
-    assert clip.rate == RATE and clip.channels == 1 and clip.values.dtype == np.float32
-    assert np.allclose(clip.values, values, atol=2.0 ** (2 - 8 * width) + 1e-6)
-
-
-@pytest.mark.parametrize("width", [4, 8])
-def test_wav_of_floats(width):
-    assert np.allclose(decoded(floats(tone(), width)).values, tone(), atol=1e-6)
-
-
-def test_wav_of_many_parts():
-    """With a part that is not known, of an odd size, and of the extensible format; of a size that a pipe left open."""
-    content = pcm(tone(), 2)
-    odd = b"LIST" + struct.pack("<I", 3) + b"abc\0"
-    found = content[:12] + odd + content[12:]
-    assert np.array_equal(decoded(found).values, decoded(content).values)
-    form = content[12:36][8:]
-    extensible = struct.pack("<H", 0xFFFE) + form[2:] + struct.pack("<HHIH14s", 22, 16, 4, 1, b"\0" * 14)
-    found = content[:12] + b"fmt " + struct.pack("<I", len(extensible)) + extensible + content[36:]
-    assert np.array_equal(decoded(found).values, decoded(content).values)
-    for unknown in (b"\xff" * 4, b"\0" * 4):
-        found = content[:4] + unknown + content[8:40] + unknown + content[44:]
-        assert np.array_equal(decoded(found).values, decoded(content).values)
-
-
-def test_stereo_is_mixed_and_other_rates_are_resampled():
-    left, right = tone(), tone(height=880.0)
-    clip = decoded(pcm(np.stack([left, right], axis=1).ravel(), 2, channels=2))
-    assert clip.channels == 2 and np.allclose(clip.values, (left + right) / 2, atol=1e-3)
-    for rate in (8000, 44100, 48000):
-        slow = tone(rate=rate)
-        found = resampled(slow.astype(np.float32), rate, RATE)
-        assert len(found) == samples_at(len(slow), rate, RATE) and found.dtype == np.float32
-        assert np.allclose(found[400:-400], tone()[400 : len(found) - 400], atol=0.02)
-
-
-def test_flac_by_soundfile():
-    soundfile = pytest.importorskip("soundfile")
-    stream = io.BytesIO()
-    soundfile.write(stream, tone(), 8000, format="FLAC")
-    clip = decoded(stream.getvalue())
-    assert clip.rate == 8000 and np.allclose(clip.values, tone(), atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"", "has an empty file as 'audio'"),
-        (b"no sound at all, but a text that is long enough", "is no sound that can be read|is no WAV file"),
-        (pcm(tone(), 2)[:-100], "was cut off: 9500 of 9600 bytes"),
-        (pcm([], 2), "is a clip without a sample"),
-        (pcm([], 2)[:4] + b"\x30\0\0\0" + pcm([], 2)[8:] + b"LIST\4\0\0\0INFO", "is a clip without a sample"),
-        (pcm(tone(), 2)[:30], "without a format or without samples"),
-        (floats([0.0, float("nan")]), "some samples are no numbers"),
-        (floats(tone(), kind=7), "is a WAV file of format 7 with 32 bits"),
-        (None, "has no 'audio'; give the path of a clip"),
-        ("nowhere.wav", "'nowhere.wav' as 'audio', which cannot be read"),
-        (7, "has 7 as 'audio', which is of type int"),
-    ],
-)
-def test_clips_that_are_none(content, said):
-    with pytest.raises(RowError, match=said):
-        sound_of(content, "audio")
 
 
 # folders
@@ -369,70 +247,6 @@ def test_letters_are_saved_beside_the_model(tmp_path):
     assert SPELLS.completed(SPELLS.load(str(tmp_path), ""), lambda: rows_of("x")).spelling.letters[-1] == "x"
 
 
-# letters and errors
-
-
-def test_best_letters_by_hand(tmp_path):
-    """a a _ a | | b _ b: repeats are one letter, and a blank between equal ones keeps both."""
-    best = [3, 3, 0, 3, 2, 2, 4, 0, 4, 5, 1]
-    assert SPELLING.text(best) == "aa bb" and SPELLING.text([0, 2, 2, 0]) == "" and SPELLING.text([]) == ""
-    made = processor()
-    made.save_pretrained(tmp_path)
-    own = Wav2Vec2Processor.from_pretrained(tmp_path)
-    assert made.spelling.text(best[:9]) == own.tokenizer.decode(best[:9])
-    assert SPELLING.numbers("ab ?") == [3, 4, 2, 1] and Spelling.read(SPELLING.written) == SPELLING
-    assert frames_needed([3, 3, 4]) == 4 and frames_needed([]) == 0
-
-
-def test_transcripts_take_the_case_of_the_letters():
-    upper = Spelling(("<pad>", "|", "A", "'"), 0, 1, None)
-    assert upper.in_case("a'A") == "A'A" and upper.numbers("aäa") == [2, 2] and upper.missing("aä") == "Ä"
-    assert SPELLING.in_case("AB") == "ab" and Spelling(("<pad>", "a", "B"), 0, None, None).in_case("aB") == "aB"
-
-
-def test_predictions_are_of_a_rows_own_frames():
-    logits = np.full((2, 4, 6), -100.0)  # as transformers fills up
-    for row, letters in enumerate(([3, 0, 3, 2], [4])):
-        logits[row, np.arange(len(letters)), letters] = 1.0
-    logits[1, 2, 3] = 5.0  # beyond the row's end
-    tokens = datasets.Dataset.from_dict({"length": [4, 1], "spelling": [SPELLING.written] * 2, "text": ["aa", "b a"]})
-    assert SPEECH.predictions(logits, tokens).tolist() == ["aa", "b"]
-    assert SPEECH.labels(tokens).tolist() == ["aa", "b a"]
-    assert SPEECH.answers(list(logits), list(tokens), []) == [{"transcription": "aa"}, {"transcription": "b"}]
-    assert SPEECH.batched([[3], [3, 4]], 9) == [[3, -100], [3, 4]]
-
-
-def test_errors_counted_by_hand():
-    """x is inserted and d is taken for b … or the like: 2 errors in 3 words."""
-    pytest.importorskip("jiwer")
-    true, said = np.array(["a b c"], dtype=object), np.array(["a x c d"], dtype=object)
-    assert METRICS["wer"](true, said) == pytest.approx(2 / 3)
-    assert METRICS["word_accuracy"](true, said) == pytest.approx(1 / 3)
-    assert METRICS["cer"](true, said) == pytest.approx(3 / 5)
-    true, said = np.array(["a b c", "d", ""], dtype=object), np.array(["a b c", "", "e e"], dtype=object)
-    assert METRICS["wer"](true, said) == pytest.approx(3 / 4)  # over all words, not a mean over clips
-    assert list(all_scores("word_accuracy", true, said)) == ["word_accuracy", "wer", "cer"]
-    low, high = interval("word_accuracy", true, said)
-    assert low <= 1 / 4 <= high
-
-
 def test_errors_are_no_headline(tmp_path):
     with pytest.raises(SettingsError, match="set task.metric=word_accuracy, which is 1 - wer"):
         heard(tmp_path, metric="wer")
-
-
-def test_generated_clips():
-    found = list(classes(30, 3, 300))
-    assert found == list(classes(30, 3, 300)) and found != list(classes(30, 4, 300))
-    assert {label for _, label in found} == {0, 1, 2} and len(CLASSES) == 3
-    assert all(0.15 <= len(decoded(clip).values) / RATE <= 0.3 for clip, _ in found)
-    letters = list(spoken(30, 3, 6))
-    assert letters == list(spoken(30, 3, 6)) and all(set(text) <= {*LETTERS, " "} for _, text in letters)
-    assert all(1 <= len(text.replace(" ", "")) <= 6 and " ".join(text.split()) == text for _, text in letters)
-    made = processor(transcripts=[text for _, text in letters])
-    rows = datasets.Dataset.from_list([{"audio": clip, "label": text, "file": ""} for clip, text in letters])
-    SPEECH.check_learnable(rows, made)
-
-
-def test_a_wav_that_is_written_is_read():
-    assert np.allclose(decoded(wav_of(tone(), 8000)).values, tone(), atol=1e-4)
