@@ -176,6 +176,21 @@ def test_the_best_epoch_is_kept(material, tmp_path):
     assert (trained.logits.argmax(-1) == material.labels).mean() == pytest.approx(per_epoch.max())
 
 
+@pytest.mark.parametrize("lr", [3e-3, 0.3])  # the last epoch is the best one, and an earlier one is
+def test_dev_is_answered_once_an_epoch(material, tmp_path, monkeypatch, lr):
+    """The answers of the epoch that is kept are those of its weights, without answering once more."""
+    loops, whole = [], ReproducibleTrainer.evaluation_loop
+    monkeypatch.setattr(
+        ReproducibleTrainer, "evaluation_loop", lambda self, *a, **k: loops.append(1) or whole(self, *a, **k)
+    )
+    model = ShortenedModel(make_host(), SHORT)
+    found = train_classifier(model, material, plan(lr=lr, epochs=3), tmp_path)
+    best = int(found.history["eval_accuracy"].dropna().argmax())
+    assert len(loops) == 3 and (best < 2) == (lr == 0.3), best
+    again = train_classifier(model, material, plan(epochs=0), tmp_path / "again")
+    assert (found.logits == again.logits).all()
+
+
 def test_learning_rates_match_the_trainers_schedule():
     """transformers' own linear schedule with warm-up."""
     from transformers import get_linear_schedule_with_warmup

@@ -114,10 +114,10 @@ def _run(make: Callable[[Plan], ReproducibleTrainer], plan: Plan, material: Mate
         trainer.model.load_state_dict(beginning)
         set_seed(plan.seed)
         trainer = make(plan)
-    output = trainer.predict(material.dev)
-    check_finite(output.predictions, "the logits on dev", trainer.way_out())
+    predictions = trainer.on_dev()
+    check_finite(predictions, "the logits on dev", trainer.way_out())
     history = pd.DataFrame(trainer.state.log_history)
-    return Trained(np.asarray(output.predictions, dtype=np.float64), material.dev, history)
+    return Trained(np.asarray(predictions, dtype=np.float64), material.dev, history)
 
 
 def _train(trainer: Trainer, plan: Plan, folder: Path) -> None:

@@ -126,6 +126,7 @@ class ReproducibleTrainer(Trainer):
 
         super().__init__(eval_dataset=eval_dataset, compute_metrics=metrics_in_order, **kwargs)
         self._eval_order = order
+        self._on_dev: dict[int, Any] = {}  # predictions by step: of the best one, and of the last
         self._group_by_length, self._class_weights, self._examples = group_by_length, class_weights, examples
         self.model_accepts_loss_kwargs = True  # has the examples of a whole batch counted, see `compute_loss`
 
@@ -234,7 +235,13 @@ class ReproducibleTrainer(Trainer):
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         output = super().evaluation_loop(*args, **kwargs)
-        return output._replace(
-            predictions=restored(output.predictions, self._eval_order),
-            label_ids=restored(output.label_ids, self._eval_order),
-        )
+        predictions = restored(output.predictions, self._eval_order)
+        best = {step: found for step, found in self._on_dev.items() if step == self.state.best_global_step}
+        self._on_dev = best | {self.state.global_step: predictions}
+        return output._replace(predictions=predictions, label_ids=restored(output.label_ids, self._eval_order))
+
+    def on_dev(self) -> Any:
+        """Predictions (n, …) on dev of the weights that are left; where these are an epoch's that was kept, its own."""
+        kept = self.state.best_global_step if self.args.load_best_model_at_end else None
+        found = None if kept is None else self._on_dev.get(kept)
+        return self.predict(self.eval_dataset).predictions if found is None else found
