@@ -114,7 +114,7 @@ def _run(make: Callable[[Plan], ReproducibleTrainer], plan: Plan, material: Mate
         trainer.model.load_state_dict(beginning)
         set_seed(plan.seed)
         trainer = make(plan)
-    predictions = trainer.on_dev()
+    predictions = trainer.on_dev(material.dev)
     check_finite(predictions, "the logits on dev", trainer.way_out())
     history = pd.DataFrame(trainer.state.log_history)
     return Trained(np.asarray(predictions, dtype=np.float64), material.dev, history)

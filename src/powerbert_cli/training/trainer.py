@@ -240,8 +240,8 @@ class ReproducibleTrainer(Trainer):
         self._on_dev = best | {self.state.global_step: predictions}
         return output._replace(predictions=predictions, label_ids=restored(output.label_ids, self._eval_order))
 
-    def on_dev(self) -> Any:
-        """Predictions (n, …) on dev of the weights that are left; where these are an epoch's that was kept, its own."""
+    def on_dev(self, rows: datasets.Dataset) -> Any:
+        """Predictions (n, …) on dev's rows of the weights that are left; of an epoch's that was kept, its own."""
         kept = self.state.best_global_step if self.args.load_best_model_at_end else None
         found = None if kept is None else self._on_dev.get(kept)
-        return self.predict(self.eval_dataset).predictions if found is None else found
+        return self.predict(rows).predictions if found is None else found
