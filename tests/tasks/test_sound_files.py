@@ -69,6 +69,8 @@ def test_flac_by_soundfile():
         (pcm([], 2)[:4] + b"\x30\0\0\0" + pcm([], 2)[8:] + b"LIST\4\0\0\0INFO", "is a clip without a sample"),
         (pcm(tone(), 2)[:30], "without a format or without samples"),
         (floats([0.0, float("nan")]), "some samples are no numbers"),
+        (floats(tone(), rate=2**30 - 1), "its header says 1073741823 samples a second, and clips have 100 to 1000000"),
+        (floats(tone(), rate=0), "its header says 0 samples a second"),
         (floats(tone(), kind=7), "is a WAV file of format 7 with 32 bits"),
         (None, "has no 'audio'; give the path of a clip"),
         ("nowhere.wav", "'nowhere.wav' as 'audio', which cannot be read"),

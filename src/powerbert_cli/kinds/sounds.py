@@ -15,6 +15,7 @@ WAV = (".wav", ".wave")
 OTHERS = (".flac", ".ogg", ".oga", ".opus", ".mp3")  # which take the package soundfile
 ENDINGS = (*WAV, *OTHERS)
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_RATES = (100, 1_000_000)  # the filter that resamples grows with the rate
 _UNKNOWN = (0, 0xFFFFFFFF)  # sizes of what was written to a pipe; of samples 0 also where there are none
 
 
@@ -57,8 +58,13 @@ def decoded(content: bytes) -> Clip:
     """
     wav = content[:4] == b"RIFF" and content[8:12] == b"WAVE"
     values, rate = _wav(content) if wav else _other(content)
-    if rate <= 0 or not values.shape[1]:
-        raise RowError("is a damaged clip: its header says no sampling rate or no channels; save it again")
+    if not values.shape[1]:
+        raise RowError("is a damaged clip: its header says no channels; save it again")
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise RowError(
+            f"is a damaged clip: its header says {rate} samples a second, and clips have {_RATES[0]} to {_RATES[1]}; "
+            "save it again"
+        )
     if not len(values):
         raise RowError("is a clip without a sample; take it out, or record it again")
     if not np.isfinite(values).all():
