@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import brings
 from .media import content_of
 from .values import RowError
 
@@ -158,7 +159,7 @@ def _other(content: bytes) -> tuple[Array, int]:
         import soundfile
     except ImportError as error:
         raise RowError(
-            "is no WAV file; save it as one, or install what reads FLAC, OGG and MP3 (pip install 'powerbert[speech]')"
+            f"is no WAV file; save it as one, or install what reads FLAC, OGG and MP3 ({brings('speech')})"
         ) from error
     try:
         return soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import brings
 from ..kinds.labels import number_of
 from ..kinds.values import text_of
 from . import beir, files
@@ -45,7 +46,7 @@ def source(folder: Path, split: str, most: int) -> Source | None:
     if given is None and importlib.util.find_spec(PACKAGE) is None:
         raise DataError(
             f"task.data_dir={folder}: has no {GIVEN}/{named.name}, and without it candidates are searched by the "
-            f"package {PACKAGE}, which is missing; install it (pip install 'powerbert[ranking]'), or give that file"
+            f"package {PACKAGE}, which is missing; install it ({brings('ranking')}), or give that file"
         )
     found = f"{most} of {given.name}" if given else f"{most} by {PACKAGE} {importlib.metadata.version(PACKAGE)}"
     parts = [path for path in (corpus, queries, judged, given, *others) if path]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..errors import PowerbertError
+from ..errors import PowerbertError, brings
 
 Array = np.ndarray
 
@@ -102,8 +102,8 @@ def _errors(how: str, labels: Array, predictions: Array, parts: Callable[[str], 
         import jiwer
     except ImportError as error:
         raise PowerbertError(
-            "word and character errors are counted by the package jiwer, which is missing; install it (pip install "
-            "'powerbert[speech]')"
+            f"word and character errors are counted by the package jiwer, which is missing; install it "
+            f"({brings('speech')})"
         ) from error
 
     def counted(true: str, said: str) -> tuple[float, float]:
