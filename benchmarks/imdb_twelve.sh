@@ -23,14 +23,18 @@ if [ "$part" = quality ]; then
   imdb retrain words-0.5 "retention.lengths=$(on_the_way 0.5)"
   imdb retrain words-0.35 searcher=calibrate target.flops=0.35
   imdb retrain first-6 method=first compress.layers=6
-  imdb retrain first-6-words method=first compress.layers=6 retention=searched searcher=calibrate target.flops=0.25
+  imdb retrain first-6-words method=first compress.layers=6 "retention.lengths=[512,384,256,128,64,1]" # by hand
   imdb retrain neurons-words compress.ffn=0.62 compress.tune=refit compress.examples=256 "retention.lengths=$(on_the_way 0.5)"
   imdb retrain plain retention=full
   python "$here/drops.py" --plain "$runs/fine-tuned" "$runs/plain" --short $(for name in "${names[@]}"; do echo "$name=$runs/$name"; done)
 else
   for name in "${names[@]}"; do
-    imdb bench "bench-$name" model_dir="$runs/$name/model" batch_size=16 "bench.engines=[eager,native,onnx,openvino]" \
-      "bench.precisions=[fp32,int8]" "bench.paddings=[max,sorted]" bench.examples=32 bench.accuracy=false
+    imdb bench "bench-$name" model_dir="$runs/$name/model" batch_size=8 bench.models=[plain,shortened] \
+      "bench.engines=[eager,native,openvino]" "bench.precisions=[fp32,int8]" "bench.paddings=[sorted]" \
+      bench.examples=16 bench.rounds=3 bench.max_seconds=60 bench.accuracy=false
+    imdb bench "bench-max-$name" model_dir="$runs/$name/model" batch_size=8 bench.models=[plain,shortened] \
+      "bench.engines=[eager]" "bench.precisions=[fp32]" "bench.paddings=[max]" \
+      bench.examples=8 bench.rounds=3 bench.max_seconds=60 bench.accuracy=false
   done
   python "$here/table.py" "$runs"/bench-*/timing.csv
 fi
