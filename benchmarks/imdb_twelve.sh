@@ -11,7 +11,7 @@ imdb() { # VERB NAME [OVERRIDE ...]
   [ -f "$runs/$name/metrics.json" ] || [ -f "$runs/$name/timing.csv" ] ||
     powerbert "$verb" task=imdb task.data_dir="$data/imdb" task.max_train="$rows" task.max_dev=1000 seq_len=512 \
       model.name_or_path="$model" lr=3e-5 batch_size=16 epochs=1 retrain.epochs=1 training.attention_dropout=0 \
-      calibrate.examples=32 hydra.run.dir="$runs/$name" "$@"
+      calibrate.examples=16 hydra.run.dir="$runs/$name" "$@"
 }
 on_the_way() { # SHARE: the lengths by which a search came below that share of the FLOPs
   python "$here/on_the_way.py" "$runs/searched" "$1"

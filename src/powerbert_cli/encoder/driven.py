@@ -124,15 +124,25 @@ class EliminationModel(HostedModel, ABC):
         restoring = Restoring(packing=begun.packing) if self.reads == "all" else None
         return Rows(vectors, begun.packing, positions, shield, restoring=restoring)
 
-    def _encode(self, rows: Rows, seen: Callable[[Rows], None] | None = None, whole: bool = False) -> Rows:
-        """All layers.
+    def answered(self, rows: Rows, first: int = 0, seen: Callable[[Rows], None] | None = None) -> Tensor:
+        """Logits of what enters layer `first` (0-based), as `start` gives it for layer 0; of one text for each input.
+
+        Args:
+            seen: is given what leaves each layer.
+        """
+        return self._logits(self._encode(rows, seen, first=first))
+
+    def _encode(
+        self, rows: Rows, seen: Callable[[Rows], None] | None = None, whole: bool = False, first: int = 0
+    ) -> Rows:
+        """All layers from `first` on.
 
         Args:
             seen: is given what leaves each.
             whole: the last layer answers for all that it keeps, also where that is not needed.
         """
         last = self.layers - 1 if self.ends_in_first and not whole else None
-        for j, block in enumerate(self.blocks()):
+        for j, block in enumerate(self.blocks()[first:], first):
             if j == last:
                 rows = attend_for_first(block, rows, self._dropout(block), self.training)
             else:

@@ -126,10 +126,12 @@ class SoftThresholdModel(SearchModel):
         self.register_buffer("_length", torch.tensor(float(self.seq_len)))
         self.register_buffer("_inputs", torch.zeros(()))
 
-    def _encode(self, rows: Rows, seen: Callable[[Rows], None] | None = None, whole: bool = False) -> Rows:
+    def _encode(
+        self, rows: Rows, seen: Callable[[Rows], None] | None = None, whole: bool = False, first: int = 0
+    ) -> Rows:
         self.counts = []
         survival = rows.vectors.new_zeros(len(rows.vectors), dtype=torch.float32)
-        rows = super()._encode(rows._replace(log_survival=survival), seen)
+        rows = super()._encode(rows._replace(log_survival=survival), seen, first=first)
         if self.training:
             self._average(rows.packing.sizes.now.float())
         return rows

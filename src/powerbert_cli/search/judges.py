@@ -9,6 +9,7 @@ from torch import Tensor
 from ..encoder.block import Block
 from ..encoder.driven import EliminationModel
 from ..encoder.families import counted_in, known_problem
+from ..encoder.inputs import main_input
 from ..encoder.packing import Group
 from ..encoder.rows import Rows
 from ..encoder.shortened import ShortenedModel
@@ -18,6 +19,7 @@ from ..training.classifier import distillation_loss
 from ..training.diverged import check_finite
 from ..training.trainer import autocast
 from .lens import Lens
+from .passes import Passes
 
 Batches = Sequence[dict[str, Tensor]]
 
@@ -47,6 +49,11 @@ class LogitsJudge:
     def __init__(self, model: ShortenedModel, batches: Batches, precision: str, others: Batches = ()) -> None:
         self.model, self.batches, self.precision = model.eval(), batches, precision
         self._lens = Lens(model, others) if model.reads == "all" and others else None
+        one_text = all(main_input(batch).dim() != 3 for batch in batches)
+        self._passes: Passes | None = None
+        if model.reads != "all" and one_text:
+            with torch.no_grad(), autocast(precision, next(model.parameters()).device):
+                self._passes = Passes(model, batches)
         self.calls = 0
         self._wanted = list(self._logits(model.elimination.keeping_all()))
         for logits in self._wanted:  # of answers as wide as their batch
@@ -63,8 +70,11 @@ class LogitsJudge:
     @torch.no_grad()
     def _logits(self, elimination: Elimination) -> list[Tensor]:
         device = next(self.model.parameters()).device
-        with self.model.eliminating(elimination), autocast(self.precision, device):
-            return [self._choices(batch) for batch in self.batches]
+        with autocast(self.precision, device):
+            if self._passes is not None:
+                return [logits.float() for logits in self._passes.logits(elimination)]
+            with self.model.eliminating(elimination):
+                return [self._choices(batch) for batch in self.batches]
 
     def _choices(self, batch: dict[str, Tensor]) -> Tensor:
         logits = self.model(**batch).logits.float() if self._lens is None else self._lens.logits(batch)
