@@ -2,8 +2,8 @@
 
 RUN is a run directory with metrics.json; of the plain runs of a seed the better one counts. TIMING is the timing.csv of
 a bench run of the same configuration, in length-sorted batches. A point is the mean over the seeds, its bar the lowest
-and highest seed; a panel for each precision. As jobs ran at different moments, a time is that of the plain model
-divided by the speed-up that was measured beside it.
+and highest seed, of one seed the 95% interval over examples; a panel for each precision. As jobs ran at different
+moments, a time is that of the plain model divided by the speed-up that was measured beside it.
 """
 
 import argparse
@@ -18,9 +18,11 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 
-def point(axis, time, values, label, **style):
-    mean = np.mean(values)
-    bars = [[mean - min(values)], [max(values) - mean]]
+def point(axis, time, runs, label, **style):
+    found = [metrics(run) for run in runs]
+    mean = np.mean([one["value"] for one in found])
+    low, high = found[0]["interval"] if len(found) == 1 else np.sort([one["value"] for one in found])[[0, -1]]
+    bars = [[mean - low], [high - mean]]
     axis.errorbar(time, mean, yerr=bars, capsize=3, label=label, **style)
 
 
@@ -29,12 +31,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--plain", nargs="+", type=Path, required=True)
     parser.add_argument("--short", nargs="+", required=True)
+    parser.add_argument("--engine", default="eager")
     parser.add_argument("--limit", type=float, default=0.01, help="drop that is shaded")
     given = parser.parse_args()
     plain = better_of_each_seed(given.plain)
     values = [metrics(run)["value"] for run in plain.values()]
     entries = [entry.split("=", 2) for entry in given.short]
-    timings = {timing: pd.read_csv(timing) for _, timing, _ in entries}
+    timings = {timing: pd.read_csv(timing).query("engine == @given.engine") for _, timing, _ in entries}
     precisions = list(dict.fromkeys(name for table in timings.values() for name in table["precision"]))
     figure, axes = plt.subplots(1, len(precisions), figsize=(5.2 * len(precisions), 4.2), sharey=True, squeeze=False)
     colours = {timing: f"C{i}" for i, timing in enumerate(timings)}
@@ -42,11 +45,11 @@ def main() -> None:
         rows = {timing: table[table["precision"] == precision].set_index("model") for timing, table in timings.items()}
         own = float(np.median([1000 / table.loc["plain", "examples_per_s"] for table in rows.values()]))
         axis.axhspan(np.mean(values) - given.limit, np.mean(values), color="0.9", label=f"within {given.limit:g}")
-        point(axis, own, values, "plain model", fmt="s", color="black")
+        point(axis, own, plain.values(), "plain model", fmt="s", color="black")
         for number, (name, timing, runs) in enumerate(entries):
-            found = [metrics(Path(run))["value"] for run in runs.split(",")]
             time = own / float(rows[timing].loc["shortened", "speedup"])
-            point(axis, time, found, name, fmt="osv^Dx"[number % 6], color=colours[timing], ms=6)
+            of_seeds, style = [Path(run) for run in runs.split(",")], {"fmt": "osv^Dx"[number % 6], "ms": 6}
+            point(axis, time, of_seeds, name, color=colours[timing], **style)
         axis.set(xlim=(0, 1.1 * own), xlabel="ms per example, length-sorted batches", title=precision)
         axis.grid(alpha=0.3)
     task = metrics(next(iter(plain.values())))
