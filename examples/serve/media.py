@@ -26,10 +26,26 @@ if not (FOLDER / "preprocessor_config.json").is_file():
 CONFIG = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
 RATE = json.loads((FOLDER / "preprocessor_config.json").read_text(encoding="utf-8")).get("sampling_rate")
 LONGEST = json.loads((FOLDER / "export.json").read_text(encoding="utf-8"))["seq_len"]
+PIXELS = 2**25  # of a picture; a file of 20 kB can hold five times as many, which take 1 GB
+
+
+def samples_for(frames: int) -> int:
+    """The fewest samples of which the model's convolutions make so many frames."""
+    for kernel, stride in reversed(list(zip(CONFIG["conv_kernel"], CONFIG["conv_stride"], strict=True))):
+        frames = (frames - 1) * stride + kernel
+    return frames
 
 
 class FileReader(Worker):
-    """Reads files one by one, so that a wrong one is answered to its sender alone, with status 422."""
+    """Reads files one by one, so that a wrong one is answered to its sender alone, with status 422.
+
+    How large it is once it is decoded is known before that: a small file can hold more than the memory does.
+    """
+
+    def __init__(self) -> None:
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = PIXELS // 2  # PIL warns of more, and refuses twice as many
 
     def deserialize(self, data: bytes) -> bytes:
         return data
@@ -41,15 +57,12 @@ class FileReader(Worker):
             raise ValidationError(f"what was sent {error}") from error
 
     def _clip(self, data: bytes) -> np.ndarray:
-        clip = sounds.decoded(data)
-        values = sounds.resampled(clip.values, clip.rate, RATE)
-        frames = len(values)
-        for kernel, stride in zip(CONFIG["conv_kernel"], CONFIG["conv_stride"], strict=True):
-            frames = (frames - kernel) // stride + 1
-        if not 1 <= frames <= LONGEST:
+        fewest, most = samples_for(1), samples_for(LONGEST + 1) - 1
+        clip = sounds.decoded(data, (most + 1) / RATE)
+        if not fewest <= sounds.samples_at(len(clip.values), clip.rate, RATE) <= most:
             seconds = len(clip.values) / clip.rate
-            raise ValidationError(f"a clip of {seconds:.2f} s has {max(frames, 0)} frames; send one of 1 to {LONGEST}")
-        return values
+            raise ValidationError(f"a clip of {seconds:.3f} s; send one of {fewest / RATE:.3f} to {most / RATE:.3f} s")
+        return sounds.resampled(clip.values, clip.rate, RATE)
 
 
 class MediaClassifier(Classifier):

@@ -169,6 +169,13 @@ def test_a_picture_of_too_many_pixels_is_named(monkeypatch):
         picture_of(file_of(noise()), "image")
 
 
+def test_a_picture_of_a_form_that_pil_has_not_is_named():
+    content = bytearray(file_of(noise(), "DDS"))
+    content[80:84] = bytes(4)  # which pixel format it is of
+    with pytest.raises(RowError, match="damaged picture: Unknown pixel format"):
+        picture_of(bytes(content), "image")
+
+
 def test_pixel_values_are_those_of_the_saved_processor(tmp_path):
     made = processor(image_size=32)
     assert made.length == 65

@@ -57,6 +57,10 @@ def test_flac_by_soundfile():
     soundfile.write(stream, tone(), 8000, format="FLAC")
     clip = decoded(stream.getvalue())
     assert clip.rate == 8000 and np.allclose(clip.values, tone(), atol=1e-3)
+    seconds = len(tone()) / 8000
+    assert len(decoded(stream.getvalue(), seconds).values) == len(tone())
+    with pytest.raises(RowError, match=rf"is a clip of {seconds:.2f} s, more than {seconds / 2:.2f} s; cut it"):
+        decoded(stream.getvalue(), seconds / 2)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +74,7 @@ def test_flac_by_soundfile():
         (pcm(tone(), 2)[:30], "without a format or without samples"),
         (floats([0.0, float("nan")]), "some samples are no numbers"),
         (floats(tone(), rate=2**30 - 1), "its header says 1073741823 samples a second, and clips have 100 to 1000000"),
+        (floats(tone(), rate=999_983), "says 999983 samples a second, .* above 100000 a multiple of 50"),
         (floats(tone(), rate=0), "its header says 0 samples a second"),
         (floats(tone(), kind=7), "is a WAV file of format 7 with 32 bits"),
         (None, "has no 'audio'; give the path of a clip"),
@@ -80,6 +85,11 @@ def test_flac_by_soundfile():
 def test_clips_that_are_none(content, said):
     with pytest.raises(RowError, match=said):
         sound_of(content, "audio")
+
+
+@pytest.mark.parametrize("rate", [100, 11025, 99_991, 176_400, 312_500, 1_000_000])
+def test_rates_that_there_are(rate):
+    assert decoded(floats(tone(), rate=rate)).rate == rate
 
 
 def test_a_wav_that_is_written_is_read():

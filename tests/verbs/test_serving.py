@@ -2,6 +2,7 @@
 
 import functools
 import http.client
+import io
 import json
 import os
 import socket
@@ -11,20 +12,23 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from hosts import described, make_host
+from PIL import Image
 from small import HEARD, SEEN, TASK, VIT, WAV2VEC2
 
 from powerbert_cli import load_shortened
 from powerbert_cli.cli import dispatch
 from powerbert_cli.encoder.shortened import ShortenedModel
 from powerbert_cli.kinds.ranking import Ranking
+from powerbert_cli.kinds.sounds import wav_of
 from powerbert_cli.models.model_dir import save_model_dir
 from powerbert_cli.store.retention_file import RetentionFile
 from powerbert_cli.tasks.synthetic_pictures import generate
-from powerbert_cli.tasks.synthetic_sounds import classes, spoken
+from powerbert_cli.tasks.synthetic_sounds import RATE, classes, spoken
 from powerbert_cli.tasks.tokenizing import build_tokenizer
 
 pytest.importorskip("mosec")
@@ -176,6 +180,21 @@ def test_pictures_and_clips_are_answered_as_by_predict(task, of_media, serve, tm
         else:
             shares = {name: row[f"probability_{name}"] for name in found["probabilities"]}
             assert found["label"] == row["label"] and found["probabilities"] == pytest.approx(shares, abs=1e-4)
+
+
+def test_small_files_that_hold_much_are_refused_before_they_are_decoded(of_media, serve):
+    """Of what is sent to a model of pictures or of sound; each would take 300 MB and more."""
+    soundfile = pytest.importorskip("soundfile")
+    picture, flac = io.BytesIO(), io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(picture, "PNG")
+    soundfile.write(flac, np.zeros(100 * RATE, np.float32), RATE, format="FLAC")
+    ask = serve(of_media / "pictures/exported/model", "media.py")
+    assert ask(picture.getvalue())[0] == 422
+    ask = serve(of_media / "audio/exported/model", "media.py")
+    short = wav_of(np.zeros(300_000, np.float32), 100)
+    for body, said in ((flac.getvalue(), "is a clip of 100.00 s"), (short, "send one of")):
+        status, answer = ask(body)
+        assert status == 422 and said in answer, answer
 
 
 def test_latencies_at_arrival_rates(exported, tmp_path):

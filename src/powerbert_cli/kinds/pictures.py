@@ -46,7 +46,7 @@ def decoded(content: bytes, channels: int) -> Any:
             return _converted(ImageOps.exif_transpose(found), "RGB" if channels == 3 else "L")
     except Image.UnidentifiedImageError as error:
         raise RowError("is no picture that PIL knows (PNG, JPEG, …); take it out, or save it as PNG") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, NotImplementedError, Image.DecompressionBombError) as error:
         raise RowError(f"is a damaged picture: {error}; take it out, or save it again") from error
 
 
