@@ -27,10 +27,14 @@ def brings(extra: str) -> str:
     return f"pip install '.[{extra}]' in powerbert's source folder"
 
 
+def alike(word: str, known: Iterable[str]) -> list[str]:
+    """The known word most like this one, or none."""
+    return difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for the known word most like this one, or that begins much like it, or nothing."""
     names = list(known)
     beginnings = {name.split("_")[0]: name for name in reversed(names)}
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    close = close or [beginnings[one] for one in difflib.get_close_matches(word, beginnings, n=1, cutoff=0.6)]
+    close = alike(word, names) or [beginnings[one] for one in alike(word, beginnings)]
     return f" (did you mean '{close[0]}'?)" if close else ""

@@ -180,6 +180,17 @@ def test_a_column_in_another_form_of_unicode_is_named():
         chosen("file", ["cafe\u0301", "label"], ["caf\u00e9"], "text_columns", uniform=False)
 
 
+@pytest.mark.parametrize(("column", "expected"), [("text_language_code", ["sentence"]), ("texts", None)])
+def test_uniform_names_are_taken_unless_a_column_looks_like_what_was_meant(column, expected):
+    """That a column begins alike is no reason to think that it was."""
+    columns = ["sentence", "label", column]
+    if expected is not None:
+        assert chosen("file", columns, ["text"], "text_columns", uniform=True) == expected
+        return
+    with pytest.raises(PowerbertError, match=f"did you mean '{column}'"):
+        chosen("file", columns, ["text"], "text_columns", uniform=True)
+
+
 def test_the_only_object_of_jsonl_is_a_row(tmp_path):
     """Also where it holds a list of objects, which in a JSON file would be the rows."""
     row = {"text": "Great", "entities": [{"text": "Bob"}, {"text": "Al"}]}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..errors import nearest
+from ..errors import alike, nearest
 from ..kinds import Kind
 from .rows import DataError, no_column
 
@@ -39,7 +39,7 @@ def chosen(
         return list(wanted)
     others = [column for column in columns if column not in UNIFORM[len(wanted)]]
     # and if no column looks like what was meant
-    meant = any(column in columns or nearest(column, others) for column in wanted)
+    meant = any(column in columns or alike(column, others) for column in wanted)
     if uniform and not meant and all(column in columns for column in UNIFORM[len(wanted)]):
         return UNIFORM[len(wanted)]
     missing = next(column for column in wanted if column not in columns)
