@@ -53,7 +53,8 @@ def card(about: dict[str, Any], task: str, model: ShortenedModel) -> str:
         about: content of export.json.
     """
     kind, sees = about.get("precision") or "packed", model.takes == PICTURES
-    inputs = f"int64 (batch, sequence), of any batch size, up to {about['seq_len']} word-pieces"
+    shape = "(batch, choices, sequence)" if purpose_of(model.config) == CHOOSES else "(batch, sequence)"
+    inputs = f"int64 {shape}, of any batch size, up to {about['seq_len']} word-pieces"
     if sees:
         inputs = f"`pixel_values`, float32 (batch, channels, height, width): {about['seq_len']} word-vectors each"
     if model.takes == SOUND:
@@ -134,6 +135,11 @@ def code_of_inputs(config: Any, tensors: str, seq_len: int) -> dict[str, str]:
     else:
         auto, name, options, typed = "AutoTokenizer", "tokenizer", "", '.astype("int64")'
         batch = f"batch = tokenizer(texts, padding=True, truncation=True, max_length={seq_len}, {to})"
+        if purpose_of(config) == CHOOSES:
+            one = "batch = {name: rows[None] for name, rows in batch.items()}"
+            batch = f"# texts: the choices of one question, with the question\n{batch}\n{one}"
+        if purpose_of(config) == ANSWERS:
+            batch = f"# texts: pairs of a question and the text that it is about\n{batch}"
     made = f'{name} = {auto}.from_pretrained("."{options})'
     apart = purpose_of(config) == ANSWERS  # as transformers' models for answers give them
     logits = "torch.stack((output.start_logits, output.end_logits), dim=-1)" if apart else "output.logits"
