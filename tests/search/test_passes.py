@@ -53,10 +53,16 @@ def test_a_late_layer_alone_is_run_again():
         assert found.layers_run - before == layers, lengths
 
 
+@torch.no_grad()
 def test_what_takes_too_much_memory_is_not_kept(monkeypatch):
     monkeypatch.setattr(module, "_MOST", 1000)
     model = ShortenedModel(make_host(), described((16, 12, 8), 16)).eval()
+    begun, start = [], model.start
+    monkeypatch.setattr(model, "start", lambda *given: begun.append(1) or start(*given))
     found = Passes(model, texts(labels=False))
-    for _ in range(2):
-        found.logits(described((16, 12, 8), 16))
+    for passes in range(2):
+        assert len(begun) == 1 + 2 * passes  # the first batch was one too many; none is kept
+        for own, batch in zip(found.logits(described((16, 12, 8), 16)), texts(labels=False), strict=True):
+            begun.pop()
+            assert torch.equal(own, model(**batch).logits)
     assert found.layers_run == 6

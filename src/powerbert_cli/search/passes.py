@@ -1,6 +1,6 @@
 """A model's answers to the same inputs under one retention configuration after another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from ..encoder.shortened import ShortenedModel
 from ..method.elimination import Elimination
 
 _KEPT = 2  # beginnings of a pass that are kept before each layer: the search's own, and that of the last candidate
-_MOST = 2**31  # bytes that they may take; of more inputs every pass starts with its embeddings
+_MOST = 2**31  # bytes that they may take, half as many more during a pass; of more inputs every pass embeds them anew
 
 
 class Passes:
@@ -29,21 +29,31 @@ class Passes:
 
     def __init__(self, model: ShortenedModel, batches: Sequence[dict[str, Tensor]]) -> None:
         self.model, self.layers_run = model, 0
-        inputs = ([main_input(batch), *map(batch.get, ("attention_mask", "token_type_ids"))] for batch in batches)
-        self._starts = [model.start(*own) for own in inputs]
-        numbers = sum(rows.vectors.numel() * rows.vectors.element_size() for rows in self._starts)
-        self._keeps = _KEPT * model.layers * numbers <= _MOST
+        self._inputs = [[main_input(batch), *map(batch.get, ("attention_mask", "token_type_ids"))] for batch in batches]
+        self._starts: list[Rows] = []
+        numbers = 0
+        for rows in self._begun():
+            numbers += rows.vectors.numel() * rows.vectors.element_size()
+            if _KEPT * model.layers * numbers > _MOST:
+                self._starts = []
+                break
+            self._starts.append(rows)
+        self._keeps = bool(self._starts)
         self._known: list[dict[tuple[float, ...], list[Rows]]] = [{} for _ in range(model.layers)]
+
+    def _begun(self) -> Iterator[Rows]:
+        """What enters the first layer, batch by batch."""
+        return (self.model.start(*own) for own in self._inputs)
 
     @torch.no_grad()
     def logits(self, elimination: Elimination) -> list[Tensor]:
         """Of each batch, under a configuration of the model's kind and strategy."""
         values, layers = tuple(elimination.retention.values), self.model.layers
         first = max((j for j in range(1, layers) if values[:j] in self._known[j]), default=0)
-        begun = self._starts
+        begun: Iterable[Rows] = self._starts or self._begun()
         if first:
-            begun = self._known[first].pop(values[:first])
-            self._known[first][values[:first]] = begun  # the latest
+            begun = latest = self._known[first].pop(values[:first])
+            self._known[first][values[:first]] = latest
         left: list[list[Rows]] = []
         found = []
         with self.model.eliminating(elimination):
