@@ -20,11 +20,12 @@ names=(words-0.5 words-0.35 first-6 first-6-words neurons-words)
 if [ "$part" = quality ]; then
   imdb retrain fine-tuned retention=full retrain.epochs=0
   imdb search searched searcher=calibrate target.flops=0.35
-  imdb retrain words-0.5 "retention.lengths=$(on_the_way 0.5)"
+  half=$(on_the_way 0.5) # apart: a failure within an argument would not end this script
+  imdb retrain words-0.5 "retention.lengths=$half"
   imdb retrain words-0.35 searcher=calibrate target.flops=0.35
   imdb retrain first-6 method=first compress.layers=6
   imdb retrain first-6-words method=first compress.layers=6 "retention.lengths=[512,384,256,128,64,1]" # by hand
-  imdb retrain neurons-words compress.ffn=0.62 compress.tune=refit compress.examples=256 "retention.lengths=$(on_the_way 0.5)"
+  imdb retrain neurons-words compress.ffn=0.62 compress.tune=refit compress.examples=256 "retention.lengths=$half"
   imdb retrain plain retention=full
   python "$here/drops.py" --plain "$runs/fine-tuned" "$runs/plain" --short $(for name in "${names[@]}"; do echo "$name=$runs/$name"; done)
 else

@@ -16,7 +16,9 @@ def main() -> None:
     run, share = Path(sys.argv[1]), float(sys.argv[2])
     seq_len = json.loads((run / "retention.json").read_text(encoding="utf-8"))["seq_len"]
     with (run / "tried.csv").open(encoding="utf-8") as lines:
-        shares = next(row["shares"] for row in csv.DictReader(lines) if float(row["cost"]) <= share)
+        shares = next((row["shares"] for row in csv.DictReader(lines) if float(row["cost"]) <= share), None)
+    if shares is None:
+        raise SystemExit(f"{run / 'tried.csv'}: no step costs {share:g} or less; search with a smaller target.flops")
     print(str([quota(float(one), seq_len) for one in shares.split(",")]).replace(" ", ""))
 
 
