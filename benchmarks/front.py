@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--plain", nargs="+", type=Path, required=True)
     parser.add_argument("--short", nargs="+", required=True)
-    parser.add_argument("--engine", default="eager")
+    parser.add_argument("--engine", default="eager", help="whose times are drawn")
     parser.add_argument("--limit", type=float, default=0.01, help="drop that is shaded")
     given = parser.parse_args()
     plain = better_of_each_seed(given.plain)

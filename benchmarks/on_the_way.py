@@ -1,7 +1,7 @@
 """Lengths by which a greedy search first came below a share of the FLOPs: python benchmarks/on_the_way.py SEARCH SHARE.
 
-SEARCH is the run directory of `powerbert search searcher=calibrate` with a smaller target. Prints them as
-retention.lengths takes them.
+SEARCH is the run directory of `powerbert search searcher=calibrate` with a smaller target; the longest of its training
+inputs has ℓ word-pieces. Prints the lengths as retention.lengths takes them.
 """
 
 import csv

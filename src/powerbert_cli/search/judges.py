@@ -44,14 +44,17 @@ class LogitsJudge:
         batches: inputs on its device.
         precision: of the passes.
         others: further inputs, for a model whose head reads all: see `Lens`.
+        alike: one configuration begins as the one before it, as in a greedy search: see `Passes`.
     """
 
-    def __init__(self, model: ShortenedModel, batches: Batches, precision: str, others: Batches = ()) -> None:
+    def __init__(
+        self, model: ShortenedModel, batches: Batches, precision: str, others: Batches = (), alike: bool = False
+    ) -> None:
         self.model, self.batches, self.precision = model.eval(), batches, precision
         self._lens = Lens(model, others) if model.reads == "all" and others else None
         one_text = all(main_input(batch).dim() != 3 for batch in batches)
         self._passes: Passes | None = None
-        if model.reads != "all" and one_text:
+        if alike and model.reads != "all" and one_text:
             with torch.no_grad(), autocast(precision, next(model.parameters()).device):
                 self._passes = Passes(model, batches)
         self.calls = 0

@@ -31,14 +31,14 @@ class Passes:
         self.model, self.layers_run = model, 0
         self._inputs = [[main_input(batch), *map(batch.get, ("attention_mask", "token_type_ids"))] for batch in batches]
         self._starts: list[Rows] = []
-        numbers = 0
+        self._kept, size = _KEPT, 0
         for rows in self._begun():
-            numbers += rows.vectors.numel() * rows.vectors.element_size()
-            if _KEPT * model.layers * numbers > _MOST:
+            size += rows.vectors.numel() * rows.vectors.element_size()
+            self._kept = min(_KEPT, _MOST // (model.layers * size))
+            if not self._kept:
                 self._starts = []
                 break
             self._starts.append(rows)
-        self._keeps = bool(self._starts)
         self._known: list[dict[tuple[float, ...], list[Rows]]] = [{} for _ in range(model.layers)]
 
     def _begun(self) -> Iterator[Rows]:
@@ -59,12 +59,12 @@ class Passes:
         with self.model.eliminating(elimination):
             for rows in begun:
                 own: list[Rows] = []
-                found.append(self.model.answered(rows, first, own.append if self._keeps else None))
+                found.append(self.model.answered(rows, first, own.append if self._kept else None))
                 left.append(own)
         self.layers_run += layers - first
-        for j in range(first + 1, layers) if self._keeps else ():
+        for j in range(first + 1, layers) if self._kept else ():
             known = self._known[j]
             known[values[:j]] = [own[j - first - 1] for own in left]
-            while len(known) > _KEPT:
+            while len(known) > self._kept:
                 known.pop(next(iter(known)))
         return found

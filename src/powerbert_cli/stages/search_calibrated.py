@@ -65,7 +65,8 @@ class CalibratedSearch(Search):
         by_significance = self.population is None and self.by == "significance"
         if by_significance:
             return SignificanceJudge(model, drawn, self.training["precision"])
-        return LogitsJudge(model, drawn, self.training["precision"], others if model.reads == "all" else ())
+        others = others if model.reads == "all" else []
+        return LogitsJudge(model, drawn, self.training["precision"], others, alike=self.population is None)
 
     def _drawn(self, making: Making) -> tuple[list[Batch], list[Batch]]:
         """Training rows that a configuration is judged on, and others."""
