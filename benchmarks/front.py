@@ -37,7 +37,8 @@ def main() -> None:
     plain = better_of_each_seed(given.plain)
     values = [metrics(run)["value"] for run in plain.values()]
     entries = [entry.split("=", 2) for entry in given.short]
-    timings = {timing: pd.read_csv(timing).query("engine == @given.engine") for _, timing, _ in entries}
+    timings = {timing: pd.read_csv(timing) for _, timing, _ in entries}
+    timings = {timing: table[table["engine"] == given.engine] for timing, table in timings.items()}
     precisions = list(dict.fromkeys(name for table in timings.values() for name in table["precision"]))
     figure, axes = plt.subplots(1, len(precisions), figsize=(5.2 * len(precisions), 4.2), sharey=True, squeeze=False)
     colours = {timing: f"C{i}" for i, timing in enumerate(timings)}

@@ -29,13 +29,14 @@ if [ "$part" = quality ]; then
   imdb retrain plain retention=full
   python "$here/drops.py" --plain "$runs/fine-tuned" "$runs/plain" --short $(for name in "${names[@]}"; do echo "$name=$runs/$name"; done)
 else
+  how=(batch_size=8 "bench.models=[plain,shortened]" bench.rounds=3 bench.accuracy=false runtime.threads=1 "bench.paddings=[sorted]")
+  short=()
   for name in "${names[@]}"; do
-    imdb bench "bench-$name" model_dir="$runs/$name/model" batch_size=8 bench.models=[plain,shortened] \
-      "bench.engines=[eager,native,openvino]" "bench.precisions=[fp32,int8]" "bench.paddings=[sorted]" \
-      bench.examples=16 bench.rounds=3 bench.max_seconds=60 bench.accuracy=false
-    imdb bench "bench-max-$name" model_dir="$runs/$name/model" batch_size=8 bench.models=[plain,shortened] \
-      "bench.engines=[eager]" "bench.precisions=[fp32]" "bench.paddings=[max]" \
-      bench.examples=8 bench.rounds=3 bench.max_seconds=60 bench.accuracy=false
+    imdb bench "bench-$name" model_dir="$runs/$name/model" "${how[@]}" "bench.engines=[eager]" bench.examples=8 bench.max_seconds=100
+    short+=("$name=$runs/bench-$name/timing.csv=$runs/$name")
   done
+  imdb bench bench-engines model_dir="$runs/words-0.5/model" "${how[@]}" "bench.engines=[native,openvino]" \
+    "bench.precisions=[int8]" bench.examples=16 bench.max_seconds=300
   python "$here/table.py" "$runs"/bench-*/timing.csv
+  python "$here/front.py" "$runs/front.png" --plain "$runs/fine-tuned" "$runs/plain" --short "${short[@]}"
 fi
