@@ -37,7 +37,7 @@ def kernels(session: nox.Session) -> None:
         "LD_PRELOAD": " ".join(str(library).strip() for library in libraries),
         "ASAN_OPTIONS": "detect_leaks=0",
     }
-    session.run("pytest", "-n0", "tests/native/test_native.py", *session.posargs, env=env)
+    session.run("pytest", "-n0", "tests/native", *session.posargs, env=env)
 
 
 @nox.session

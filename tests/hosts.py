@@ -118,6 +118,12 @@ def texts(labels=True):
     return [{**batch, "labels": torch.tensor([0, 1, 1, 0])} for batch in batches] if labels else batches
 
 
+def answers(model, batches):
+    """Logits of batches alike in size, one below the other."""
+    with torch.inference_mode():
+        return torch.cat([model(**batch).logits for batch in batches])
+
+
 @torch.no_grad()
 def logits_of(model):
     """Of the two batches."""
