@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import PowerbertError
+from ..errors import PowerbertError, nearest
 from ..method.elimination import MERGING, Elimination, from_keys, to_keys
 from ..method.retention import Lengths, RetentionError, Thresholds
 from .artifacts import write_json
@@ -14,6 +14,7 @@ from .artifacts import write_json
 log = logging.getLogger(__name__)
 SCHEMA = "powerbert/retention"
 VERSION = 1
+_OTHERS = ("schema", "version", "lambda", "task", "model", "masses", "provenance", "merging", "protected_until")
 
 
 class RetentionFileError(PowerbertError):
@@ -66,7 +67,7 @@ class RetentionFile:
 
 
 def read(path: Path) -> RetentionFile:
-    """Reads and checks a retention.json.
+    """Reads and checks a retention.json. A key that is none is named in a warning, as it says nothing.
 
     Raises:
         RetentionFileError: for a missing, foreign, newer or damaged file.
@@ -87,6 +88,9 @@ def read(path: Path) -> RetentionFile:
         raise RetentionFileError(f"{path}: damaged: {error} is missing") from error
     except (TypeError, RetentionError) as error:
         raise RetentionFileError(f"{path}: {error}") from error
+    keys = (*to_keys(elimination), *_OTHERS)
+    for name in (name for name in content if name not in keys):
+        log.warning("%s: %r is no key of it, and is not read%s", path, name, nearest(name, keys))
     if elimination.merges and content.get("merging") != MERGING:
         log.warning(
             "%s: is of an earlier powerbert, whose merging put word-vectors into [CLS] and attended to each alike; "
