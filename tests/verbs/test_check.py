@@ -136,6 +136,13 @@ def test_a_bench_of_several_sizes_says_from_which_on_it_pays(capfd):
     assert not capfd.readouterr().out
 
 
+def test_rows_of_a_single_batch_have_the_time_of_its_step(folder, capfd):
+    write([("word", 0), ("words", 1)], [("new", 1), ("other", 0)])
+    found, said = checked(capfd, "task=custom", *COLUMN, "task.data_dir=data", "task.label_names=[no,yes]")
+    times = found["seconds"]
+    assert times["step"] > 0 and times["step_range"] == [times["step"]] * 2 and "nan" not in said
+
+
 def test_how_far_a_search_can_go(folder, capfd):
     """Warm-up and decay: half the steps times the peak, about."""
     write([(f"word{i}", i % 2) for i in range(40)], [("new", 1), ("other", 0)])

@@ -140,7 +140,7 @@ def _search(job: Run[Any]) -> dict[str, Any]:
 
 
 class _Clock(TrainerCallback):
-    """Seconds of each optimiser step but the first, which warms up."""
+    """Seconds of each optimiser step."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -149,8 +149,7 @@ class _Clock(TrainerCallback):
         self._start = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step > 1:
-            self.seconds.append(time.perf_counter() - self._start)
+        self.seconds.append(time.perf_counter() - self._start)
 
 
 def _seconds(job: Run[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -177,7 +176,7 @@ def _seconds(job: Run[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     row = (time.perf_counter() - start) / len(dev)
     loads = [load for load in (before, load_average()) if load is not None]
     load = {"average": max(loads, default=None), "cores": cores(), "threads": torch.get_num_threads()}
-    steps = _steps(clock.seconds)
+    steps = _steps(clock.seconds[1:] or clock.seconds)  # the first one warms up; few rows have no other
     stages = {"finetune": settings.finetune, "search": settings.search, "retrain": settings.retrain}
 
     def of(step: float) -> dict[str, float]:
@@ -191,8 +190,6 @@ def _seconds(job: Run[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _steps(seconds: Sequence[float]) -> tuple[float, float, float]:
     """Mean seconds of a step, and between what they lie; of a single step itself."""
-    if not seconds:
-        return (float("nan"),) * 3
     if len(seconds) == 1:
         return (seconds[0],) * 3
     over = spread(np.asarray(seconds))
