@@ -35,8 +35,10 @@ else
     imdb bench "bench-$name" model_dir="$runs/$name/model" "${how[@]}" "bench.engines=[eager]" bench.examples=8 bench.max_seconds=100
     short+=("$name=$runs/bench-$name/timing.csv=$runs/$name")
   done
-  imdb bench bench-engines model_dir="$runs/words-0.5/model" "${how[@]}" "bench.engines=[native,openvino]" \
-    "bench.precisions=[int8]" bench.examples=16 bench.max_seconds=300
+  for name in words-0.5 neurons-words; do
+    imdb bench "bench-int8-$name" model_dir="$runs/$name/model" "${how[@]}" "bench.engines=[native,openvino]" \
+      "bench.precisions=[int8]" bench.examples=16 bench.max_seconds=300
+  done
   python "$here/table.py" "$runs"/bench-*/timing.csv
   python "$here/front.py" "$runs/front.png" --plain "$runs/fine-tuned" "$runs/plain" --short "${short[@]}"
 fi

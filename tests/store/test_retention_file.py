@@ -79,14 +79,14 @@ def test_nothing_but_our_error_comes_out(tmp_path_factory, whole, value, key):
         assert i == 1 and found.elimination.seq_len >= lengths[0] >= lengths[-1] >= 1
 
 
-def test_a_key_that_is_none_is_named(tmp_path, caplog):
+def test_an_unknown_key_is_named(tmp_path, caplog):
     path = tmp_path / "retention.json"
     RetentionFile(described((8, 5, 2), 16, "merge", protected_until=9), task="rte", masses=(1.0, 1.0, 1.0)).write(path)
     retention_file.read(path)
     assert not caplog.text
     path.write_text(json.dumps({**json.loads(path.read_text()), "protected_untill": 3}))
     assert retention_file.read(path).elimination.protected_until == 9
-    assert "'protected_untill' is no key of it, and is not read (did you mean 'protected_until'?)" in caplog.text
+    assert "unknown key 'protected_untill' is ignored (did you mean 'protected_until'?)" in caplog.text
 
 
 def test_a_file_of_earlier_merging_is_told_apart(tmp_path, caplog):

@@ -67,7 +67,7 @@ class RetentionFile:
 
 
 def read(path: Path) -> RetentionFile:
-    """Reads and checks a retention.json. A key that is none is named in a warning, as it says nothing.
+    """Reads and checks a retention.json. An unknown key is ignored, with a warning that names it.
 
     Raises:
         RetentionFileError: for a missing, foreign, newer or damaged file.
@@ -90,7 +90,7 @@ def read(path: Path) -> RetentionFile:
         raise RetentionFileError(f"{path}: {error}") from error
     keys = (*to_keys(elimination), *_OTHERS)
     for name in (name for name in content if name not in keys):
-        log.warning("%s: %r is no key of it, and is not read%s", path, name, nearest(name, keys))
+        log.warning("%s: unknown key %r is ignored%s", path, name, nearest(name, keys))
     if elimination.merges and content.get("merging") != MERGING:
         log.warning(
             "%s: is of an earlier powerbert, whose merging put word-vectors into [CLS] and attended to each alike; "
